@@ -1,0 +1,38 @@
+// Which streams there are, for threads that serve clients: a reader-locked map fed by metadata deltas. Entries are
+// immutable; a change puts a new one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ports/partition_port.h"
+#include "core/stream/description.h"
+
+namespace bascule {
+
+struct CatalogEntry {
+  StreamDescription stream;
+  StreamSettings settings;
+  // One per partition, in id order; null where this broker holds no replica.
+  std::vector<std::shared_ptr<PartitionPort>> partitions;
+};
+
+// Any thread.
+class StreamCatalog {
+ public:
+  std::shared_ptr<const CatalogEntry> Find(std::string_view name) const;  // null when unknown
+  std::vector<std::shared_ptr<const CatalogEntry>> All() const;           // by name
+  size_t size() const;
+  void Put(std::shared_ptr<const CatalogEntry> entry);
+  void Remove(std::string_view name);
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::map<std::string, std::shared_ptr<const CatalogEntry>, std::less<>> entries_;
+};
+
+}  // namespace bascule

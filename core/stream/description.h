@@ -1,0 +1,62 @@
+// What a stream is: name, subject, partitions, where its replicas stand. Plain values, and the rules for names and
+// subjects.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/base/types.h"
+#include "core/stream/settings.h"
+
+namespace bascule {
+
+// What a creator asks for. Zero values take the wire contract's defaults (one partition, one replica).
+struct StreamSpec {
+  std::string name;
+  std::string subject;
+  std::string group;  // NATS queue group; empty = plain subscription
+  int32_t partitions = 1;
+  int32_t replication_factor = 1;  // -1 = every broker
+  StreamOverrides overrides;
+};
+
+struct PartitionDescription {
+  PartitionId id;
+  std::string leader;                 // broker id; empty while there is none
+  LeaderEpoch leader_epoch;
+  std::vector<std::string> replicas;
+  std::vector<std::string> isr;
+};
+
+struct StreamDescription {
+  StreamId id;
+  std::string name;
+  std::string subject;
+  std::string group;
+  Timestamp created;
+  StreamOverrides overrides;
+  std::vector<PartitionDescription> partitions;  // ids 0..n-1 in order
+};
+
+// Applies the defaults (0 -> 1) and checks name, subject, counts and overrides in the wire contract's order, with its
+// codes and texts. `brokers` = servers in the cluster.
+absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers);
+
+// Streams of the server itself, which clients cannot create or delete.
+bool IsReservedStream(std::string_view name);
+
+// A NATS subject to listen on: no white space, no empty token, `>` only as the last token, `*` only alone in a token.
+bool IsValidSubject(std::string_view subject);
+bool HasWildcard(std::string_view subject);
+// Whether `subject` (a concrete one) matches `pattern`.
+bool SubjectMatches(std::string_view pattern, std::string_view subject);
+
+// The subject of one partition: the base subject for 0, "<subject>.<id>" above.
+std::string PartitionSubject(std::string_view base, PartitionId id);
+
+// Subjects that wildcards skip: acks of any server, NATS inboxes and system subjects.
+bool IsInternalSubject(std::string_view subject, std::string_view ack_prefix);
+
+}  // namespace bascule

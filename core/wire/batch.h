@@ -1,0 +1,131 @@
+// A batch: the unit that is appended, synced, replicated, checksummed and read. All integers little-endian.
+//
+//   header (96 bytes) | extensions | payload
+//   payload = records, each framed as 0x0A, varint length, record: itself a protobuf `Records { repeated Message = 1 }`
+//
+//    0  4  magic "BSCB"
+//    4  1  version (1)
+//    5  1  attributes: bits 0-2 compression (0 none), bit 3 encrypted, bit 4 control, bit 5 first of segment, bit 6 late
+//    6  2  header length (96; a reader skips what it does not know)
+//    8  4  length of everything after the header: extensions and payload
+//   12  4  CRC-32C of bytes 16.. of the header and of all that follows, as stored (scrubbing needs no key)
+//   16  8  base offset
+//   24  4  last offset delta: last offset - base offset; survives compaction
+//   28  4  record count
+//   32  8  leader epoch
+//   40  8  base timestamp
+//   48  8  max timestamp
+//   56  8  committed_through: exclusive end known as committed when this batch was appended
+//   64  4  uncompressed payload length (bounds the decoder)
+//   68  4  extensions length
+//   72  4  key id (0 = not encrypted)
+//   76 12  nonce
+//   88  8  reserved, zero
+//
+// Magic, version, attributes and both lengths stand before the CRC field and are covered too: the CRC runs over the
+// header with its own four bytes left out. An extension is: type u16, flags u16 (0), length u32, bytes; unknown types
+// are kept and skipped.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/limits.h"
+#include "core/base/types.h"
+
+namespace bascule::wire {
+
+inline constexpr size_t kBatchHeaderBytes = 96;
+inline constexpr uint32_t kBatchMagic = 0x42435342;  // "BSCB"
+inline constexpr uint8_t kBatchVersion = 1;
+
+enum BatchAttributes : uint8_t {
+  kCompressionMask = 0x07,
+  kEncrypted = 0x08,
+  kControl = 0x10,         // records are not for subscribers (gap records)
+  kFirstOfSegment = 0x20,  // the leader rolled here; followers roll here too
+  kLate = 0x40,
+};
+
+struct BatchHeader {
+  uint8_t attributes = 0;
+  uint32_t body_bytes = 0;  // extensions + payload
+  uint32_t crc = 0;
+  Offset base_offset;
+  uint32_t last_offset_delta = 0;
+  uint32_t record_count = 0;
+  LeaderEpoch leader_epoch;
+  Timestamp base_timestamp;
+  Timestamp max_timestamp;
+  Offset committed_through;
+  uint32_t uncompressed_bytes = 0;
+  uint32_t extension_bytes = 0;
+
+  Offset end() const { return base_offset + last_offset_delta + 1; }
+  size_t total_bytes() const { return kBatchHeaderBytes + body_bytes; }
+  bool control() const { return (attributes & kControl) != 0; }
+};
+
+enum class BatchParse {
+  kOk,
+  kTorn,       // fewer bytes than the batch claims: need more, or the file ends here
+  kNotABatch,  // wrong magic, version, or lengths that cannot be
+  kCorrupt,    // lengths are plausible, the checksum is not
+};
+
+// Reads the header at the front of `in`; checks what can be checked without the body.
+BatchParse ParseBatchHeader(std::string_view in, BatchHeader& header);
+// The whole batch at the front of `in`, checksum included. On kOk `payload` views its records.
+BatchParse ParseBatch(std::string_view in, BatchHeader& header, std::string_view& payload);
+// For bytes that were checked before: no checksum. Aborts on bytes that are not a batch.
+void ParseTrustedBatch(std::string_view in, BatchHeader& header, std::string_view& payload);
+
+// Walks the records of a payload.
+class RecordCursor {
+ public:
+  explicit RecordCursor(std::string_view payload) : rest_(payload) {}
+  // The next record without its frame; false at the end, or at bytes that are not a record (then !ok()).
+  bool Next(std::string_view& record);
+  bool ok() const { return ok_; }
+
+ private:
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+// Builds one batch in place. Begin, Add..., Finish; then reuse by Begin.
+class BatchBuilder {
+ public:
+  // All records of the batch get `timestamp`.
+  void Begin(Offset base, LeaderEpoch epoch, Timestamp timestamp, Offset committed_through, uint8_t attributes);
+  void Add(std::string_view body);
+  Offset next_offset() const { return base_ + static_cast<int64_t>(count_); }
+  size_t bytes() const { return buffer_.size(); }
+  uint32_t records() const { return count_; }
+  // The encoded batch. At least one record.
+  std::string Finish();
+
+ private:
+  std::string buffer_;
+  Offset base_;
+  LeaderEpoch epoch_;
+  Timestamp timestamp_;
+  Offset committed_through_;
+  uint8_t attributes_ = 0;
+  uint32_t count_ = 0;
+};
+
+// --- gap records (attributes: kControl) ---
+inline constexpr uint32_t kGapField = 1000;  // of the record; a message {1 from, 2 to, 3 reason, 4 count + 1}
+struct GapRecord {
+  Timestamp from;
+  Timestamp to;
+  uint32_t reason = 0;
+  int64_t count = -1;
+};
+std::string EncodeGapBody(const GapRecord& gap);
+bool ParseGapBody(std::string_view body, GapRecord& gap);
+
+}  // namespace bascule::wire

@@ -1,0 +1,27 @@
+# bascule_layer(NAME DIR <folder> [DEPS <targets>...])
+#
+# One static library per layer. Its headers are visible only to targets that link it: each layer's include root is a
+# folder of its own that holds nothing but a link to that layer's sources, so an include that goes against the arrows of
+# core/README.md does not compile.
+function(bascule_layer name)
+  cmake_parse_arguments(ARG "" "DIR" "DEPS;PRIVATE_DEPS;SOURCES" ${ARGN})
+  set(root ${CMAKE_BINARY_DIR}/layers/${name})
+  get_filename_component(parent ${root}/${ARG_DIR} DIRECTORY)
+  file(MAKE_DIRECTORY ${parent})
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${ARG_DIR} ${root}/${ARG_DIR} SYMBOLIC)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ARG_DIR}/*.cc)
+  list(APPEND sources ${ARG_SOURCES})
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(${name} PRIVATE bascule_flags ${ARG_PRIVATE_DEPS})
+    if(BASCULE_CLANG_TIDY)
+      set_target_properties(${name} PROPERTIES CXX_CLANG_TIDY "clang-tidy")
+    endif()
+  else()
+    add_library(${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${name} ${scope} ${root})
+  target_link_libraries(${name} ${scope} ${ARG_DEPS})
+endfunction()
