@@ -1,12 +1,14 @@
-// Assertions for our own mistakes, on in every build: losing a process is cheaper than acknowledging a lie. What the
-// world does wrong (disks, networks, callers) is an absl::Status and never ends here.
+// Assertions for our own mistakes, on in every build: losing a process is cheaper than
+// acknowledging a lie. What the world does wrong (disks, networks, callers) is an absl::Status and
+// never ends here.
 #pragma once
 
 #include <sstream>
 #include <string>
 
 namespace bascule::internal {
-[[noreturn]] void CheckFailed(const char* file, int line, const char* expression, const std::string& values);
+[[noreturn]] void CheckFailed(const char* file, int line, const char* expression,
+                              const std::string& values);
 
 template <typename A, typename B>
 std::string CheckValues(const A& a, const B& b) {
@@ -16,17 +18,17 @@ std::string CheckValues(const A& a, const B& b) {
 }
 }  // namespace bascule::internal
 
-#define BASCULE_CHECK(condition)                                                        \
-  (static_cast<bool>(condition)                                                         \
-       ? static_cast<void>(0)                                                           \
+#define BASCULE_CHECK(condition) \
+  (static_cast<bool>(condition)  \
+       ? static_cast<void>(0)    \
        : ::bascule::internal::CheckFailed(__FILE__, __LINE__, #condition, std::string()))
 
-#define BASCULE_CHECK_OP(a, op, b)                                                      \
-  do {                                                                                  \
-    const auto& check_a = (a);                                                          \
-    const auto& check_b = (b);                                                          \
-    if (!(check_a op check_b))                                                          \
-      ::bascule::internal::CheckFailed(__FILE__, __LINE__, #a " " #op " " #b,            \
+#define BASCULE_CHECK_OP(a, op, b)                                                          \
+  do {                                                                                      \
+    const auto& check_a = (a);                                                              \
+    const auto& check_b = (b);                                                              \
+    if (!(check_a op check_b))                                                              \
+      ::bascule::internal::CheckFailed(__FILE__, __LINE__, #a " " #op " " #b,               \
                                        ::bascule::internal::CheckValues(check_a, check_b)); \
   } while (false)
 

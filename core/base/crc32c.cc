@@ -5,7 +5,8 @@
 namespace bascule {
 
 uint32_t ExtendCrc32c(uint32_t crc_of_a, std::string_view data) {
-  // ISA-L takes the running (not yet inverted) value, int lengths and a non-const pointer it does not write through.
+  // ISA-L takes the running (not yet inverted) value, int lengths and a non-const pointer it does
+  // not write through.
   uint32_t crc = ~crc_of_a;
   constexpr size_t kStep = 1u << 30;
   while (!data.empty()) {

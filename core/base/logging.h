@@ -1,35 +1,36 @@
-// Log lines of the process: level, time, text, to stderr. spdlog stays behind this header (it is expensive to include).
-// Any thread. Texts name the thing, the place and the remedy.
+// Log lines of the process: level, time, text, to stderr. spdlog stays behind this header (it is
+// expensive to include). Any thread. Texts name the thing, the place and the remedy.
 #pragma once
 
 #include <string_view>
 
-#include "absl/strings/str_cat.h"
+#include "core/base/text.h"
 
 namespace bascule {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-// Messages below `level` are dropped. Called once at start; later calls change the level for all threads.
+// Messages below `level` are dropped. Called once at start; later calls change the level for all
+// threads.
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 void LogLine(LogLevel level, std::string_view text);
 
 template <typename... Args>
 void LogDebug(const Args&... args) {
-  if (LogEnabled(LogLevel::kDebug)) LogLine(LogLevel::kDebug, absl::StrCat(args...));
+  if (LogEnabled(LogLevel::kDebug)) LogLine(LogLevel::kDebug, Concat(args...));
 }
 template <typename... Args>
 void LogInfo(const Args&... args) {
-  if (LogEnabled(LogLevel::kInfo)) LogLine(LogLevel::kInfo, absl::StrCat(args...));
+  if (LogEnabled(LogLevel::kInfo)) LogLine(LogLevel::kInfo, Concat(args...));
 }
 template <typename... Args>
 void LogWarning(const Args&... args) {
-  if (LogEnabled(LogLevel::kWarning)) LogLine(LogLevel::kWarning, absl::StrCat(args...));
+  if (LogEnabled(LogLevel::kWarning)) LogLine(LogLevel::kWarning, Concat(args...));
 }
 template <typename... Args>
 void LogError(const Args&... args) {
-  LogLine(LogLevel::kError, absl::StrCat(args...));
+  LogLine(LogLevel::kError, Concat(args...));
 }
 
 }  // namespace bascule

@@ -1,5 +1,5 @@
-// absl::Status is the type of every error the world causes; its codes are the API's codes. These macros pass errors up
-// unchanged.
+// absl::Status is the type of every error the world causes; its codes are the API's codes. These
+// macros pass errors up unchanged.
 #pragma once
 
 #include <utility>
@@ -10,10 +10,10 @@
 #define BASCULE_STATUS_CONCAT_INNER(a, b) a##b
 #define BASCULE_STATUS_CONCAT(a, b) BASCULE_STATUS_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                             \
-  do {                                                    \
-    ::absl::Status status_of_expr = (expr);               \
-    if (!status_of_expr.ok()) return status_of_expr;      \
+#define RETURN_IF_ERROR(expr)                        \
+  do {                                               \
+    ::absl::Status status_of_expr = (expr);          \
+    if (!status_of_expr.ok()) return status_of_expr; \
   } while (false)
 
 #define ASSIGN_OR_RETURN(lhs, expr) \

@@ -1,5 +1,5 @@
-// The vocabulary of the system as distinct types: an epoch cannot be passed where an offset is meant, and nothing
-// converts back to an integer unless asked (`.value()`).
+// The vocabulary of the system as distinct types: an epoch cannot be passed where an offset is
+// meant, and nothing converts back to an integer unless asked (`.value()`).
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,8 @@
 
 namespace bascule {
 
-// An ordered integer with a name. Differences between two values are plain integers; a value moves by a plain integer.
+// An ordered integer with a name. Differences between two values are plain integers; a value moves
+// by a plain integer.
 template <typename Tag, typename Rep>
 class Number {
  public:
@@ -39,12 +40,13 @@ class Number {
   Rep value_{};
 };
 
-// Position of a record in a partition, from 0. Ends are exclusive inside the process; the wire uses inclusive offsets
-// with -1 for "none", and `ToWire`/`FromWire` are the only places that convert.
+// Position of a record in a partition, from 0. Ends are exclusive inside the process; the wire uses
+// inclusive offsets with -1 for "none", and `ToWire`/`FromWire` are the only places that convert.
 using Offset = Number<struct OffsetTag, int64_t>;
 // Reign of one partition leader. Raised by the metadata log only.
 using LeaderEpoch = Number<struct LeaderEpochTag, uint64_t>;
-// Metadata index of the command that created the stream: never reused, names the stream's directory.
+// Metadata index of the command that created the stream: never reused, names the stream's
+// directory.
 using StreamId = Number<struct StreamIdTag, uint64_t>;
 using PartitionId = Number<struct PartitionIdTag, int32_t>;
 // Index of a command in the metadata log.

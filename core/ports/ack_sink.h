@@ -1,4 +1,5 @@
-// From a partition out to whoever published. Implemented by nats_bridge, used by replication/partition.
+// From a partition out to whoever published. Implemented by nats_bridge, used by
+// replication/partition.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +11,17 @@
 
 namespace bascule {
 
-// Values of the wire enum Ack.Error, and what only JetStream answers can say (kReadOnlyDisk, ...) above 100.
+// Values of the wire enum Ack.Error, and what only JetStream answers can say (kReadOnlyDisk, ...)
+// above 100.
 enum class AckError : uint8_t {
   kOk = 0,
   kUnknown = 1,
   kIncorrectOffset = 2,
   kTooLarge = 3,
   kEncryption = 4,
-  kWrongStream = 101,   // Nats-Expected-Stream named another one
-  kUnavailable = 102,   // refused before the append: disk reserve reached, partition failed; surely not stored
+  kWrongStream = 101,  // Nats-Expected-Stream named another one
+  kUnavailable =
+      102,  // refused before the append: disk reserve reached, partition failed; surely not stored
 };
 
 struct Ack {
@@ -29,7 +32,8 @@ struct Ack {
   std::string_view partition_subject;
   std::string_view message_subject;
   Offset offset;  // 0 on error
-  Offset last;    // newest offset of the partition, inclusive (JetStream's wrong-sequence error names it)
+  Offset last;  // newest offset of the partition, inclusive (JetStream's wrong-sequence error names
+                // it)
   AckPolicy policy = AckPolicy::kLeader;
   Timestamp received;
   Timestamp committed;  // 0 = absent
@@ -39,7 +43,8 @@ struct Ack {
 class AckSink {
  public:
   virtual ~AckSink() = default;
-  // Any shard thread; never blocks. The acks of one release, written together. Views need to live for the call only.
+  // Any shard thread; never blocks. The acks of one release, written together. Views need to live
+  // for the call only.
   virtual void Send(std::span<const Ack> acks) = 0;
 };
 

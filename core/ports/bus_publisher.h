@@ -1,5 +1,5 @@
-// Publishing through the bus on behalf of gRPC clients, and hearing the acks. Implemented by nats_bridge, used by
-// core/api.
+// Publishing through the bus on behalf of gRPC clients, and hearing the acks. Implemented by
+// nats_bridge, used by core/api.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,8 @@ struct PublishMessage {
   int64_t expected_offset = 0;
 };
 
-// Acks arrive here until destroyed; destruction waits for a callback that is running (so not from inside one).
+// Acks arrive here until destroyed; destruction waits for a callback that is running (so not from
+// inside one).
 class AckInbox {
  public:
   virtual ~AckInbox() = default;
@@ -42,12 +43,14 @@ using AckHandler = absl::AnyInvocable<void(std::string_view ack)>;
 class BusPublisher {
  public:
   virtual ~BusPublisher() = default;
-  // Hands the envelope to the NATS connection; does not wait for it to be on the wire, keeps the order of one caller's
-  // calls. Errors: Unavailable "nats: <text>" while disconnected, InvalidArgument "nats: maximum payload exceeded" or
-  // "nats: invalid subject", ResourceExhausted when the outgoing buffer is full.
+  // Hands the envelope to the NATS connection; does not wait for it to be on the wire, keeps the
+  // order of one caller's calls. Errors: Unavailable "nats: <text>" while disconnected,
+  // InvalidArgument "nats: maximum payload exceeded" or "nats: invalid subject", ResourceExhausted
+  // when the outgoing buffer is full.
   virtual absl::Status Publish(std::string_view subject, const PublishMessage& message) = 0;
-  // Listens for acks. Without `subject` a fresh inbox below "<namespace>.ack." (cheap: one subscription serves all).
-  // The handler runs on a NATS delivery thread, one call at a time per inbox, and must not block.
+  // Listens for acks. Without `subject` a fresh inbox below "<namespace>.ack." (cheap: one
+  // subscription serves all). The handler runs on a NATS delivery thread, one call at a time per
+  // inbox, and must not block.
   virtual absl::StatusOr<std::unique_ptr<AckInbox>> OpenAckInbox(std::optional<std::string> subject,
                                                                  AckHandler handler) = 0;
   // Largest payload that the NATS servers accept; 0 while unknown.

@@ -1,5 +1,6 @@
-// From the bus into a partition. The bus adapter encodes messages into an arena, many to a batch, and hands whole
-// batches to the shard; nothing is allocated per message. Implemented by replication/partition, used by nats_bridge.
+// From the bus into a partition. The bus adapter encodes messages into an arena, many to a batch,
+// and hands whole batches to the shard; nothing is allocated per message. Implemented by
+// replication/partition, used by nats_bridge.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +29,13 @@ enum class AckFormat : uint8_t {
 
 // One message on its way into one partition.
 struct IngressRecord {
-  PartitionIngress* partition = nullptr;  // kept alive by the batch's owner of feeds until the batch is handed over
-  ArenaRange body;            // record body (core/wire/record.h): key, value, subject, reply, headers
+  PartitionIngress* partition =
+      nullptr;      // kept alive by the batch's owner of feeds until the batch is handed over
+  ArenaRange body;  // record body (core/wire/record.h): key, value, subject, reply, headers
   ArenaRange ack_inbox;
   ArenaRange correlation_id;
-  ArenaRange subject;         // the NATS subject it came on (for acks)
-  ArenaRange expected_stream; // JetStream's Nats-Expected-Stream; empty = not asked
+  ArenaRange subject;            // the NATS subject it came on (for acks)
+  ArenaRange expected_stream;    // JetStream's Nats-Expected-Stream; empty = not asked
   int64_t expected_offset = -1;  // optimistic concurrency; -1 = not asked
   uint32_t payload_bytes = 0;    // the whole NATS payload, tested against the size limit
   AckPolicy policy = AckPolicy::kNone;
@@ -56,11 +58,30 @@ struct IngressBatch {
 
 enum class GapReason : uint8_t {
   kUnknown = 0,
-  kDisconnected = 1,   // no connection to NATS
-  kSlowConsumer = 2,   // NATS or its client library dropped messages
-  kQueueFull = 3,      // our own ingest queue was full: exact count
-  kNotListening = 4,   // the broker was down
+  kDisconnected = 1,  // no connection to NATS
+  kSlowConsumer = 2,  // NATS or its client library dropped messages
+  kQueueFull = 3,     // our own ingest queue was full: exact count
+  kNotListening = 4,  // the broker was down
+  kNotWritable = 5,   // the partition could not write (disk reserve, disk error): exact count
 };
+
+constexpr std::string_view ToText(GapReason reason) {
+  switch (reason) {
+    case GapReason::kUnknown:
+      return "unknown";
+    case GapReason::kDisconnected:
+      return "not connected to NATS";
+    case GapReason::kSlowConsumer:
+      return "NATS dropped them: slow consumer";
+    case GapReason::kQueueFull:
+      return "ingest queue full";
+    case GapReason::kNotListening:
+      return "broker was not running";
+    case GapReason::kNotWritable:
+      return "could not be written";
+  }
+  return "unknown";
+}
 
 struct GapReport {
   Timestamp from;
@@ -73,9 +94,12 @@ struct GapReport {
 class PartitionIngress {
  public:
   virtual ~PartitionIngress() = default;
-  // Takes one record of `batch`, in arrival order. The batch stays alive until the record is answered.
-  virtual void Enqueue(const std::shared_ptr<const IngressBatch>& batch, const IngressRecord& record) = 0;
-  // Everything enqueued since the last call becomes one append. Called once per hand-over, after the last Enqueue.
+  // Takes one record of `batch`, in arrival order. The batch stays alive until the record is
+  // answered.
+  virtual void Enqueue(const std::shared_ptr<const IngressBatch>& batch,
+                       const IngressRecord& record) = 0;
+  // Everything enqueued since the last call becomes one append. Called once per hand-over, after
+  // the last Enqueue.
   virtual void AppendPending() = 0;
   // Messages may be missing from the stream: recorded in the log at this place.
   virtual void RecordGap(const GapReport& gap) = 0;

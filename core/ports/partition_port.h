@@ -1,4 +1,5 @@
-// A partition as other layers see it: reads and status. Implemented by replication/partition, used by core/api.
+// A partition as other layers see it: reads and status. Implemented by replication/partition, used
+// by core/api.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,8 @@
 
 namespace bascule {
 
-// Where a subscription starts and stops, as the client named it. The values mean something for their kind only.
+// Where a subscription starts and stops, as the client named it. The values mean something for
+// their kind only.
 struct StartPosition {
   enum class Kind { kNewOnly, kOffset, kEarliest, kLatest, kTimestamp } kind = Kind::kNewOnly;
   int64_t offset = 0;  // as sent; any number
@@ -25,29 +27,32 @@ struct StopPosition {
 };
 enum class Direction { kForward, kReverse };
 
-// What the positions came to. Forward: records from `from` upwards, the last one wanted is `last` (absent: for ever).
-// Reverse: records from `from` downwards to `last` (absent: to the beginning of the log).
+// What the positions came to. Forward: records from `from` upwards, the last one wanted is `last`
+// (absent: for ever). Reverse: records from `from` downwards to `last` (absent: to the beginning of
+// the log).
 struct ReadRange {
   Offset from;
   std::optional<Offset> last;
 };
 
-// Names one subscription to its partition, so that a parked read can be cancelled. Unique within the process.
+// Names one subscription to its partition, so that a parked read can be cancelled. Unique within
+// the process.
 using ReaderId = Number<struct ReaderIdTag, uint64_t>;
 
 struct ReadRequest {
   ReaderId reader;
   Direction direction = Direction::kForward;
-  Offset from;                      // forward: first wanted; reverse: highest wanted
-  size_t max_bytes = 0;             // a hint: at least one batch is returned
+  Offset from;           // forward: first wanted; reverse: highest wanted
+  size_t max_bytes = 0;  // a hint: at least one batch is returned
 };
 
-// Stored batches (core/wire/batch.h), whole, each checked against its checksum, one after another in ascending offset
-// order. The first may begin before the requested offset and the last end after it: the caller skips. In a reverse
-// chunk too the batches ascend; the caller walks them backwards.
+// Stored batches (core/wire/batch.h), whole, each checked against its checksum, one after another
+// in ascending offset order. The first may begin before the requested offset and the last end after
+// it: the caller skips. In a reverse chunk too the batches ascend; the caller walks them backwards.
 struct ReadChunk {
   Bytes batches;
-  // Forward: first offset after this chunk. Reverse: the next read's `from`; -1 when the beginning was reached.
+  // Forward: first offset after this chunk. Reverse: the next read's `from`; -1 when the beginning
+  // was reached.
   Offset next;
   // Records at or past this exclusive end are not committed yet and must not be shown.
   Offset committed_end;
@@ -63,30 +68,33 @@ struct PartitionStatus {
   bool leader = false;
   uint64_t bytes = 0;  // on disk
   uint64_t segments = 0;
-  Timestamp first_received{};   // 0 = never
-  Timestamp latest_received{};  // 0 = never
-  uint64_t messages_received = 0;   // since this process started
-  uint64_t messages_refused = 0;    // too large, wrong offset, ... (since this process started)
-  uint64_t gap_records = 0;         // in the log, as far as this process knows
-  uint64_t messages_in_gaps = 0;    // known count inside those gaps
-  std::string degraded;  // empty, or why the partition does not take messages / what range is damaged
+  Timestamp first_received{};      // 0 = never
+  Timestamp latest_received{};     // 0 = never
+  uint64_t messages_received = 0;  // since this process started
+  uint64_t messages_refused = 0;   // too large, wrong offset, ... (since this process started)
+  uint64_t gap_records = 0;        // in the log, as far as this process knows
+  uint64_t messages_in_gaps = 0;   // known count inside those gaps
+  std::string
+      degraded;  // empty, or why the partition does not take messages / what range is damaged
 };
 
-// Any thread may call; callbacks run on the partition's shard and must not block or throw. A callback is called exactly
-// once, also when the partition goes away.
+// Any thread may call; callbacks run on the partition's shard and must not block or throw. A
+// callback is called exactly once, also when the partition goes away.
 class PartitionPort {
  public:
   virtual ~PartitionPort() = default;
   // Turns positions into offsets. Errors carry the wire contract's codes and texts.
   virtual void Locate(const StartPosition& start, const StopPosition& stop, Direction direction,
                       absl::AnyInvocable<void(absl::StatusOr<ReadRange>)> done) = 0;
-  // The next committed batches. Forward reads past the high watermark wait for it to move. Ends with:
-  //   Cancelled: CancelRead; NotFound "commit log was deleted"; Unavailable: the partition stops serving here;
-  //   DataLoss: the bytes at this offset are damaged (file, offsets and cause in the text);
-  //   OutOfRange (reverse only): nothing at or below `from`.
+  // The next committed batches. Forward reads past the high watermark wait for it to move. Ends
+  // with:
+  //   Cancelled: CancelRead; NotFound "commit log was deleted"; Unavailable: the partition stops
+  //   serving here; DataLoss: the bytes at this offset are damaged (file, offsets and cause in the
+  //   text); OutOfRange (reverse only): nothing at or below `from`.
   virtual void Read(const ReadRequest& request,
                     absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)> done) = 0;
-  // A parked read of this reader is answered with Cancelled; a later one too. No effect on others.
+  // The reader is done: its parked read (if any) is answered with Cancelled and what the partition
+  // kept for it is forgotten. No Read may follow.
   virtual void CancelRead(ReaderId reader) = 0;
   virtual void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) = 0;
 };

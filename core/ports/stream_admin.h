@@ -23,10 +23,12 @@ struct BrokerDescription {
 class StreamAdmin {
  public:
   virtual ~StreamAdmin() = default;
-  // Answers when the stream is applied here and its partitions are open and listening. Codes and texts as in the wire
-  // contract ("stream already exists", "Name cannot be empty", ...).
-  virtual void CreateStream(StreamSpec spec, Duration timeout, absl::AnyInvocable<void(absl::Status)> done) = 0;
-  virtual void DeleteStream(std::string name, Duration timeout, absl::AnyInvocable<void(absl::Status)> done) = 0;
+  // Answers when the stream is applied here and its partitions are open and listening. Codes and
+  // texts as in the wire contract ("stream already exists", "Name cannot be empty", ...).
+  virtual void CreateStream(StreamSpec spec, Duration timeout,
+                            absl::AnyInvocable<void(absl::Status)> done) = 0;
+  virtual void DeleteStream(std::string name, Duration timeout,
+                            absl::AnyInvocable<void(absl::Status)> done) = 0;
   // The answering broker first.
   virtual std::vector<BrokerDescription> Brokers() = 0;
 };

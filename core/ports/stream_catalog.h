@@ -1,5 +1,5 @@
-// Which streams there are, for threads that serve clients: a reader-locked map fed by metadata deltas. Entries are
-// immutable; a change puts a new one.
+// Which streams there are, for threads that serve clients: a reader-locked map fed by metadata
+// deltas. Entries are immutable; a change puts a new one.
 #pragma once
 
 #include <map>

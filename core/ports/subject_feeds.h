@@ -1,5 +1,5 @@
-// Opening the tap: a partition that leads asks for its subject's messages. Implemented by nats_bridge, used by
-// replication/partition and cmd.
+// Opening the tap: a partition that leads asks for its subject's messages. Implemented by
+// nats_bridge, used by replication/partition and cmd.
 #pragma once
 
 #include <memory>
@@ -14,16 +14,17 @@
 namespace bascule {
 
 struct FeedOptions {
-  std::string subject;           // what to subscribe to
-  std::string group;             // queue group; empty = plain
-  std::string partition_subject; // a record keeps its own subject only where it differs from this
+  std::string subject;            // what to subscribe to
+  std::string group;              // queue group; empty = plain
+  std::string partition_subject;  // a record keeps its own subject only where it differs from this
   ReplyAcks reply_acks = ReplyAcks::kOff;
   bool record_internal_subjects = false;
   bool optimistic_concurrency_control = false;  // plain messages pass with "not asked"
   size_t max_message_bytes = 0;
 };
 
-// Messages flow while the object lives. Destroyed on the partition's shard; after that no Enqueue reaches the partition.
+// Messages flow while the object lives. Destroyed on the partition's shard; after that no Enqueue
+// reaches the partition.
 class SubjectFeed {
  public:
   virtual ~SubjectFeed() = default;
@@ -32,10 +33,12 @@ class SubjectFeed {
 class SubjectFeeds {
  public:
   virtual ~SubjectFeeds() = default;
-  // Any thread. Messages come to `partition` on `shard`. `listening` runs on `shard` once the NATS server has confirmed
-  // the subscription (a message published after that is heard), or with the reason it failed; a lost connection delays
-  // it until the next one. `partition` must outlive the feed.
-  virtual std::unique_ptr<SubjectFeed> Open(const FeedOptions& options, PartitionIngress& partition, Executor& shard,
+  // Any thread. Messages come to `partition` on `shard`. `listening` runs on `shard` once the NATS
+  // server has confirmed the subscription (a message published after that is heard), or with the
+  // reason it failed; a lost connection delays it until the next one. `partition` must outlive the
+  // feed.
+  virtual std::unique_ptr<SubjectFeed> Open(const FeedOptions& options, PartitionIngress& partition,
+                                            Executor& shard,
                                             absl::AnyInvocable<void(absl::Status)> listening) = 0;
 };
 

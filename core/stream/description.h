@@ -1,5 +1,5 @@
-// What a stream is: name, subject, partitions, where its replicas stand. Plain values, and the rules for names and
-// subjects.
+// What a stream is: name, subject, partitions, where its replicas stand. Plain values, and the
+// rules for names and subjects.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@
 
 namespace bascule {
 
-// What a creator asks for. Zero values take the wire contract's defaults (one partition, one replica).
+// What a creator asks for. Zero values take the wire contract's defaults (one partition, one
+// replica).
 struct StreamSpec {
   std::string name;
   std::string subject;
@@ -24,7 +25,7 @@ struct StreamSpec {
 
 struct PartitionDescription {
   PartitionId id;
-  std::string leader;                 // broker id; empty while there is none
+  std::string leader;  // broker id; empty while there is none
   LeaderEpoch leader_epoch;
   std::vector<std::string> replicas;
   std::vector<std::string> isr;
@@ -40,23 +41,27 @@ struct StreamDescription {
   std::vector<PartitionDescription> partitions;  // ids 0..n-1 in order
 };
 
-// Applies the defaults (0 -> 1) and checks name, subject, counts and overrides in the wire contract's order, with its
-// codes and texts. `brokers` = servers in the cluster.
+// Applies the defaults (0 -> 1) and checks name, subject, counts and overrides in the wire
+// contract's order, with its codes and texts: name, subject, reserved names, then what only we
+// check (group, partitions, overrides), replication factor. `brokers` = servers in the cluster.
+// Every error is InvalidArgument; `spec` may then be half normalized.
 absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers);
 
 // Streams of the server itself, which clients cannot create or delete.
 bool IsReservedStream(std::string_view name);
 
-// A NATS subject to listen on: no white space, no empty token, `>` only as the last token, `*` only alone in a token.
+// A NATS subject to listen on: UTF-8 of at most limits::kMaxSubjectBytes without white space or
+// control characters, no empty token, `>` only as the last token, `*` only alone in a token.
 bool IsValidSubject(std::string_view subject);
 bool HasWildcard(std::string_view subject);
-// Whether `subject` (a concrete one) matches `pattern`.
+// Whether `subject` (a concrete one) matches `pattern`. Both are valid subjects.
 bool SubjectMatches(std::string_view pattern, std::string_view subject);
 
 // The subject of one partition: the base subject for 0, "<subject>.<id>" above.
 std::string PartitionSubject(std::string_view base, PartitionId id);
 
-// Subjects that wildcards skip: acks of any server, NATS inboxes and system subjects.
+// Subjects that wildcards skip: below `ack_prefix` ("<namespace>.ack", with or without its last
+// dot; empty = none), NATS inboxes and system subjects.
 bool IsInternalSubject(std::string_view subject, std::string_view ack_prefix);
 
 }  // namespace bascule

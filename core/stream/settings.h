@@ -1,11 +1,12 @@
-// Settings of a stream: what its creator asked for (overrides), what the broker assumes (defaults), and the two put
-// together. Plain values.
+// Settings of a stream: what its creator asked for (overrides), what the broker assumes (defaults),
+// and the two put together. Plain values.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/base/limits.h"
 #include "core/base/status.h"
@@ -30,7 +31,8 @@ struct StreamSettings {
   Durability durability = Durability::kFsync;
   ReplyAcks reply_acks = ReplyAcks::kOff;
   LeaderAcks leader_acks = LeaderAcks::kLocal;
-  // Whether a wildcard subject also records inboxes and system subjects (<ns>.ack.>, _INBOX.>, $SYS.>, $JS.>).
+  // Whether a wildcard subject also records inboxes and system subjects (<ns>.ack.>, _INBOX.>,
+  // $SYS.>, $JS.>).
   bool record_internal_subjects = false;
   bool operator==(const StreamSettings&) const = default;
 };
@@ -52,14 +54,20 @@ struct StreamOverrides {
   bool operator==(const StreamOverrides&) const = default;
 };
 
-// InvalidArgument naming the field, its value and what is allowed.
+// InvalidArgument naming the field, its value and what is allowed: no negative number, no unknown
+// choice.
 absl::Status ValidateOverrides(const StreamOverrides& overrides);
 
-// `defaults` with every set override put over it, and the derived rules applied: a segment's age limit is never longer
-// than the retention age (otherwise quiet streams would keep data past it), segment bytes 0 means the default.
+// `defaults` with every set override put over it, and the derived rules applied: a segment's age
+// limit is never longer than the retention age (otherwise quiet streams would keep data past it);
+// segment bytes and cleaner interval 0 mean the default; segment bytes are brought into
+// limits::kMinSegmentBytes..kMaxSegmentBytes (existing clients ask for a few bytes, and a file per
+// message helps nobody), ages of more than a century to a century (so that they can be counted in
+// nanoseconds).
 StreamSettings Resolve(const StreamOverrides& overrides, const StreamSettings& defaults);
 
-// Text forms used by the configuration, the CLI and metadata: "fsync"/"os", "off"/"jetstream", "local"/"committed".
+// Text forms used by the configuration, the CLI and metadata: "fsync"/"os", "off"/"jetstream",
+// "local"/"committed". A number that is none of them (from a file or a peer) has the empty text.
 std::string_view ToText(Durability value);
 std::string_view ToText(ReplyAcks value);
 std::string_view ToText(LeaderAcks value);

@@ -1,17 +1,19 @@
-// A batch: the unit that is appended, synced, replicated, checksummed and read. All integers little-endian.
+// A batch: the unit that is appended, synced, replicated, checksummed and read. All integers
+// little-endian.
 //
 //   header (96 bytes) | extensions | payload
-//   payload = records, each framed as 0x0A, varint length, record: itself a protobuf `Records { repeated Message = 1 }`
+//   payload = records, each framed as 0x0A, varint length, record: itself a protobuf `Records {
+//   repeated Message = 1 }`
 //
 //    0  4  magic "BSCB"
 //    4  1  version (1)
-//    5  1  attributes: bits 0-2 compression (0 none), bit 3 encrypted, bit 4 control, bit 5 first of segment, bit 6 late
-//    6  2  header length (96; a reader skips what it does not know)
-//    8  4  length of everything after the header: extensions and payload
-//   12  4  CRC-32C of bytes 16.. of the header and of all that follows, as stored (scrubbing needs no key)
+//    5  1  attributes: bits 0-2 compression (0 none), bit 3 encrypted, bit 4 control, bit 5 first
+//    of segment, bit 6 late 6  2  header length: 96; more in later writers of this version, whose
+//    additions a reader skips 8  4  length of everything after the header: extensions and payload
+//   12  4  CRC-32C of bytes 0..11 and of all bytes from 16 on, as stored (scrubbing needs no key)
 //   16  8  base offset
 //   24  4  last offset delta: last offset - base offset; survives compaction
-//   28  4  record count
+//   28  4  record count: at least 1
 //   32  8  leader epoch
 //   40  8  base timestamp
 //   48  8  max timestamp
@@ -22,24 +24,27 @@
 //   76 12  nonce
 //   88  8  reserved, zero
 //
-// Magic, version, attributes and both lengths stand before the CRC field and are covered too: the CRC runs over the
-// header with its own four bytes left out. An extension is: type u16, flags u16 (0), length u32, bytes; unknown types
-// are kept and skipped.
+// The CRC covers every byte but its own four. This version reads neither compressed nor encrypted
+// batches nor attribute bit 7: who begins to write them raises data/VERSION, so that no older
+// process ever meets one. An extension is: type u16, flags u16 (0), length u32, bytes; unknown
+// types are kept and skipped.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/base/limits.h"
 #include "core/base/types.h"
+#include "core/wire/coding.h"
+#include "core/wire/record.h"
 
 namespace bascule::wire {
 
 inline constexpr size_t kBatchHeaderBytes = 96;
 inline constexpr uint32_t kBatchMagic = 0x42435342;  // "BSCB"
 inline constexpr uint8_t kBatchVersion = 1;
+inline constexpr char kRecordFrame = 0x0A;  // tag of Records.records
 
 enum BatchAttributes : uint8_t {
   kCompressionMask = 0x07,
@@ -51,6 +56,7 @@ enum BatchAttributes : uint8_t {
 
 struct BatchHeader {
   uint8_t attributes = 0;
+  uint16_t header_bytes = kBatchHeaderBytes;
   uint32_t body_bytes = 0;  // extensions + payload
   uint32_t crc = 0;
   Offset base_offset;
@@ -64,18 +70,20 @@ struct BatchHeader {
   uint32_t extension_bytes = 0;
 
   Offset end() const { return base_offset + last_offset_delta + 1; }
-  size_t total_bytes() const { return kBatchHeaderBytes + body_bytes; }
+  size_t total_bytes() const { return size_t{header_bytes} + body_bytes; }
   bool control() const { return (attributes & kControl) != 0; }
 };
 
 enum class BatchParse {
   kOk,
   kTorn,       // fewer bytes than the batch claims: need more, or the file ends here
-  kNotABatch,  // wrong magic, version, or lengths that cannot be
+  kNotABatch,  // wrong magic, version or attributes, or numbers that cannot be
   kCorrupt,    // lengths are plausible, the checksum is not
 };
 
-// Reads the header at the front of `in`; checks what can be checked without the body.
+// Reads the header at the front of `in`; checks what can be checked without the body: kOk says that
+// the header is whole and plausible, not that the body is there. Never kCorrupt. A front that is no
+// beginning of a batch is kNotABatch as soon as that can be seen, even in its first byte.
 BatchParse ParseBatchHeader(std::string_view in, BatchHeader& header);
 // The whole batch at the front of `in`, checksum included. On kOk `payload` views its records.
 BatchParse ParseBatch(std::string_view in, BatchHeader& header, std::string_view& payload);
@@ -86,8 +94,17 @@ void ParseTrustedBatch(std::string_view in, BatchHeader& header, std::string_vie
 class RecordCursor {
  public:
   explicit RecordCursor(std::string_view payload) : rest_(payload) {}
-  // The next record without its frame; false at the end, or at bytes that are not a record (then !ok()).
-  bool Next(std::string_view& record);
+  // The next record without its frame; false at the end, or at bytes that are not a framed record
+  // (then !ok()).
+  bool Next(std::string_view& record) {
+    if (rest_.empty()) return false;
+    const bool framed = rest_.front() == kRecordFrame;
+    if (framed) rest_.remove_prefix(1);
+    if (framed && TakeBytes(rest_, record)) return true;
+    ok_ = false;
+    rest_ = {};
+    return false;
+  }
   bool ok() const { return ok_; }
 
  private:
@@ -95,16 +112,22 @@ class RecordCursor {
   bool ok_ = true;
 };
 
-// Builds one batch in place. Begin, Add..., Finish; then reuse by Begin.
+// Builds one batch in place. Begin, Add..., Finish; then reuse by Begin. One thread at a time.
 class BatchBuilder {
  public:
-  // All records of the batch get `timestamp`.
-  void Begin(Offset base, LeaderEpoch epoch, Timestamp timestamp, Offset committed_through, uint8_t attributes);
+  // Room that one record takes beside its body, at most.
+  static constexpr size_t kRecordOverhead = 1 + kMaxVarintBytes + kMaxRecordPrefixBytes;
+
+  // All records of the batch get `timestamp`. `expected_bytes`, if known, is what the batch will
+  // come to (the bodies, and kRecordOverhead each): it is then allocated once.
+  void Begin(Offset base, LeaderEpoch epoch, Timestamp timestamp, Offset committed_through,
+             uint8_t attributes, size_t expected_bytes = 0);
   void Add(std::string_view body);
   Offset next_offset() const { return base_ + static_cast<int64_t>(count_); }
+  // What Finish would return now: kBatchHeaderBytes while there is no record.
   size_t bytes() const { return buffer_.size(); }
   uint32_t records() const { return count_; }
-  // The encoded batch. At least one record.
+  // The encoded batch. At least one record, at most limits::kMaxBatchBytes.
   std::string Finish();
 
  private:
@@ -115,17 +138,23 @@ class BatchBuilder {
   Offset committed_through_;
   uint8_t attributes_ = 0;
   uint32_t count_ = 0;
+  char timestamp_field_[1 + kMaxVarintBytes] = {};  // the same in every record
+  size_t timestamp_field_bytes_ = 0;
 };
 
 // --- gap records (attributes: kControl) ---
-inline constexpr uint32_t kGapField = 1000;  // of the record; a message {1 from, 2 to, 3 reason, 4 count + 1}
+inline constexpr uint32_t kGapField =
+    1000;  // of the record; a message {1 from, 2 to, 3 reason, 4 count + 1}
 struct GapRecord {
   Timestamp from;
   Timestamp to;
   uint32_t reason = 0;
-  int64_t count = -1;
+  int64_t count = -1;  // -1 = unknown
 };
+// The body of a gap record, for BatchBuilder::Add.
 std::string EncodeGapBody(const GapRecord& gap);
+// Takes a whole record too. False when there is no gap field, or it is malformed; of two the last
+// counts.
 bool ParseGapBody(std::string_view body, GapRecord& gap);
 
 }  // namespace bascule::wire

@@ -1,0 +1,88 @@
+// The texts under the flags in `--help`.
+#pragma once
+
+namespace bascule::cli {
+
+inline constexpr char kAbout[] =
+    "Records NATS subjects into durable streams and replays them from any offset.";
+
+inline constexpr char kRootExamples[] = R"(Examples:
+  bascule stream create orders --subject 'orders.>'
+  echo hello | bascule publish orders
+  bascule subscribe orders --from -10m --follow
+  bascule stream info orders
+  bascule --server b1:9292,b2:9292 --json stream list | jq .name
+
+Every command has its own --help. BASCULE_SERVER takes the place of --server.)";
+
+inline constexpr char kStreamExamples[] = R"(Examples:
+  bascule stream create orders --subject 'orders.>'
+  bascule stream list
+  bascule stream info orders
+  bascule stream delete orders)";
+
+inline constexpr char kStreamCreateExamples[] = R"(Examples:
+  bascule stream create orders --subject 'orders.>'
+  bascule stream create audit -s audit --retention-max-age 30d --retention-max-bytes 50G
+  bascule stream create events -s events --partitions 4 --replication-factor 3 --min-isr 2
+  bascule stream create orders -s 'orders.>' --if-absent)";
+
+inline constexpr char kStreamListExamples[] = R"(Examples:
+  bascule stream list
+  bascule stream list --json | jq -r .name)";
+
+inline constexpr char kStreamInfoExamples[] = R"(Examples:
+  bascule stream info orders
+  bascule stream info orders --json | jq '.partitions[].newest_offset')";
+
+inline constexpr char kStreamDeleteExamples[] = R"(Examples:
+  bascule stream delete orders          (asks; type the name to go on)
+  bascule stream delete orders --yes)";
+
+inline constexpr char kPublishExamples[] = R"(Examples:
+  bascule publish orders 'a message'
+  bascule publish orders --key o-17 --header source=web '{"total": 12}'
+  bascule publish orders -p 2 -- -5     (a message that begins with a dash)
+  bascule publish orders < lines.txt
+  tail -f app.log | bascule publish logs --quiet
+  bascule publish --subject orders.eu 'to whoever records orders.eu'
+
+Offsets are printed one a line, in the order of the acks.)";
+
+inline constexpr char kSubscribeExamples[] = R"(Examples:
+  bascule subscribe orders                          everything, then end
+  bascule subscribe orders --follow                 everything, then what comes
+  bascule subscribe orders --from new               only what comes
+  bascule subscribe orders --from -10m --until -5m
+  bascule subscribe orders --from 1000 --count 10 --json
+  bascule subscribe orders --reverse --count 5      the five newest
+  bascule subscribe images --from 7 --count 1 --format raw -o image.png
+
+Offsets and times given to --from and --until are included.)";
+
+inline constexpr char kServerInfoExamples[] = R"(Examples:
+  bascule server info
+  bascule --server b2:9292 server info --json | jq .degraded)";
+
+inline constexpr char kBenchExamples[] = R"(Examples:
+  bascule bench publish load --create --count 1000000 --size 128,1K,16K
+  bascule bench replay load)";
+
+inline constexpr char kBenchPublishExamples[] = R"(Examples:
+  bascule bench publish load --create
+  bascule bench publish load --count 1000000 --size 128,1K,16K --window 1000
+  bascule bench publish s1 s2 s3 s4 --create --ack leader --json
+
+What is published is recorded like everything else; `bascule stream delete` removes it.)";
+
+inline constexpr char kBenchReplayExamples[] = R"(Examples:
+  bascule bench replay load
+  bascule bench replay s1 s2 s3 s4 --json)";
+
+inline constexpr char kLogExamples[] = R"(Examples:
+  bascule log inspect /var/lib/bascule/streams/7/0
+  bascule log verify /var/lib/bascule/streams/7/0 && echo sound
+
+Both read the files only; run `verify` while the broker is stopped, or on a copy.)";
+
+}  // namespace bascule::cli

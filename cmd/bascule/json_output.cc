@@ -1,0 +1,219 @@
+#include "cmd/bascule/json_output.h"
+
+#include <nlohmann/json.hpp>
+
+#include "api.pb.h"
+#include "bascule/v1/bascule.pb.h"
+#include "cmd/bascule/format.h"
+#include "cmd/bascule/stream_query.h"
+#include "cmd/bascule/text.h"
+
+namespace bascule::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void PutBytes(Json& object, const std::string& name, const std::string& bytes) {
+  if (IsUtf8(bytes)) {
+    object[name] = bytes;
+  } else {
+    object[name + "_base64"] = Base64(bytes);
+  }
+}
+
+// 0 is "never": null.
+void PutTime(Json& object, const std::string& name, int64_t nanos) {
+  object[name] = nanos == 0 ? Json(nullptr) : Json(FormatTime(Timestamp(nanos), Precision::kNanos));
+  object[name + "_ns"] = nanos;
+}
+
+// Texts of a server may hold anything; what is not UTF-8 is replaced rather than refused.
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <typename Container>
+Json Strings(const Container& texts) {
+  Json array = Json::array();
+  for (const auto& text : texts) array.push_back(text);
+  return array;
+}
+
+std::string Lower(std::string text, size_t prefix) {
+  text.erase(0, prefix);
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+Json SettingsJson(const v1::StreamSettings& s) {
+  Json out = Json::object();
+  out["retention_max_bytes"] = s.retention_max_bytes();
+  out["retention_max_messages"] = s.retention_max_messages();
+  out["retention_max_age_ms"] = s.retention_max_age_ms();
+  out["cleaner_interval_ms"] = s.cleaner_interval_ms();
+  out["segment_max_bytes"] = s.segment_max_bytes();
+  out["segment_max_age_ms"] = s.segment_max_age_ms();
+  out["min_isr"] = s.min_isr();
+  out["optimistic_concurrency_control"] = s.optimistic_concurrency_control();
+  out["durability"] = Lower(v1::Durability_Name(s.durability()), sizeof("DURABILITY_") - 1);
+  out["reply_acks"] = Lower(v1::ReplyAcks_Name(s.reply_acks()), sizeof("REPLY_ACKS_") - 1);
+  out["leader_acks"] = Lower(v1::LeaderAcks_Name(s.leader_acks()), sizeof("LEADER_ACKS_") - 1);
+  out["record_internal_subjects"] = s.record_internal_subjects();
+  return out;
+}
+
+Json PartitionJson(const v1::Partition& p, const PartitionFlags& flags) {
+  Json out = Json::object();
+  out["id"] = p.id();
+  out["leader"] = p.leader();
+  out["replicas"] = Strings(p.replicas());
+  out["isr"] = Strings(p.isr());
+  out["leader_epoch"] = p.leader_epoch();
+  out["oldest_offset"] = p.oldest_offset();
+  out["newest_offset"] = p.newest_offset();
+  out["high_watermark"] = p.high_watermark();
+  out["flushed_offset"] = p.flushed_offset();
+  out["bytes"] = p.bytes();
+  out["segments"] = p.segments();
+  PutTime(out, "first_received", p.first_received());
+  PutTime(out, "latest_received", p.latest_received());
+  out["messages_received"] = p.messages_received();
+  out["messages_refused"] = p.messages_refused();
+  out["gap_records"] = p.gap_records();
+  out["messages_in_gaps"] = p.messages_in_gaps();
+  out["paused"] = flags.paused;
+  out["readonly"] = flags.readonly;
+  out["degraded"] = p.degraded().empty() ? Json(nullptr) : Json(p.degraded());
+  out["error"] = p.error().empty() ? Json(nullptr) : Json(p.error());
+  return out;
+}
+
+double Seconds(Duration span) { return static_cast<double>(span.count()) / 1e9; }
+double Micros(Duration span) { return static_cast<double>(span.count()) / 1e3; }
+
+}  // namespace
+
+std::string MessageJson(const proto::Message& message) {
+  Json out = Json::object();
+  out["offset"] = message.offset();
+  PutTime(out, "timestamp", message.timestamp());
+  out["stream"] = message.stream();
+  out["partition"] = message.partition();
+  out["subject"] = message.subject();
+  if (!message.replysubject().empty()) out["reply"] = message.replysubject();
+  if (!message.key().empty()) PutBytes(out, "key", message.key());
+  // In the map's place, whose order is arbitrary, the names' order.
+  const std::map<std::string, std::string> headers(message.headers().begin(),
+                                                   message.headers().end());
+  for (const auto& [name, value] : headers) {
+    if (name == "subject" || name == "reply") continue;
+    if (IsUtf8(value)) {
+      out["headers"][name] = value;
+    } else {
+      out["headers_base64"][name] = Base64(value);
+    }
+  }
+  PutBytes(out, "value", message.value());
+  return Dump(out);
+}
+
+std::string AckJson(const proto::Ack& ack, std::optional<uint64_t> line) {
+  Json out = Json::object();
+  if (line) out["line"] = *line;
+  out["stream"] = ack.stream();
+  out["subject"] = ack.msgsubject();
+  out["offset"] = ack.offset();
+  out["ack"] = Lower(proto::AckPolicy_Name(ack.ackpolicy()), 0);
+  PutTime(out, "received", ack.receptiontimestamp());
+  PutTime(out, "committed", ack.committimestamp());
+  if (!ack.correlationid().empty()) out["correlation_id"] = ack.correlationid();
+  return Dump(out);
+}
+
+std::string StreamJson(const StreamReport& report) {
+  const v1::Stream& stream = report.stream;
+  Json out = Json::object();
+  out["name"] = stream.name();
+  out["subject"] = stream.subject();
+  out["group"] = stream.group();
+  out["id"] = stream.id();
+  PutTime(out, "created", stream.created());
+  out["replication_factor"] = stream.replication_factor();
+  out["settings"] = SettingsJson(stream.settings());
+  out["partitions"] = Json::array();
+  for (const v1::Partition& partition : stream.partitions()) {
+    const auto flags = report.flags.find(partition.id());
+    out["partitions"].push_back(
+        PartitionJson(partition, flags == report.flags.end() ? PartitionFlags{} : flags->second));
+  }
+  return Dump(out);
+}
+
+std::string CreatedJson(const std::string& name, const v1::CreateStreamResponse& response) {
+  return Dump(Json{{"name", name},
+                   {"created", response.created()},
+                   {"differences", Strings(response.differences())}});
+}
+
+std::string DeletedJson(const std::string& name) {
+  return Dump(Json{{"name", name}, {"deleted", true}});
+}
+
+std::string ServerJson(const v1::GetServerInfoResponse& server) {
+  Json out = Json::object();
+  out["version"] = server.version();
+  out["server_id"] = server.server_id();
+  out["namespace"] = server.namespace_();
+  out["incarnation"] = server.incarnation();
+  PutTime(out, "started", server.started());
+  out["data_dir"] = server.data_dir();
+  out["listen"] = server.listen();
+  out["advertised"] = server.advertised();
+  out["nats_connected"] = server.nats_connected();
+  out["nats_server"] = server.nats_server();
+  out["nats_max_payload"] = server.nats_max_payload();
+  out["max_message_bytes"] = server.max_message_bytes();
+  out["streams"] = server.streams();
+  out["partitions"] = server.partitions();
+  out["disk_available"] = server.disk_available();
+  out["disk_total"] = server.disk_total();
+  out["disk_reserve"] = server.disk_reserve();
+  const std::map<std::string, uint64_t> counters(server.counters().begin(),
+                                                 server.counters().end());
+  out["counters"] = Json(counters);
+  out["degraded"] = Strings(server.degraded());
+  return Dump(out);
+}
+
+double Rate(const BenchRow& row) {
+  return row.elapsed.count() > 0 ? static_cast<double>(row.messages) / Seconds(row.elapsed) : 0;
+}
+
+std::string BenchJson(const BenchRow& row) {
+  Json out = Json::object();
+  out["bench"] = row.kind;
+  out["streams"] = Strings(row.streams);
+  out["size"] = row.size;
+  if (row.kind == "publish") {
+    out["window"] = row.window;
+    out["ack"] = row.ack;
+  }
+  out["messages"] = row.messages;
+  out["bytes"] = row.bytes;
+  out["errors"] = row.errors;
+  out["seconds"] = Seconds(row.elapsed);
+  out["messages_per_second"] = Rate(row);
+  out["bytes_per_second"] =
+      row.elapsed.count() > 0 ? static_cast<double>(row.bytes) / Seconds(row.elapsed) : 0;
+  if (row.kind == "publish" && row.ack != "none") {
+    out["ack_p50_us"] = Micros(row.p50);
+    out["ack_p99_us"] = Micros(row.p99);
+    out["ack_max_us"] = Micros(row.max);
+  } else if (row.kind == "replay") {
+    out["first_message_us"] = Micros(row.max);
+  }
+  out["interrupted"] = row.interrupted;
+  return Dump(out);
+}
+
+}  // namespace bascule::cli

@@ -1,0 +1,110 @@
+#include "cmd/bascule/option_rules.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "cmd/bascule/text.h"
+
+namespace bascule::cli {
+namespace {
+
+absl::Status Wrong(const std::string& why) { return absl::InvalidArgumentError(why); }
+
+}  // namespace
+
+absl::StatusOr<std::string> ParseAddress(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  const bool v6 = !text.empty() && text[0] == '[';
+  const bool has_port = colon != text.npos && (!v6 || colon > text.rfind(']'));
+  const std::string host = has_port ? text.substr(0, colon) : text;
+  int32_t port = kDefaultPort;
+  const bool port_ok = !has_port || absl::SimpleAtoi(text.substr(colon + 1), &port);
+  const bool host_ok = v6 ? host.back() == ']' : host.find_first_of(":/") == host.npos;
+  if (text.empty() || !port_ok || port < 1 || port > 65535 || !host_ok) {
+    return Wrong(absl::StrCat("\"", text, "\" is no address; write host:port or [v6]:port"));
+  }
+  return absl::StrCat(host.empty() ? "localhost" : host, ":", port);
+}
+
+absl::StatusOr<AckPolicy> ParseAck(const std::string& text) {
+  if (text == "all") return AckPolicy::kAll;
+  if (text == "leader") return AckPolicy::kLeader;
+  if (text == "none") return AckPolicy::kNone;
+  return Wrong(absl::StrCat("\"", text, "\" is not all, leader or none"));
+}
+
+absl::StatusOr<OutputFormat> ParseFormat(const std::string& text) {
+  if (text == "text") return OutputFormat::kText;
+  if (text == "json") return OutputFormat::kJson;
+  if (text == "raw") return OutputFormat::kRaw;
+  return Wrong(absl::StrCat("\"", text, "\" is not text, json or raw"));
+}
+
+absl::StatusOr<bool> ParseSwitch(const std::string& text) {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  return Wrong(absl::StrCat("\"", text, "\" is not on or off"));
+}
+
+absl::Status AddHeader(PublishOptions& options, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == text.npos || equals == 0) {
+    return Wrong(absl::StrCat("\"", text, "\" is no header; write name=value"));
+  }
+  const std::string name = text.substr(0, equals);
+  if (name == "subject" || name == "reply") {
+    return Wrong(absl::StrCat("the name \"", name, "\" is reserved for the server"));
+  }
+  if (!IsUtf8(name)) return Wrong("a header name must be UTF-8");
+  if (!options.headers.emplace(name, text.substr(equals + 1)).second) {
+    return Wrong(absl::StrCat("\"", name, "\" is given twice; a name carries one value"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Settle(PublishOptions& options) {
+  if (options.subject.empty()) {
+    return options.stream.empty() ? Wrong("STREAM or --subject is required") : absl::OkStatus();
+  }
+  if (options.value) return Wrong("--subject takes the place of STREAM: give one of the two");
+  if (options.expected_offset >= 0)
+    return Wrong("--expect-offset needs STREAM: a subject has no offsets");
+  if (!options.stream.empty()) options.value = std::move(options.stream);
+  options.stream.clear();
+  return absl::OkStatus();
+}
+
+absl::Status Settle(SubscribeOptions& options, bool from_given) {
+  using Kind = Place::Kind;
+  if (options.follow && options.reverse) {
+    return Wrong("--reverse goes back to the oldest message and cannot --follow");
+  }
+  if (options.follow && options.until) {
+    return Wrong("--follow never ends by itself and cannot have --until");
+  }
+  if (!from_given && options.reverse) options.from.kind = Kind::kLatest;
+  if (options.until &&
+      (options.until->kind == Kind::kNew || options.until->kind == Kind::kEarliest)) {
+    return Wrong("--until takes latest, an offset or a time");
+  }
+  const bool until_latest = options.until && options.until->kind == Kind::kLatest;
+  if (options.reverse && (until_latest || options.from.kind == Kind::kNew)) {
+    return Wrong(
+        "--reverse reads from --from down to --until (by default latest, down to the oldest)");
+  }
+  const bool numbers = options.from.kind == Kind::kOffset || options.from.kind == Kind::kTime;
+  if (numbers && options.until && options.until->kind == options.from.kind) {
+    const int64_t ahead = options.until->value - options.from.value;
+    if (options.reverse && ahead > 0)
+      return Wrong("--until lies after --from, and --reverse goes back");
+    if (!options.reverse && ahead < 0) return Wrong("--until lies before --from");
+  }
+  if (options.from.kind == Kind::kNew) {
+    if (until_latest) return Wrong("--until latest lies before --from new");
+    if (!options.until) options.follow = true;
+  }
+  if (!options.follow && !options.reverse && !options.until)
+    options.until = Place{Kind::kLatest, 0};
+  return absl::OkStatus();
+}
+
+}  // namespace bascule::cli

@@ -1,0 +1,162 @@
+// `bascule stream create | list | info | delete`.
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "cmd/bascule/client.h"
+#include "cmd/bascule/commands.h"
+#include "cmd/bascule/format.h"
+#include "cmd/bascule/interrupt.h"
+#include "cmd/bascule/json_output.h"
+#include "cmd/bascule/line_source.h"
+#include "cmd/bascule/stream_query.h"
+#include "cmd/bascule/stream_view.h"
+#include "cmd/bascule/text.h"
+
+namespace bascule::cli {
+namespace {
+
+v1::StreamSettings ToProto(const StreamOverrides& set) {
+  v1::StreamSettings out;
+  if (set.retention_max_bytes) out.set_retention_max_bytes(*set.retention_max_bytes);
+  if (set.retention_max_messages) out.set_retention_max_messages(*set.retention_max_messages);
+  if (set.retention_max_age) out.set_retention_max_age_ms(set.retention_max_age->count());
+  if (set.cleaner_interval) out.set_cleaner_interval_ms(set.cleaner_interval->count());
+  if (set.segment_max_bytes) out.set_segment_max_bytes(*set.segment_max_bytes);
+  if (set.segment_max_age) out.set_segment_max_age_ms(set.segment_max_age->count());
+  if (set.min_isr) out.set_min_isr(*set.min_isr);
+  if (set.optimistic_concurrency_control) {
+    out.set_optimistic_concurrency_control(*set.optimistic_concurrency_control);
+  }
+  if (set.durability) {
+    out.set_durability(*set.durability == Durability::kOs ? v1::DURABILITY_OS
+                                                          : v1::DURABILITY_FSYNC);
+  }
+  if (set.reply_acks) {
+    out.set_reply_acks(*set.reply_acks == ReplyAcks::kJetStream ? v1::REPLY_ACKS_JETSTREAM
+                                                                : v1::REPLY_ACKS_OFF);
+  }
+  if (set.leader_acks) {
+    out.set_leader_acks(*set.leader_acks == LeaderAcks::kCommitted ? v1::LEADER_ACKS_COMMITTED
+                                                                   : v1::LEADER_ACKS_LOCAL);
+  }
+  if (set.record_internal_subjects) out.set_record_internal_subjects(*set.record_internal_subjects);
+  return out;
+}
+
+// Whether the person at the terminal typed the stream's name.
+bool Confirmed(Session& session, const StreamReport& report) {
+  uint64_t records = 0;
+  uint64_t bytes = 0;
+  for (const v1::Partition& partition : report.stream.partitions()) {
+    records += RecordCount(partition);
+    bytes += partition.bytes();
+  }
+  session.console.err << "This deletes " << EscapeText(report.stream.name()) << " with "
+                      << Count(records, "record") << " (" << HumanBytes(bytes)
+                      << ") for good.\nType its name to go on: " << std::flush;
+  LineSource answer(session.console.in, session.interrupt.wake_fd());
+  return answer.Next() == report.stream.name();
+}
+
+}  // namespace
+
+ExitCode Run(Session& session, const StreamCreateOptions& options) {
+  Console& console = session.console;
+  Outcome<BrokerPtr> broker = session.client.Connect();
+  if (!broker.ok()) return Report(console, broker.failure());
+  v1::CreateStreamRequest request;
+  request.set_name(options.name);
+  request.set_subject(options.subject);
+  request.set_group(options.group);
+  request.set_partitions(options.partitions);
+  request.set_replication_factor(options.replication_factor);
+  *request.mutable_settings() = ToProto(options.overrides);
+  request.set_if_absent(options.if_absent);
+  v1::CreateStreamResponse response;
+  auto context = session.client.NewContext();
+  const grpc::Status status = (*broker)->own->CreateStream(context.get(), request, &response);
+  if (!status.ok())
+    return Report(console, session.client.Explain(status, "create stream " + options.name));
+  if (session.json) {
+    console.out << CreatedJson(options.name, response) << '\n';
+    return ExitCode::kOk;
+  }
+  if (response.created()) {
+    console.out << "Created " << EscapeText(options.name) << ": "
+                << Count(static_cast<uint64_t>(options.partitions), "partition") << " recording "
+                << EscapeText(options.subject) << ".\n";
+    return ExitCode::kOk;
+  }
+  console.out << "Stream " << EscapeText(options.name) << " was there already";
+  console.out << (response.differences().empty() ? ", as asked.\n"
+                                                 : ", but differs from what was asked:\n");
+  for (const std::string& difference : response.differences()) {
+    console.out << "  " << EscapeText(difference) << '\n';
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode Run(Session& session, const StreamListOptions&) {
+  Console& console = session.console;
+  Outcome<std::vector<StreamReport>> reports = QueryStreams(session.client, "");
+  if (!reports.ok()) return Report(console, reports.failure());
+  if (session.json) {
+    for (const StreamReport& report : *reports) console.out << StreamJson(report) << '\n';
+  } else if (reports->empty()) {
+    console.out << "No streams. Create one: bascule stream create NAME --subject SUBJECT\n";
+  } else {
+    PrintStreamTable(console.out, *reports, session.client.clock().Wall());
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode Run(Session& session, const StreamInfoOptions& options) {
+  Console& console = session.console;
+  Outcome<std::vector<StreamReport>> reports = QueryStreams(session.client, options.name);
+  if (!reports.ok()) return Report(console, reports.failure());
+  if (reports->empty()) return Report(console, session.client.UnknownStream(options.name));
+  if (session.json) {
+    console.out << StreamJson(reports->front()) << '\n';
+  } else {
+    PrintStream(console.out, reports->front(), session.client.clock().Wall());
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode Run(Session& session, const StreamDeleteOptions& options) {
+  Console& console = session.console;
+  Outcome<BrokerPtr> broker = session.client.Connect();
+  if (!broker.ok()) return Report(console, broker.failure());
+  if (!options.yes) {
+    if (!console.in_is_terminal) {
+      return Report(console,
+                    {ExitCode::kUsage,
+                     absl::StrCat("deleting ", options.name,
+                                  " needs a confirmation, and standard input is no terminal"),
+                     "add --yes"});
+    }
+    Outcome<std::vector<StreamReport>> reports = QueryStreams(session.client, options.name);
+    if (!reports.ok()) return Report(console, reports.failure());
+    if (reports->empty()) return Report(console, session.client.UnknownStream(options.name));
+    if (!Confirmed(session, reports->front())) {
+      return Report(console, {ExitCode::kRefused, "nothing was deleted", "the name did not match"});
+    }
+  }
+  proto::DeleteStreamRequest request;
+  request.set_name(options.name);
+  proto::DeleteStreamResponse response;
+  auto context = session.client.NewContext();
+  const grpc::Status status = (*broker)->api->DeleteStream(context.get(), request, &response);
+  if (!status.ok()) {
+    return Report(console,
+                  session.client.Explain(status, "delete stream " + options.name, options.name));
+  }
+  if (session.json) {
+    console.out << DeletedJson(options.name) << '\n';
+  } else {
+    console.out << "Deleted " << EscapeText(options.name) << ".\n";
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace bascule::cli

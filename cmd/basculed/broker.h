@@ -1,0 +1,25 @@
+// The broker's object graph: the only place that names every part. Built in the order of
+// dependence, taken down in the reverse one.
+#pragma once
+
+#include <memory>
+
+#include "core/base/status.h"
+#include "core/config/config.h"
+
+namespace bascule {
+
+class Broker {
+ public:
+  // Blocks until the broker serves, with its declared streams in place. Errors say what to change.
+  static absl::StatusOr<std::unique_ptr<Broker>> Start(const Config& config);
+  // Stops gracefully: no new requests, everything heard is stored and acked, logs are closed clean.
+  ~Broker();
+
+ private:
+  struct Parts;
+  explicit Broker(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace bascule

@@ -1,0 +1,64 @@
+#include "cmd/basculed/facts.h"
+
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "core/base/text.h"
+
+namespace bascule {
+
+BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs,
+                         Clock& clock, const NatsBus& bus, const PartitionSet& partitions)
+    : config_(config),
+      directory_(directory),
+      fs_(fs),
+      started_(clock.Wall()),
+      bus_(bus),
+      partitions_(partitions) {}
+
+void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
+  listen_ = std::move(listen);
+  advertised_ = std::move(advertised);
+}
+
+ServerFacts BrokerFacts::Facts() {
+  ServerFacts facts;
+  facts.version = BASCULE_VERSION;
+  facts.server_id = directory_.server_id();
+  facts.cluster_namespace = config_.cluster_namespace;
+  facts.incarnation = absl::StrFormat("%016x", directory_.incarnation());
+  facts.started = started_;
+  facts.data_dir = directory_.path();
+  facts.listen = listen_;
+  facts.advertised = advertised_;
+  facts.nats_connected = bus_.connected();
+  facts.nats_server = bus_.server_url();
+  facts.nats_max_payload = bus_.max_payload();
+  facts.max_message_bytes = config_.max_message_bytes;
+  if (const auto space = fs_.Space(directory_.path()); space.ok()) {
+    facts.disk_available = space->available_bytes;
+    facts.disk_total = space->total_bytes;
+    facts.disk_reserve = config_.disk_reserve.Of(space->total_bytes);
+  }
+  facts.counters = bus_.ReadCounters();
+  if (!facts.nats_connected) {
+    facts.degraded.push_back(
+        "not connected to NATS: nothing is recorded until the connection is back");
+  }
+  if (facts.nats_connected && facts.nats_max_payload < facts.max_message_bytes) {
+    facts.degraded.push_back(Concat("NATS takes payloads up to ", facts.nats_max_payload,
+                                    " bytes, less than the ", facts.max_message_bytes,
+                                    " configured here: raise max_payload there"));
+  }
+  if (partitions_.disk_full()) {
+    facts.degraded.push_back(
+        "free disk space is below the reserve: messages are refused until there is space");
+  }
+  if (config_.stream_defaults.durability == Durability::kOs) {
+    facts.degraded.push_back(
+        "streams.durability is \"os\": acknowledged messages are lost when the machine crashes");
+  }
+  return facts;
+}
+
+}  // namespace bascule

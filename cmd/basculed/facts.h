@@ -1,0 +1,34 @@
+// What the broker knows of itself, gathered from its parts. Any thread.
+#pragma once
+
+#include <string>
+
+#include "cmd/basculed/data_directory.h"
+#include "core/config/config.h"
+#include "core/env/clock.h"
+#include "core/ports/server_facts.h"
+#include "nats_bridge/nats_bus.h"
+#include "replication/meta/metadata_log.h"
+#include "replication/partition/partition_set.h"
+
+namespace bascule {
+
+class BrokerFacts final : public ServerFactsSource {
+ public:
+  BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs, Clock& clock,
+              const NatsBus& bus, const PartitionSet& partitions);
+  void SetAddresses(std::string listen, std::string advertised);
+  ServerFacts Facts() override;
+
+ private:
+  const Config& config_;
+  const DataDirectory& directory_;
+  FileSystem& fs_;
+  const Timestamp started_;
+  const NatsBus& bus_;
+  const PartitionSet& partitions_;
+  std::string listen_;  // set once, before the API serves
+  std::string advertised_;
+};
+
+}  // namespace bascule

@@ -1,0 +1,80 @@
+// basculed: reads the configuration, runs the broker until SIGTERM or SIGINT.
+#include <signal.h>
+
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "cmd/basculed/broker.h"
+#include "cmd/basculed/flags.h"
+#include "core/base/logging.h"
+#include "core/env/file_system.h"
+
+extern char** environ;
+
+namespace bascule {
+namespace {
+
+constexpr size_t kMaxConfigBytes = 4 << 20;
+
+absl::StatusOr<Config> ReadConfig(const Flags& flags) {
+  ConfigSources sources;
+  sources.environment = ReadEnvironment(environ);
+  sources.flags = flags.overrides;
+  if (const auto path = ConfigFile(flags, sources.environment)) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                     RealFileSystem().Open(*path, OpenMode::kRead));
+    ASSIGN_OR_RETURN(sources.file_text, ReadWhole(*file, kMaxConfigBytes));
+    sources.file_name = *path;
+  }
+  return LoadConfig(sources);
+}
+
+int Run(const Config& config) {
+  SetLogLevel(config.log_level);
+  // Blocked before any thread starts, so that every thread leaves them to the wait below.
+  sigset_t ending;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGTERM);
+  sigaddset(&ending, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  absl::StatusOr<std::unique_ptr<Broker>> broker = Broker::Start(config);
+  if (!broker.ok()) {
+    LogError("basculed cannot start: ", FromAbsl(broker.status().message()));
+    return 1;
+  }
+  int received = 0;
+  sigwait(&ending, &received);
+  LogInfo(received == SIGTERM ? "SIGTERM" : "SIGINT", ": stopping");
+  broker->reset();
+  LogInfo("stopped");
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const Flags flags = ParseFlags(argc, argv, BASCULE_VERSION);
+  if (flags.action == Flags::Action::kUsageError) {
+    std::cerr << flags.text;
+    return flags.exit_code;
+  }
+  if (flags.action != Flags::Action::kRun && flags.action != Flags::Action::kCheck) {
+    std::cout << flags.text;
+    return flags.exit_code;
+  }
+  const absl::StatusOr<Config> config = ReadConfig(flags);
+  if (!config.ok()) {
+    std::cerr << FromAbsl(config.status().message()) << "\n";
+    return 2;
+  }
+  if (flags.action == Flags::Action::kCheck) {
+    std::cout << "the configuration is valid\n" << DescribeConfig(*config);
+    return 0;
+  }
+  return Run(*config);
+}
+
+}  // namespace
+}  // namespace bascule
+
+int main(int argc, char** argv) { return bascule::Main(argc, argv); }

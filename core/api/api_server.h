@@ -1,0 +1,78 @@
+// The public face of the broker: proto.API, bascule.v1.Bascule, health and reflection on one port.
+// A translator: it decides nothing that metadata or a partition decides.
+//
+//   ApiServer server(options, ports);
+//   RETURN_IF_ERROR(server.Start());     // SERVING from here on
+//   ... server.BoundPort() ...
+//   server.Shutdown();                   // NOT_SERVING, then every connection is dropped
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/base/limits.h"
+#include "core/base/status.h"
+#include "core/env/clock.h"
+#include "core/env/file_system.h"
+#include "core/ports/bus_publisher.h"
+#include "core/ports/server_facts.h"
+#include "core/ports/stream_admin.h"
+#include "core/ports/stream_catalog.h"
+
+namespace bascule {
+
+// Paths of PEM files. TLS is on when key and certificate are set; one alone is an error.
+struct TlsOptions {
+  std::string key;                   // tls.key
+  std::string cert;                  // tls.cert
+  bool require_client_cert = false;  // tls.client.auth.enabled
+  std::string client_ca;             // tls.client.auth.ca; empty = the system's roots
+};
+
+struct ApiOptions {
+  std::string listen = "0.0.0.0:9292";  // port 0: a free one, see BoundPort
+  TlsOptions tls;
+  size_t max_request_bytes = limits::kDefaultRequestBytes;
+  // What FetchMetadata tells clients to dial for this broker. Empty: the host of `listen`, or
+  // "localhost" where that is every interface; port 0: the bound one.
+  std::string advertised_host;
+  int32_t advertised_port = 0;
+  std::string server_id;  // as it stands in stream descriptions and broker lists
+  std::string cluster_namespace;
+};
+
+// Everything outlives the server.
+struct ApiPorts {
+  const StreamCatalog& catalog;
+  StreamAdmin& admin;
+  BusPublisher& bus;
+  ServerFactsSource& facts;
+  Clock& clock;
+  FileSystem& files;
+};
+
+class ApiServer {
+ public:
+  ApiServer(ApiOptions options, ApiPorts ports);
+  ~ApiServer();  // Shutdown()
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  // Once. InvalidArgument for options that contradict each other or files that cannot be used;
+  // Unavailable when the address cannot be listened on.
+  absl::Status Start();
+  // The port that is listened on; 0 before Start.
+  int BoundPort() const;
+  // Health turns NOT_SERVING, then connections are dropped (not closed politely), so that clients
+  // see Unavailable and look elsewhere. Returns when no call is running any more: the partitions
+  // must still answer cancelled reads. Idempotent; one thread.
+  void Shutdown();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bascule

@@ -1,0 +1,25 @@
+// What all calls of one server share.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/api/api_server.h"
+#include "core/api/subscriber_slots.h"
+
+namespace bascule {
+
+struct ApiState {
+  ApiState(ApiOptions the_options, ApiPorts the_ports)
+      : options(std::move(the_options)), ports(the_ports) {}
+
+  const ApiOptions options;
+  const ApiPorts ports;
+  // Set once, before connections are dropped: from then on no call ends politely.
+  std::atomic<bool> stopping{false};
+  std::atomic<int> bound_port{0};
+  std::atomic<uint64_t> next_reader{1};
+  SubscriberSlots slots;
+};
+
+}  // namespace bascule

@@ -1,0 +1,151 @@
+#include "core/api/bascule_service.h"
+
+#include <utility>
+#include <vector>
+
+#include "core/api/call_deadline.h"
+#include "core/api/grpc_status.h"
+#include "core/api/partition_survey.h"
+#include "core/api/stream_request.h"
+#include "core/base/text.h"
+
+namespace bascule {
+namespace {
+
+void FillPartition(const PartitionDescription& partition,
+                   const absl::StatusOr<PartitionStatus>& status, v1::Partition& out) {
+  out.set_id(partition.id.value());
+  out.set_leader(partition.leader);
+  for (const std::string& replica : partition.replicas) out.add_replicas(replica);
+  for (const std::string& member : partition.isr) out.add_isr(member);
+  out.set_leader_epoch(partition.leader_epoch.value());
+  if (!status.ok()) {
+    out.set_oldest_offset(-1);
+    out.set_newest_offset(-1);
+    out.set_high_watermark(-1);
+    out.set_flushed_offset(-1);
+    out.set_error(std::string(status.status().message()));
+    return;
+  }
+  const bool empty = status->log_start == status->log_end;
+  out.set_oldest_offset(empty ? -1 : status->log_start.value());
+  out.set_newest_offset(ToWire(status->log_end));
+  out.set_high_watermark(ToWire(status->high_watermark));
+  out.set_flushed_offset(ToWire(status->flushed_end));
+  out.set_bytes(status->bytes);
+  out.set_segments(status->segments);
+  out.set_first_received(status->first_received.value());
+  out.set_latest_received(status->latest_received.value());
+  out.set_messages_received(status->messages_received);
+  out.set_messages_refused(status->messages_refused);
+  out.set_gap_records(status->gap_records);
+  out.set_messages_in_gaps(status->messages_in_gaps);
+  out.set_degraded(status->degraded);
+}
+
+void FillStream(const SurveyedStream& surveyed, v1::Stream& out) {
+  const StreamDescription& stream = surveyed.entry->stream;
+  out.set_name(stream.name);
+  out.set_subject(stream.subject);
+  out.set_group(stream.group);
+  out.set_id(stream.id.value());
+  out.set_created(stream.created.value());
+  FillSettings(surveyed.entry->settings, *out.mutable_settings());
+  for (size_t i = 0; i < stream.partitions.size(); ++i) {
+    FillPartition(stream.partitions[i], surveyed.partitions[i], *out.add_partitions());
+  }
+  if (!stream.partitions.empty()) {
+    out.set_replication_factor(static_cast<int32_t>(stream.partitions.front().replicas.size()));
+  }
+}
+
+// What "create if absent" answers when the name is taken.
+absl::Status DescribeExisting(const ApiState& state, const StreamSpec& asked,
+                              v1::CreateStreamResponse& response) {
+  const auto here = state.ports.catalog.Find(asked.name);
+  if (here == nullptr) {
+    return absl::UnavailableError(
+        Concat("stream ", asked.name, " is just being created or deleted: try again"));
+  }
+  const int brokers = static_cast<int>(state.ports.admin.Brokers().size());
+  for (std::string& sentence : Differences(*here, asked, brokers))
+    response.add_differences(std::move(sentence));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* BasculeService::CreateStream(grpc::CallbackServerContext* context,
+                                                       const v1::CreateStreamRequest* request,
+                                                       v1::CreateStreamResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto spec = ToSpec(*request);
+  if (!spec.ok()) {
+    reactor->Finish(ToGrpc(spec.status()));
+    return reactor;
+  }
+  state_.ports.admin.CreateStream(
+      *spec, MetadataTimeout(*context, state_.ports.clock),
+      [this, spec = *spec, request, response, reactor](absl::Status status) {
+        response->set_created(status.ok());
+        if (absl::IsAlreadyExists(status) && request->if_absent()) {
+          status = DescribeExisting(state_, spec, *response);
+        }
+        reactor->Finish(ToGrpc(status));
+      });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* BasculeService::ListStreams(grpc::CallbackServerContext* context,
+                                                      const v1::ListStreamsRequest* request,
+                                                      v1::ListStreamsResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  std::vector<std::shared_ptr<const CatalogEntry>> entries;
+  if (request->names().empty()) entries = state_.ports.catalog.All();
+  for (const std::string& name : request->names()) {
+    auto entry = state_.ports.catalog.Find(name);
+    if (entry == nullptr) {
+      reactor->Finish(ToGrpc(absl::NotFoundError(Concat("no such stream: ", name))));
+      return reactor;
+    }
+    entries.push_back(std::move(entry));
+  }
+  SurveyPartitions(std::move(entries), [response, reactor](std::vector<SurveyedStream> surveyed) {
+    for (const SurveyedStream& stream : surveyed) FillStream(stream, *response->add_streams());
+    reactor->Finish(grpc::Status::OK);
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* BasculeService::GetServerInfo(grpc::CallbackServerContext* context,
+                                                        const v1::GetServerInfoRequest*,
+                                                        v1::GetServerInfoResponse* response) {
+  const ServerFacts facts = state_.ports.facts.Facts();
+  response->set_version(facts.version);
+  response->set_server_id(facts.server_id);
+  response->set_namespace_(facts.cluster_namespace);
+  response->set_incarnation(facts.incarnation);
+  response->set_started(facts.started.value());
+  response->set_data_dir(facts.data_dir);
+  response->set_listen(facts.listen);
+  response->set_advertised(facts.advertised);
+  response->set_nats_connected(facts.nats_connected);
+  response->set_nats_server(facts.nats_server);
+  response->set_nats_max_payload(facts.nats_max_payload);
+  response->set_max_message_bytes(facts.max_message_bytes);
+  response->set_disk_available(facts.disk_available);
+  response->set_disk_total(facts.disk_total);
+  response->set_disk_reserve(facts.disk_reserve);
+  uint64_t partitions = 0;
+  const auto streams = state_.ports.catalog.All();
+  for (const auto& entry : streams) partitions += entry->stream.partitions.size();
+  response->set_streams(streams.size());
+  response->set_partitions(partitions);
+  for (const auto& [name, value] : facts.counters) (*response->mutable_counters())[name] = value;
+  for (const std::string& sentence : facts.degraded) response->add_degraded(sentence);
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+}  // namespace bascule

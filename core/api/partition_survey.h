@@ -1,0 +1,29 @@
+// Asks every partition of some streams for its status at once, and answers when all have answered.
+//
+//   gRPC thread           shards                         a gRPC thread
+//     Run -- Describe --> (each) OnStatus ... the last: wake --> done(results)
+//
+// The answer is not built on a shard: it may be megabytes.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "core/base/status.h"
+#include "core/ports/stream_catalog.h"
+
+namespace bascule {
+
+struct SurveyedStream {
+  std::shared_ptr<const CatalogEntry> entry;
+  // By partition id. Unavailable where this broker holds no replica.
+  std::vector<absl::StatusOr<PartitionStatus>> partitions;
+};
+
+using SurveyDone = absl::AnyInvocable<void(std::vector<SurveyedStream>)>;
+
+// `done` runs once, on a thread of gRPC, with the streams in the order of `entries`.
+void SurveyPartitions(std::vector<std::shared_ptr<const CatalogEntry>> entries, SurveyDone done);
+
+}  // namespace bascule

@@ -1,0 +1,101 @@
+// One PublishAsync stream: publishes in the order of its requests, one writer for all responses.
+//
+//   client            gRPC thread                PublishAsyncSession               NATS thread
+//     | open ------------> Begin ------------------> OpenAckInbox
+//     | request ---------> OnReadDone -------------> Handle: bus.Publish
+//     | request ---------> OnReadDone -------------> Handle: refused -> outbox     OnAck: outbox
+//     |                                              |                              | nobody
+//     writes: take the token
+//     |<-- response (hinted while more wait) ------- WriteNext <--------------------+
+//     |                    OnWriteDone ------------> WriteNext ... flushes, token back
+//     |                                              window full: not read any more until acks are
+//     written | half-close ------> OnReadDone(false) ------> draining: up to
+//     limits::kAckDrainTimeout for what is in flight
+//     |<-- OK -------------------------------------- MaybeFinish
+//
+// The call is finished only while gRPC has neither a read nor a write of ours: no later one can
+// then be started. The server by itself never ends it with OK, since clients then stop listening
+// for acks for good.
+#pragma once
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <mutex>
+
+#include "core/api/api_state.h"
+#include "core/api/in_flight_window.h"
+#include "core/api/publish_request.h"
+#include "core/api/publish_rules.h"
+#include "core/api/response_batch.h"
+
+namespace bascule {
+
+class PublishAsyncSession final
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public std::enable_shared_from_this<PublishAsyncSession> {
+ public:
+  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Begin(ApiState& state);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  // Responses that may wait for a client that does not read them; past it the session ends
+  // (Unavailable). More than the window, because several streams may ack one message.
+  static constexpr size_t kMaxOutboxResponses = 4 * limits::kMaxAsyncInFlight;
+  static constexpr size_t kMaxOutboxBytes = 64 * limits::kMiB;
+
+ private:
+  enum class ReadSide { kWithGrpc, kPaused, kClosed };
+
+  explicit PublishAsyncSession(ApiState& state);
+  void OnAck(std::string_view ack);
+  // Publishes one request, or says in `error` why not.
+  bool Publish(std::string_view request, AsyncError& error);
+  // Reads on, or pauses when the window is full.
+  void ReadOn();
+  void WriteNext();  // with the write token
+  void MaybeFinish();
+  void OnDrainTimeout();
+  void OnExpiryTimer();
+
+  // With mutex_ held.
+  bool StartWriting();
+  bool MayReadAgain();
+  void ArmExpiry();
+
+  ApiState& state_;                            // not after OnDone
+  std::shared_ptr<PublishAsyncSession> self_;  // until OnDone
+  std::unique_ptr<AckInbox> inbox_;
+
+  // The reading side: one OnReadDone at a time.
+  grpc::ByteBuffer request_;
+  PublishRequestView view_;
+  PublishTargets targets_;
+
+  // With the write token (`writing_`).
+  grpc::ByteBuffer message_;
+  grpc::Slice slice_;              // of current_
+  std::vector<uint32_t> current_;  // ends of its responses
+  size_t next_ = 0;
+
+  std::mutex mutex_;
+  ResponseBatch outbox_;
+  size_t being_written_ = 0;  // responses in current_
+  InFlightWindow window_;
+  ReadSide read_ = ReadSide::kWithGrpc;
+  bool writing_ = false;
+  bool finished_ = false;
+  bool cancelled_ = false;
+  bool overflowed_ = false;
+  bool drain_over_ = false;
+  bool expiry_armed_ = false;
+  grpc::Alarm expiry_alarm_;
+  grpc::Alarm drain_alarm_;
+};
+
+}  // namespace bascule

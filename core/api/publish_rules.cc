@@ -1,0 +1,77 @@
+#include "core/api/publish_rules.h"
+
+#include "core/base/text.h"
+
+namespace bascule {
+namespace {
+constexpr int32_t kPolicyNone = static_cast<int32_t>(AckPolicy::kNone);
+constexpr uint64_t kIncorrectOffset = 2;  // Ack.Error
+constexpr uint64_t kTooLarge = 3;
+constexpr uint64_t kEncryption = 4;
+}  // namespace
+
+absl::StatusOr<std::string_view> PublishTargets::Subject(std::string_view stream, int32_t partition,
+                                                         int32_t ack_policy) {
+  std::shared_ptr<const CatalogEntry> entry = catalog_.Find(stream);
+  if (entry == nullptr) return absl::NotFoundError(Concat("no such stream: ", stream));
+  if (partition < 0 || static_cast<size_t>(partition) >= entry->stream.partitions.size()) {
+    return absl::NotFoundError(Concat("no such partition: ", partition));
+  }
+  if (ack_policy == kPolicyNone && entry->settings.optimistic_concurrency_control) {
+    return absl::InvalidArgumentError("stream with concurrency control must have AckPolicy set");
+  }
+  // Entries are replaced, never changed: the same entry means the same subject.
+  if (entry != entry_ || partition != partition_) {
+    subject_ = PartitionSubject(entry->stream.subject, PartitionId(partition));
+    entry_ = std::move(entry);
+    partition_ = partition;
+  }
+  return subject_;
+}
+
+absl::Status CheckPayload(const PublishMessage& message, int64_t max_payload) {
+  if (max_payload <= 0) return absl::OkStatus();
+  size_t bytes = message.key.size() + message.value.size();
+  for (const auto& [name, value] : message.headers) bytes += name.size() + value.size();
+  if (bytes <= static_cast<uint64_t>(max_payload)) return absl::OkStatus();
+  return absl::InvalidArgumentError("nats: maximum payload exceeded");
+}
+
+std::string BusFailureText(const absl::Status& failure) {
+  return Concat("failed to publish to NATS: ", failure.message());
+}
+
+AsyncError ToAsyncError(const absl::Status& refusal) {
+  AsyncErrorCode code = AsyncErrorCode::kInternal;
+  if (absl::IsNotFound(refusal)) code = AsyncErrorCode::kNotFound;
+  if (absl::IsInvalidArgument(refusal)) code = AsyncErrorCode::kBadRequest;
+  if (absl::IsFailedPrecondition(refusal)) code = AsyncErrorCode::kReadonly;
+  return {code, std::string(refusal.message())};
+}
+
+AsyncError AckFailure(uint64_t ack_error) {
+  switch (ack_error) {
+    case kIncorrectOffset:
+      return {AsyncErrorCode::kIncorrectOffset, "incorrect expected offset"};
+    case kTooLarge:
+      return {AsyncErrorCode::kBadRequest, "message exceeds max replication size"};
+    case kEncryption:
+      return {AsyncErrorCode::kEncryptionFailed, "encryption failed on partition"};
+    default:
+      return {AsyncErrorCode::kUnknown, "unknown error"};
+  }
+}
+
+absl::Status AckFailureStatus(uint64_t ack_error) {
+  const AsyncError failure = AckFailure(ack_error);
+  switch (failure.code) {
+    case AsyncErrorCode::kBadRequest:
+      return absl::InvalidArgumentError(failure.message);
+    case AsyncErrorCode::kEncryptionFailed:
+      return absl::InternalError(failure.message);
+    default:  // by contract a wrong offset is Unknown here, with a text of its own
+      return absl::UnknownError(failure.message);
+  }
+}
+
+}  // namespace bascule

@@ -1,0 +1,28 @@
+// Responses of PublishAsync, encoded one behind the other so that they become parts of one slice.
+// One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/api/publish_rules.h"
+
+namespace bascule {
+
+struct ResponseBatch {
+  std::string bytes;
+  std::vector<uint32_t> ends;  // of each response in `bytes`
+
+  // {correlationId, ack}; `ack` is an encoded proto.Ack.
+  void AddAck(std::string_view correlation_id, std::string_view ack);
+  // {correlationId, an empty ack, asyncError}: old clients look into the ack.
+  void AddError(std::string_view correlation_id, const AsyncError& error);
+  void Clear() {
+    bytes.clear();
+    ends.clear();
+  }
+};
+
+}  // namespace bascule

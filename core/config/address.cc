@@ -1,0 +1,166 @@
+// Kinds of settings that name a place: network addresses, NATS servers, identities, disk space.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/config/kind.h"
+#include "core/config/quantity.h"
+
+namespace bascule {
+namespace {
+
+constexpr int kMaxPort = 65535;
+constexpr size_t kMaxServerIdBytes = 64;
+constexpr size_t kMaxNamespaceBytes = 128;
+constexpr double kMaxReservePercent = 90;
+
+// Splits "host:port", "[v6]:port", "host", ":port". False when it is none of them; without a port
+// it is left alone.
+bool SplitAddress(const std::string& text, Address& address) {
+  std::string host = text;
+  std::string port;
+  if (!text.empty() && text[0] == '[') {
+    const size_t close = text.find(']');
+    if (close == std::string::npos) return false;
+    host = text.substr(1, close - 1);
+    port = text.substr(close + 1);
+    if (!port.empty() && port[0] != ':') return false;
+  } else if (const size_t colon = text.find(':'); colon != std::string::npos) {
+    // Two colons without brackets: an IPv6 address whose port cannot be told from its last group.
+    if (text.find(':', colon + 1) != std::string::npos) return false;
+    host = text.substr(0, colon);
+    port = text.substr(colon);
+  }
+  for (const char c : host)
+    if (!absl::ascii_isalnum(c) && !absl::StrContains(".-_:%", std::string(1, c))) return false;
+  if (!port.empty()) {
+    const auto number = ParseWhole(port.substr(1), 0, kMaxPort);
+    if (!number.ok()) return false;
+    address.port = static_cast<int>(*number);
+  }
+  address.host = host;
+  return true;
+}
+
+absl::Status CheckNatsServer(const std::string& url) {
+  const auto refuse = [&url](const std::string& why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("must hold addresses such as nats://host:4222 or tls://host:4222; ",
+                     Quoted(WithoutUserInfo(url)), " ", why));
+  };
+  std::string rest = url;
+  if (const size_t scheme = url.find("://"); scheme != std::string::npos) {
+    const std::string name = absl::AsciiStrToLower(url.substr(0, scheme));
+    if (name != "nats" && name != "tls")
+      return refuse(absl::StrCat("has the scheme ", Quoted(name)));
+    rest = url.substr(scheme + 3);
+  }
+  if (const size_t at = rest.rfind('@'); at != std::string::npos) rest = rest.substr(at + 1);
+  if (!rest.empty() && rest.back() == '/') rest.pop_back();
+  Address address{"", 4222};
+  if (!SplitAddress(rest, address)) return refuse("is not one");
+  if (address.host.empty()) return refuse("has no host");
+  if (address.port == 0) return refuse("has port 0");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string ToText(const Address& address) {
+  const bool v6 = absl::StrContains(address.host, ":");
+  return absl::StrCat(v6 ? "[" : "", address.host, v6 ? "]:" : ":", address.port);
+}
+
+std::string WithoutUserInfo(const std::string& url) {
+  const size_t scheme = url.find("://");
+  const size_t start = scheme == std::string::npos ? 0 : scheme + 3;
+  const size_t at = url.rfind('@');
+  if (at == std::string::npos || at < start) return url;
+  return absl::StrCat(url.substr(0, start), "***", url.substr(at));
+}
+
+Kind<Address> AddressKind() {
+  const std::string wanted = "host:port such as 0.0.0.0:9292, localhost:9292 or [::1]:9292";
+  return {"host:port",
+          [wanted](const Value& value) -> absl::StatusOr<Address> {
+            ASSIGN_OR_RETURN(const std::string text, OneText(value, wanted));
+            Address address{"", -1};
+            if (!SplitAddress(text, address) || address.port < 0)
+              return absl::InvalidArgumentError(absl::StrCat(
+                  "must be ", wanted, " with a port from 0 to ", kMaxPort, ", not ", Quoted(text)));
+            if (address.host.empty()) address.host = "0.0.0.0";
+            return address;
+          },
+          [](const Address& address) { return ToText(address); }};
+}
+
+Kind<std::vector<std::string>> NatsServersKind() {
+  Kind<std::vector<std::string>> kind = ListKind();
+  kind.parse = [list = kind.parse](const Value& value) -> absl::StatusOr<std::vector<std::string>> {
+    ASSIGN_OR_RETURN(std::vector<std::string> servers, list(value));
+    if (servers.empty())
+      return absl::InvalidArgumentError(
+          "names no server; give at least one, such as nats://127.0.0.1:4222");
+    for (const std::string& server : servers) RETURN_IF_ERROR(CheckNatsServer(server));
+    return servers;
+  };
+  kind.show = [](const std::vector<std::string>& servers) {
+    std::vector<std::string> shown;
+    for (const std::string& server : servers) shown.push_back(WithoutUserInfo(server));
+    return absl::StrCat("[", absl::StrJoin(shown, ", "), "]");
+  };
+  return kind;
+}
+
+Kind<DiskReserve> ReserveKind() {
+  const std::string wanted = "a size such as \"2GiB\" or a share of the disk such as \"5%\"";
+  const auto parse = [wanted](const Value& value) -> absl::StatusOr<DiskReserve> {
+    ASSIGN_OR_RETURN(const std::string text, OneText(value, wanted));
+    double percent = 0;
+    if (absl::EndsWith(text, "%")) {
+      // Written so that a not-a-number fails it too.
+      if (absl::SimpleAtod(text.substr(0, text.size() - 1), &percent) && percent >= 0 &&
+          percent <= kMaxReservePercent)
+        return DiskReserve{0, percent};
+      return absl::InvalidArgumentError(absl::StrCat("must be from 0% to ", kMaxReservePercent,
+                                                     "% of the disk, not ", Quoted(text)));
+    }
+    const absl::StatusOr<int64_t> bytes = ParseSize(text);
+    if (!bytes.ok() || *bytes < 0)
+      return absl::InvalidArgumentError(absl::StrCat("must be ", wanted, ", not ", Quoted(text)));
+    return DiskReserve{static_cast<uint64_t>(*bytes), 0};
+  };
+  return {"size|percent", parse, [](const DiskReserve& reserve) {
+            if (reserve.percent == 0) return SizeText(static_cast<int64_t>(reserve.bytes));
+            const std::string share = absl::StrCat(reserve.percent, "%");
+            if (reserve.bytes == 0) return share;
+            return absl::StrCat("the greater of ", SizeText(static_cast<int64_t>(reserve.bytes)),
+                                " and ", share);
+          }};
+}
+
+absl::Status CheckServerId(const std::string& text) {
+  bool plain = text.size() <= kMaxServerIdBytes;
+  for (const char c : text) plain &= absl::ascii_isalnum(c) || c == '-' || c == '_';
+  if (plain) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("must be at most ", kMaxServerIdBytes,
+                                                 " letters, digits, \"-\" and \"_\", not ",
+                                                 Quoted(text)));
+}
+
+absl::Status CheckNamespace(const std::string& text) {
+  bool plain = !text.empty() && text.size() <= kMaxNamespaceBytes && text.front() != '.' &&
+               text.back() != '.' && !absl::StrContains(text, "..");
+  for (const char c : text) plain &= absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+  if (plain) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "begins NATS subjects, so it must be 1 to ", kMaxNamespaceBytes,
+      " letters, digits, \"-\" and \"_\", with single dots between, not ", Quoted(text)));
+}
+
+}  // namespace bascule

@@ -1,0 +1,66 @@
+// Types of settings: how a value of each is read, printed and named. A parse error completes the
+// sentence `"<key>" ...`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/base/logging.h"
+#include "core/base/status.h"
+#include "core/config/config.h"
+#include "core/config/value.h"
+#include "core/stream/settings.h"
+
+namespace bascule {
+
+template <typename T>
+struct Kind {
+  std::string name;  // as the reference shows it: "duration", "fsync|os"
+  std::function<absl::StatusOr<T>(const Value&)> parse;
+  std::function<std::string(const T&)> show;  // parses back to the same value
+};
+
+// Whether `text` is acceptable; an error completes the sentence.
+using TextRule = std::function<absl::Status(const std::string&)>;
+
+Kind<bool> SwitchKind();
+Kind<int64_t> WholeKind(int64_t min, int64_t max = std::numeric_limits<int64_t>::max());
+// The same as 32 bits.
+Kind<int32_t> CountKind(int32_t min, int32_t max);
+// clustering.min.insync.replicas: what one broker can fulfil; 0 = a majority.
+Kind<int32_t> MinIsrKind();
+// Bytes in [min, max], and 0 too when `zero` says what it means ("no limit").
+Kind<int64_t> SizeKind(int64_t min, int64_t max, const std::string& zero = "");
+// At least a millisecond, and 0 too when `zero` says what it means. The text of a bare number that
+// is less gets the reminder that it counts nanoseconds.
+Kind<std::chrono::milliseconds> PeriodKind(const std::string& zero = "");
+// Errors show nothing of the text (it may be a secret) unless `rule` does.
+Kind<std::string> TextKind(TextRule rule = nullptr);
+// A path; kept as written, read by whoever uses it.
+Kind<std::string> PathKind(TextRule rule = nullptr);
+Kind<Address> AddressKind();
+// A list, or text with commas between the items.
+Kind<std::vector<std::string>> ListKind();
+Kind<std::vector<std::string>> NatsServersKind();
+Kind<DiskReserve> ReserveKind();
+Kind<LogLevel> LogLevelKind();
+Kind<Durability> DurabilityKind();
+Kind<ReplyAcks> ReplyAcksKind();
+Kind<LeaderAcks> LeaderAcksKind();
+
+// Rules for TextKind and PathKind. An empty server id is allowed: it asks for a generated one.
+absl::Status CheckNotEmpty(const std::string& text);
+absl::Status CheckServerId(const std::string& text);
+absl::Status CheckNamespace(const std::string& text);
+
+// The one text of a value; an error when it is a list, a section or nothing.
+absl::StatusOr<std::string> OneText(const Value& value, const std::string& wanted);
+
+// A server address without user and password.
+std::string WithoutUserInfo(const std::string& url);
+
+}  // namespace bascule

@@ -1,0 +1,19 @@
+// "Did you mean ...?"
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace bascule {
+
+// The name out of `known` that `written` most likely stands for; empty when none is near. Dots,
+// dashes and underscores count as the same; a known name whose tail was written in full is near
+// ("retention.max.age").
+std::string NearestName(absl::string_view written, const std::vector<std::string>& known);
+
+// "; did you mean \"x\"?", or nothing without a near name.
+std::string DidYouMean(absl::string_view written, const std::vector<std::string>& known);
+
+}  // namespace bascule

@@ -1,0 +1,47 @@
+// What a source says, before anybody knows what it means: a tree of text with the lines it came
+// from.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace bascule {
+
+struct Value {
+  enum class Shape { kEmpty, kText, kList, kSection };
+  struct Entry;
+  Shape shape = Shape::kEmpty;
+  int line = 0;                // from 1; 0 = not from a file
+  std::string text;            // kText
+  std::vector<Value> items;    // kList
+  std::vector<Entry> entries;  // kSection, in the order written
+
+  static Value Text(std::string text) {
+    Value value;
+    value.shape = Shape::kText;
+    value.text = std::move(text);
+    return value;
+  }
+};
+
+struct Value::Entry {
+  std::string key;  // as written
+  int line = 0;
+  Value value;
+};
+
+// Where something was said: "bascule.yaml:12", "BASCULE_PORT", "--port".
+struct Place {
+  std::string source;
+  int line = 0;  // 0 = the source has no lines
+};
+
+std::string ToText(const Place& place);
+
+// `text` in double quotes, cut to a readable length, control characters escaped.
+std::string Quoted(absl::string_view text);
+
+}  // namespace bascule

@@ -1,0 +1,160 @@
+#include "core/env/posix_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/logging.h"
+#include "core/env/posix_error.h"
+
+namespace bascule::internal {
+namespace {
+
+constexpr mode_t kFileMode = 0640;
+
+// How a read that must not wait is done on the file system that holds the file.
+enum class NoWait {
+  kKernelDecides,  // preadv2(RWF_NOWAIT)
+  kAlwaysMemory,   // the file system has no disk
+  kNever,          // nobody can tell what is in memory: every read counts as a disk read
+};
+
+class PosixFile final : public File {
+ public:
+  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixFile() override {
+    // What must survive was synced before; a failing close can only be told, and the descriptor is
+    // gone all the same.
+    if (close(fd_) != 0) LogWarning(ErrnoStatus(errno, "close", path_).message());
+  }
+
+  absl::Status WriteAt(FilePosition position, std::string_view data) override;
+  absl::StatusOr<size_t> ReadAt(FilePosition position, char* out, size_t n) override;
+  absl::StatusOr<size_t> ReadAtNoWait(FilePosition position, char* out, size_t n) override;
+  absl::Status Sync() override;
+  absl::Status Truncate(uint64_t size) override;
+  absl::StatusOr<uint64_t> Size() override;
+  const std::string& path() const override { return path_; }
+
+ private:
+  absl::Status Error(int error, const char* operation) const {
+    return ErrnoStatus(error, operation, path_);
+  }
+  NoWait FallBack() const;
+
+  const int fd_;
+  const std::string path_;
+  std::atomic<NoWait> no_wait_{NoWait::kKernelDecides};
+};
+
+absl::Status PosixFile::WriteAt(FilePosition position, std::string_view data) {
+  uint64_t at = position.value();
+  while (!data.empty()) {
+    const ssize_t written = pwrite(fd_, data.data(), data.size(), static_cast<off_t>(at));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return Error(errno, "write");
+    }
+    // The kernel gives no reason for a write of nothing; going on could spin forever.
+    if (written == 0) return Error(EIO, "write");
+    data.remove_prefix(static_cast<size_t>(written));
+    at += static_cast<uint64_t>(written);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<size_t> PosixFile::ReadAt(FilePosition position, char* out, size_t n) {
+  while (true) {
+    const ssize_t got = pread(fd_, out, n, static_cast<off_t>(position.value()));
+    if (got >= 0) return static_cast<size_t>(got);
+    if (errno != EINTR) return Error(errno, "read");
+  }
+}
+
+NoWait PosixFile::FallBack() const {
+  struct statfs file_system {};
+  if (fstatfs(fd_, &file_system) != 0) return NoWait::kNever;
+  const bool in_memory = file_system.f_type == TMPFS_MAGIC || file_system.f_type == RAMFS_MAGIC;
+  return in_memory ? NoWait::kAlwaysMemory : NoWait::kNever;
+}
+
+absl::StatusOr<size_t> PosixFile::ReadAtNoWait(FilePosition position, char* out, size_t n) {
+  while (true) {
+    switch (no_wait_.load(std::memory_order_relaxed)) {
+      case NoWait::kAlwaysMemory:
+        return ReadAt(position, out, n);
+      case NoWait::kNever:
+        return absl::UnavailableError(
+            absl::StrCat("read ", path_, ": its file system cannot read without waiting"));
+      case NoWait::kKernelDecides:
+        break;
+    }
+    iovec target{out, n};
+    const ssize_t got = preadv2(fd_, &target, 1, static_cast<off_t>(position.value()), RWF_NOWAIT);
+    if (got >= 0) return static_cast<size_t>(got);
+    if (errno == EAGAIN)
+      return absl::UnavailableError(absl::StrCat("read ", path_, ": not in memory"));
+    // Kernels and file systems without the flag answer in these two ways; asked once per file.
+    if (errno == EOPNOTSUPP || errno == ENOSYS) {
+      no_wait_.store(FallBack(), std::memory_order_relaxed);
+    } else if (errno != EINTR) {
+      return Error(errno, "read");
+    }
+  }
+}
+
+absl::Status PosixFile::Sync() {
+  // Not repeated on any error, EINTR included: only the first answer says what became of the pages.
+  if (fdatasync(fd_) != 0) return Error(errno, "sync");
+  return absl::OkStatus();
+}
+
+absl::Status PosixFile::Truncate(uint64_t size) {
+  while (ftruncate(fd_, static_cast<off_t>(size)) != 0) {
+    if (errno != EINTR) return Error(errno, "truncate");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> PosixFile::Size() {
+  struct stat file {};
+  if (fstat(fd_, &file) != 0) return Error(errno, "stat");
+  return static_cast<uint64_t>(file.st_size);
+}
+
+int FlagsOf(OpenMode mode) {
+  switch (mode) {
+    case OpenMode::kRead:
+      return O_RDONLY;
+    case OpenMode::kReadWrite:
+      return O_RDWR;
+    case OpenMode::kCreate:
+      return O_RDWR | O_CREAT | O_EXCL;
+    case OpenMode::kReplace:
+      return O_RDWR | O_CREAT | O_TRUNC;
+  }
+  CheckFailed(__FILE__, __LINE__, "a known OpenMode", "");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<File>> OpenPosixFile(const std::string& path, OpenMode mode) {
+  int fd;
+  do {
+    fd = open(path.c_str(), FlagsOf(mode) | O_CLOEXEC, kFileMode);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return ErrnoStatus(errno, "open", path);
+  return std::make_unique<PosixFile>(fd, path);
+}
+
+}  // namespace bascule::internal

@@ -1,0 +1,242 @@
+#include "core/env/thread_executor.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/limits.h"
+
+namespace bascule {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// Far enough to mean "never" without overflowing the arithmetic of the standard library's waits.
+constexpr Duration kLongestDelay = std::chrono::hours(24 * 365 * 10);
+
+struct Entry {
+  Task task;
+  bool from_outside;  // came by TryPost, so it takes one of the bounded places until it starts
+};
+
+struct Timer {
+  SteadyTime due;
+  uint64_t order;  // equal times run in the order of the calls
+  Task task;
+  bool operator<(
+      const Timer& other) const {  // std heaps keep the greatest first; we want the earliest
+    return due != other.due ? due > other.due : order > other.order;
+  }
+};
+
+// The executor whose task the calling thread is running; its address is only compared.
+thread_local const void* current_executor = nullptr;
+
+}  // namespace
+
+// How a task gets from a foreign thread to a worker:
+//
+//   poster                         worker
+//   Post: lock, queue += task      Run: lock
+//         sleeping? take one         taken empty: swap(taken, queue), due timers join the end
+//           away, unlock, notify     one thread: unlock, run all of taken    many: take one,
+//           unlock, run it
+//         else unlock                nothing to take: ++sleeping, wait (the lock is free)
+//
+// Only the post that finds a sleeper pays for a wake-up; posts to a busy worker, and its own, touch
+// the lock alone.
+struct ThreadExecutor::State {
+  std::string name;
+  bool single = false;
+  std::atomic<uint64_t> outside_started{
+      0};  // only compared with outside_posted, so relaxed order is enough
+
+  std::mutex mutex;
+  std::condition_variable work;
+  // All below: under `mutex`, except that the thread of a single-threaded executor runs `taken`
+  // without it.
+  std::vector<Entry> queue;
+  std::vector<Entry> taken;
+  size_t next_taken = 0;
+  std::vector<Timer> timers;  // a heap
+  uint64_t timers_created = 0;
+  uint64_t outside_posted = 0;
+  // Threads inside wait() = sleeping + woken. A notifier moves one from the first to the second, so
+  // that the next post does not notify the same thread again.
+  size_t sleeping = 0;
+  size_t woken = 0;
+  bool stopping = false;
+  std::vector<std::thread> threads;
+
+  bool ClaimSleeper() {
+    if (sleeping == 0) return false;
+    --sleeping;
+    ++woken;
+    return true;
+  }
+
+  void MoveDueTimers() {
+    if (timers.empty()) return;
+    const SteadyTime now = std::chrono::steady_clock::now();
+    while (!timers.empty() && timers.front().due <= now) {
+      std::pop_heap(timers.begin(), timers.end());
+      taken.push_back(Entry{std::move(timers.back().task), false});
+      timers.pop_back();
+    }
+  }
+
+  // Makes `taken` hold work; waits for it. False when stopping and nothing is left.
+  bool AwaitWork(std::unique_lock<std::mutex>& lock) {
+    while (true) {
+      if (next_taken < taken.size()) return true;
+      taken.clear();
+      next_taken = 0;
+      taken.swap(queue);
+      MoveDueTimers();
+      if (!taken.empty()) return true;
+      if (stopping) return false;
+      ++sleeping;
+      if (timers.empty()) {
+        work.wait(lock);
+      } else {
+        const SteadyTime due =
+            timers.front().due;  // a copy: the heap may move while the lock is free
+        work.wait_until(lock, due);
+      }
+      // A timeout may use up another thread's notification; the sum stays right, and that is all
+      // that counts.
+      if (woken > 0) {
+        --woken;
+      } else {
+        --sleeping;
+      }
+    }
+  }
+
+  void RunEntry(Entry entry) {
+    if (entry.from_outside) outside_started.fetch_add(1, std::memory_order_relaxed);
+    entry.task();
+  }
+
+  void RunTakenWhole(std::unique_lock<std::mutex>& lock) {
+    lock.unlock();
+    for (Entry& entry : taken) RunEntry(std::move(entry));
+    lock.lock();
+    next_taken = taken.size();
+  }
+
+  void RunTakenOne(std::unique_lock<std::mutex>& lock) {
+    Entry entry = std::move(taken[next_taken++]);
+    // What is left is for the others: more tasks (the post that brought them may have woken only
+    // us), and the watch over the next timer (sleepers may have gone to sleep before it was set).
+    const bool more = next_taken < taken.size() || !timers.empty();
+    const bool wake = more && ClaimSleeper();
+    lock.unlock();
+    if (wake) work.notify_one();
+    RunEntry(std::move(entry));
+    lock.lock();
+  }
+
+  void Run() noexcept {
+    current_executor = this;
+    std::unique_lock<std::mutex> lock(mutex);
+    while (AwaitWork(lock)) {
+      if (single) {
+        RunTakenWhole(lock);
+      } else {
+        RunTakenOne(lock);
+      }
+    }
+  }
+
+  // False, with the task left to its caller, when the executor is stopping or (for work from
+  // outside) full.
+  bool Enqueue(Task& task, bool from_outside) {
+    bool wake = false;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (stopping) return false;
+      if (from_outside) {
+        const uint64_t waiting = outside_posted - outside_started.load(std::memory_order_relaxed);
+        if (waiting >= limits::kExecutorQueueTasks) return false;
+        ++outside_posted;
+      }
+      queue.push_back(Entry{std::move(task), from_outside});
+      wake = ClaimSleeper();
+    }
+    if (wake) work.notify_one();
+    return true;
+  }
+};
+
+ThreadExecutor::ThreadExecutor(std::string name, int threads) : state_(std::make_unique<State>()) {
+  BASCULE_CHECK_GE(threads, 1);
+  state_->name = std::move(name);
+  state_->single = threads == 1;
+  const std::string system_name = state_->name.substr(0, 15);  // the kernel's limit
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  for (int i = 0; i < threads; ++i) {
+    try {
+      state_->threads.emplace_back([state = state_.get()] { state->Run(); });
+    } catch (const std::system_error& error) {
+      // A process that cannot start its threads cannot serve anything.
+      internal::CheckFailed(
+          __FILE__, __LINE__, "start of a thread",
+          " (" + state_->name + ": " + error.what() + "; raise the limit of processes)");
+    }
+    pthread_setname_np(state_->threads.back().native_handle(), system_name.c_str());
+  }
+}
+
+ThreadExecutor::~ThreadExecutor() { Stop(); }
+
+void ThreadExecutor::Post(Task task) { state_->Enqueue(task, false); }
+
+bool ThreadExecutor::TryPost(Task task) { return state_->Enqueue(task, true); }
+
+void ThreadExecutor::After(Duration delay, Task task) {
+  const Duration bounded = std::clamp(delay, Duration::zero(), kLongestDelay);
+  const SteadyTime due = std::chrono::steady_clock::now() + bounded;
+  bool wake = false;
+  {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    if (state_->stopping) return;
+    std::vector<Timer>& timers = state_->timers;
+    const bool first = timers.empty() || due < timers.front().due;
+    timers.push_back(Timer{due, state_->timers_created++, std::move(task)});
+    std::push_heap(timers.begin(), timers.end());
+    // Sleepers wait for the timer that was first when they went to sleep; a later one changes
+    // nothing for them.
+    wake = first && state_->ClaimSleeper();
+  }
+  if (wake) state_->work.notify_one();
+}
+
+bool ThreadExecutor::OnThisThread() const { return current_executor == state_.get(); }
+
+void ThreadExecutor::Stop() {
+  BASCULE_CHECK(!OnThisThread());
+  std::vector<Timer> destroyed_unlocked;  // a task's destructor may call back into this executor
+  std::vector<std::thread> threads;
+  {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->stopping = true;
+    state_->timers.swap(destroyed_unlocked);
+    state_->threads.swap(threads);
+    state_->woken += state_->sleeping;
+    state_->sleeping = 0;
+  }
+  state_->work.notify_all();
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace bascule

@@ -1,0 +1,254 @@
+#include "core/log/commit_log.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+
+namespace bascule {
+
+std::shared_ptr<CommitLog> CommitLog::Create(const LogEnvironment& env, LogOptions options,
+                                             RecoveredLog recovered) {
+  return std::make_shared<CommitLog>(Private{}, env, std::move(options), std::move(recovered));
+}
+
+CommitLog::CommitLog(Private, const LogEnvironment& env, LogOptions options, RecoveredLog recovered)
+    : env_(env),
+      options_(std::move(options)),
+      damaged_(std::move(recovered.damaged)),
+      active_file_(std::move(recovered.active_file)),
+      last_timestamp_(recovered.last_timestamp),
+      next_chunk_(limits::kPreallocateMinBytes),
+      tail_(env.tail_budget, limits::kTailCacheBytes) {
+  for (Segment& segment : recovered.segments) segments_.push_back(std::move(segment));
+  flushed_end_ = log_end();
+  flushed_facts_ = active().footer;
+  zeroed_end_ = FilePosition(std::max(active().file_bytes, active().footer.data_end.value()));
+  BASCULE_CHECK_LE(log_start(), log_end());
+}
+
+bool CommitLog::CanAppend(size_t bytes) const {
+  return !preallocating_ || active().footer.data_end + bytes <= preallocating_from_;
+}
+
+bool CommitLog::ShouldRoll(Timestamp now) const {
+  const SegmentFooter& facts = active().footer;
+  if (facts.end_offset == facts.base_offset || preallocating_) return false;
+  if (facts.data_end.value() >= options_.segment_max_bytes) return true;
+  const auto age = std::chrono::nanoseconds(now - facts.first_timestamp);
+  return options_.segment_max_age.count() > 0 && age >= options_.segment_max_age;
+}
+
+absl::Status CommitLog::Roll() {
+  BASCULE_CHECK(!preallocating_);
+  Segment next;
+  next.footer.base_offset = next.footer.end_offset = log_end();
+  next.footer.data_end = FilePosition(kSegmentHeaderBytes);
+  next.path = JoinPath(options_.directory, SegmentFileName(log_end()));
+  next.has_index = true;
+  next.file_bytes = kSegmentHeaderBytes;
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, env_.fs.Open(next.path, OpenMode::kReplace));
+  const absl::Status header = file->WriteAt(
+      FilePosition(0), EncodeSegmentHeader({options_.stream, options_.partition, log_end()}));
+  if (!header.ok()) {
+    (void)env_.fs.Remove(next.path);  // recovery removes it too
+    return header;
+  }
+  dirty_files_.push_back(active_file_);
+  unsealed_.emplace_back(active().base(), active_file_);
+  dirty_directory_ = true;
+  active_file_ = std::move(file);
+  next.open_file = active_file_;
+  segments_.push_back(std::move(next));
+  zeroed_end_ = FilePosition(kSegmentHeaderBytes);
+  next_chunk_ = limits::kPreallocateMinBytes;
+  index_saved_ = 0;
+  StartSealing();
+  return absl::OkStatus();
+}
+
+absl::Status CommitLog::Append(std::string batch) {
+  wire::BatchHeader header;
+  std::string_view payload;
+  wire::ParseTrustedBatch(batch, header, payload);
+  BASCULE_CHECK_EQ(header.base_offset, log_end());
+  BASCULE_CHECK(CanAppend(batch.size()));
+  SegmentFooter& facts = active().footer;
+  const FilePosition position = facts.data_end;
+  RETURN_IF_ERROR(active_file_->WriteAt(position, batch));
+  NoteBatch(facts, active().index, batch, position);
+  active().file_bytes = std::max(active().file_bytes, facts.data_end.value());
+  last_timestamp_ = std::max(last_timestamp_, header.max_timestamp);
+  tail_.Add(Bytes(std::move(batch)), header.base_offset, header.end());
+  MaybePreallocate();
+  return absl::OkStatus();
+}
+
+std::optional<FlushTicket> CommitLog::TakeFlush() {
+  if (flushing_ || !dirty()) return std::nullopt;
+  FlushTicket ticket;
+  ticket.files = std::move(dirty_files_);
+  dirty_files_.clear();
+  ticket.files.push_back(active_file_);
+  if (dirty_directory_) ticket.directory = options_.directory;
+  dirty_directory_ = false;
+  ticket.end = log_end();
+  ticket.generation = generation_;
+  flushing_facts_ = active().footer;
+  flushing_ = true;
+  return ticket;
+}
+
+absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status& status) {
+  BASCULE_CHECK(flushing_);
+  flushing_ = false;
+  RETURN_IF_ERROR(status);
+  if (ticket.generation != generation_) return absl::OkStatus();
+  BASCULE_CHECK_LE(flushed_end_, ticket.end);
+  BASCULE_CHECK_LE(ticket.end, log_end());
+  flushed_end_ = ticket.end;
+  flushed_facts_ = std::move(flushing_facts_);
+  StartSealing();
+  return absl::OkStatus();
+}
+
+RecoveryPoint CommitLog::Point() {
+  const Segment& segment = active();
+  if (index_saved_ < segment.index.size()) {
+    std::string bytes;
+    for (size_t i = index_saved_; i < segment.index.size(); ++i)
+      AppendIndexEntry(bytes, segment.index[i]);
+    // Hints for the next start: an error or a loss only makes it slower.
+    env_.disk_pool.Post(
+        [&fs = env_.fs, path = JoinPath(options_.directory, IndexFileName(segment.base())),
+         at = FilePosition(index_saved_ * kIndexEntryBytes), bytes = std::move(bytes)] {
+          auto file =
+              fs.Open(path, at == FilePosition(0) ? OpenMode::kReplace : OpenMode::kReadWrite);
+          if (file.ok()) (void)(*file)->WriteAt(at, bytes);
+        });
+    index_saved_ = segment.index.size();
+  }
+  return RecoveryPoint{flushed_facts_};
+}
+
+void CommitLog::StartSealing() {
+  if (sealing_ || unsealed_.empty()) return;
+  const Segment& segment = segments_[IndexOfSegment(unsealed_.front().first)];
+  // A footer says that the data before it is durable, so it is written only then.
+  if (segment.base() != unsealed_.front().first || flushed_end_ < segment.end()) return;
+  sealing_ = true;
+  env_.disk_pool.Post([self = weak_from_this(), &shard = env_.shard,
+                       file = unsealed_.front().second, footer = segment.footer,
+                       index = segment.index]() mutable {
+    absl::StatusOr<SegmentFooter> sealed = SealSegment(*file, std::move(footer), index);
+    const absl::StatusOr<uint64_t> size = file->Size();
+    shard.Post([self = std::move(self), sealed = std::move(sealed), size] {
+      const std::shared_ptr<CommitLog> log = self.lock();
+      if (!log) return;
+      log->sealing_ = false;
+      const Offset base = log->unsealed_.front().first;
+      log->unsealed_.pop_front();
+      const size_t i = log->IndexOfSegment(base);
+      if (log->segments_[i].base() != base) return;  // retention was faster
+      if (sealed.ok() && size.ok()) {
+        log->segments_[i].footer = *sealed;
+        log->segments_[i].sealed = true;
+        log->segments_[i].file_bytes = *size;
+        log->Unlink({JoinPath(log->options_.directory, IndexFileName(base))});
+      } else {
+        // Readable as it is; the next start seals it again.
+        LogWarning("cannot seal ", log->segments_[i].path, ": ", sealed.status().message());
+      }
+      log->StartSealing();
+    });
+  });
+}
+
+void CommitLog::MaybePreallocate() {
+  if (!options_.preallocate || preallocating_) return;
+  const FilePosition data_end = active().footer.data_end;
+  if (zeroed_end_ < data_end) zeroed_end_ = data_end;
+  if (zeroed_end_ - data_end > next_chunk_ / 2) return;
+  if (data_end.value() + next_chunk_ / 2 >= options_.segment_max_bytes) return;
+  constexpr uint64_t kPage = 4096;
+  const FilePosition from((zeroed_end_.value() + kPage - 1) / kPage * kPage);
+  const FilePosition to = from + next_chunk_;
+  next_chunk_ = std::min(next_chunk_ * 2, limits::kPreallocateMaxBytes);
+  preallocating_ = true;
+  preallocating_from_ = from;
+  env_.disk_pool.Post(
+      [self = weak_from_this(), &shard = env_.shard, file = active_file_, from, to] {
+        static const std::string zeros(limits::kPreallocateMinBytes, '\0');
+        absl::Status status;
+        for (FilePosition at = from; at < to && status.ok(); at += zeros.size())
+          status = file->WriteAt(at, zeros);
+        if (status.ok()) status = file->Sync();
+        shard.Post([self, status, to] {
+          const std::shared_ptr<CommitLog> log = self.lock();
+          if (!log) return;
+          log->preallocating_ = false;
+          if (status.ok()) {
+            log->zeroed_end_ = to;
+            log->active().file_bytes = std::max(log->active().file_bytes, to.value());
+          }
+          if (log->ready_) log->ready_();
+        });
+      });
+}
+
+void CommitLog::Unlink(std::vector<std::string> paths) {
+  env_.disk_pool.Post([&fs = env_.fs, directory = options_.directory, paths = std::move(paths)] {
+    for (const std::string& path : paths) {
+      const absl::Status status = fs.Remove(path);
+      if (!status.ok() && !absl::IsNotFound(status))
+        LogWarning("cannot remove ", path, ": ", status.message());
+    }
+    (void)fs.SyncDir(directory);  // not durable yet: the next start removes or drops them again
+  });
+}
+
+void CommitLog::Clean() {
+  const Timestamp now = env_.clock.Wall();
+  if (ShouldRoll(now)) {
+    if (const absl::Status status = Roll(); !status.ok())
+      LogWarning("cannot roll: ", status.message());
+  }
+  std::vector<SegmentStat> stats;
+  for (const Segment& s : segments_) {
+    stats.push_back({s.footer.data_end.value(), s.footer.record_count, s.footer.max_timestamp});
+  }
+  std::vector<std::string> paths;
+  for (size_t expired = CountExpired(stats, options_.retention, now); expired > 0; --expired) {
+    if (!segments_.front().sealed) break;  // its footer is being written: next time
+    paths.push_back(segments_.front().path);
+    segments_.pop_front();
+  }
+  std::erase_if(damaged_, [this](const DamagedRange& d) { return d.to <= log_start(); });
+  if (!paths.empty()) Unlink(std::move(paths));
+}
+
+void CommitLog::Trim() {
+  const FilePosition data_end = active().footer.data_end;
+  if (preallocating_ || active().file_bytes <= data_end.value()) return;
+  if (const absl::Status status = active_file_->Truncate(data_end.value()); !status.ok()) return;
+  active().file_bytes = data_end.value();
+  zeroed_end_ = data_end;
+  next_chunk_ = limits::kPreallocateMinBytes;
+}
+
+CommitLog::Stat CommitLog::Describe() const {
+  Stat stat;
+  for (const Segment& segment : segments_) {
+    stat.bytes += segment.file_bytes;
+    stat.messages += segment.footer.record_count;
+    stat.gap_records += segment.footer.gap_records;
+    stat.messages_in_gaps += segment.footer.messages_in_gaps;
+    if (stat.first_timestamp == Timestamp()) stat.first_timestamp = segment.footer.first_timestamp;
+  }
+  stat.segments = segments_.size();
+  return stat;
+}
+
+}  // namespace bascule

@@ -1,0 +1,183 @@
+// The log of one partition: a chain of segments, the last one active. Everything here runs on the
+// partition's shard and never blocks: appends go to the page cache, blocking work (syncing,
+// preallocating, sealing, unlinking, cold reads) is handed to pools and comes back as a task.
+//
+//   shard                                pools
+//   Append(batch) ── page cache
+//   TakeFlush() ───────────────────────► SyncScheduler: fdatasync
+//   FlushDone(ticket) ◄───────────────── moves flushed_end; sealed-off segments behind it may now
+//   be sealed (rolled) ──────────────────────────► SealSegment: index, footer, sync Preallocate
+//   ───────────────────────► zeros ahead of the data, synced, so that a flush changes no file
+//   metadata
+//
+// Positions (exclusive ends): log_start <= flushed_end <= log_end.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/env/clock.h"
+#include "core/env/executor.h"
+#include "core/log/recovery.h"
+#include "core/log/retention.h"
+#include "core/log/segment_reader.h"
+#include "core/log/sync_scheduler.h"
+#include "core/log/tail_cache.h"
+#include "core/wire/batch.h"
+
+namespace bascule {
+
+struct LogOptions {
+  std::string directory;
+  StreamId stream;
+  PartitionId partition;
+  uint64_t segment_max_bytes = 0;
+  std::chrono::milliseconds segment_max_age{0};  // 0 = no age roll
+  RetentionLimits retention;
+  bool preallocate = true;
+};
+
+// What a log works with; all of it must outlive the log.
+struct LogEnvironment {
+  FileSystem& fs;
+  Clock& clock;
+  Executor& shard;
+  Executor& disk_pool;
+  TailCacheBudget& tail_budget;
+};
+
+// Where a sequential reader stands, so that the next read starts without a look-up. Kept by the
+// caller.
+struct ReadPlace {
+  Offset next{-1};
+  Offset segment{-1};  // base offset
+  FilePosition position;
+  std::shared_ptr<File> file;
+};
+
+class CommitLog : public std::enable_shared_from_this<CommitLog> {
+ public:
+  // `recovered` comes from RecoverLog of the same directory.
+  static std::shared_ptr<CommitLog> Create(const LogEnvironment& env, LogOptions options,
+                                           RecoveredLog recovered);
+
+  Offset log_start() const { return segments_.front().base(); }
+  Offset log_end() const { return segments_.back().end(); }
+  Offset flushed_end() const { return flushed_end_; }
+  Offset active_base() const { return active().base(); }
+  // End of the newest record that is not a control record; log_start() when there is none.
+  Offset last_message_end() const;
+  Timestamp last_timestamp() const { return last_timestamp_; }
+
+  // Whether work of this log is under way on a pool (cold reads aside).
+  bool busy() const { return flushing_ || preallocating_ || sealing_; }
+
+  // --- appending ---
+  // False while the place to write to is being preallocated; `ready` (set once) runs when that is
+  // over.
+  bool CanAppend(size_t bytes) const;
+  void SetReady(std::function<void()> ready) { ready_ = std::move(ready); }
+  // Whether the next batch is to begin a new segment: size or age reached. The leader decides
+  // (R12).
+  bool ShouldRoll(Timestamp now) const;
+  // Closes the active segment and starts the next one. On error (no space, I/O) the log is as
+  // before.
+  absl::Status Roll();
+  // Appends one finished batch whose base offset is log_end(). On error nothing was appended.
+  absl::Status Append(std::string batch);
+
+  // --- durability ---
+  bool dirty() const { return flushed_end_ < log_end(); }
+  // Nullopt when all is flushed or a flush is under way. Every ticket comes back through FlushDone.
+  std::optional<FlushTicket> TakeFlush();
+  // OK: flushed_end has moved. An error is final: the caller stops appending and reopens the log.
+  absl::Status FlushDone(const FlushTicket& ticket, const absl::Status& status);
+  // The durable facts of the active segment; also appends what the index file lacks (hints, not
+  // synced).
+  RecoveryPoint Point();
+
+  // --- reading ---
+  enum class ReadFrom { kMemory, kDisk };
+  struct ReadStep {
+    // One of the two: a result at hand, or a plan for the disk pool whose result goes to NoteRead.
+    std::optional<SegmentReadResult> result;
+    std::optional<SegmentReadPlan> plan;
+  };
+  // The next batches at or after `from` (reverse: at or before), below `committed`. `place` may be
+  // fresh. Errors: DataLoss for damaged offsets; OutOfRange (reverse) when nothing is at or before
+  // `from`.
+  absl::StatusOr<ReadStep> Read(Offset from, Offset committed, bool reverse, size_t max_bytes,
+                                ReadPlace& place);
+  // Takes over what a disk read has learned (index, open file) and moves `place`.
+  void NoteRead(const SegmentReadPlan& plan, const SegmentReadResult& result, ReadPlace& place);
+  // A plan for FindTimestamp: the first segment that may hold a record at or after `timestamp`;
+  // nullopt when every record is older (the answer is log_end()).
+  std::optional<SegmentReadPlan> PlanFindTimestamp(Timestamp timestamp) const;
+
+  // --- housekeeping ---
+  // Rolls an old active segment and drops expired ones. Called every cleaner interval.
+  void Clean();
+  // Gives preallocated space behind the data back (idle partitions, closing).
+  void Trim();
+  struct Stat {
+    uint64_t bytes = 0;
+    uint64_t segments = 0;
+    uint64_t messages = 0;
+    uint64_t gap_records = 0;
+    uint64_t messages_in_gaps = 0;
+    Timestamp first_timestamp;
+  };
+  Stat Describe() const;
+  const std::vector<DamagedRange>& damaged() const { return damaged_; }
+
+ private:
+  struct Private {};
+
+ public:
+  CommitLog(Private, const LogEnvironment& env, LogOptions options, RecoveredLog recovered);
+
+ private:
+  Segment& active() { return segments_.back(); }
+  const Segment& active() const { return segments_.back(); }
+  size_t IndexOfSegment(Offset offset) const;
+  absl::Status CheckDamage(Offset from) const;
+  SegmentReadPlan PlanFor(const Segment& segment) const;
+  void MaybePreallocate();
+  void StartSealing();
+  void Unlink(std::vector<std::string> paths);
+
+  LogEnvironment env_;
+  const LogOptions options_;
+  std::deque<Segment> segments_;
+  std::vector<DamagedRange> damaged_;
+  std::shared_ptr<File> active_file_;
+  // Closed segments that have no footer yet, oldest first, with their files.
+  std::deque<std::pair<Offset, std::shared_ptr<File>>> unsealed_;
+  bool sealing_ = false;
+
+  Timestamp last_timestamp_;
+  Offset flushed_end_;
+  SegmentFooter flushed_facts_;  // of the active segment, when flushed_end_ was reached
+  std::vector<std::shared_ptr<File>>
+      dirty_files_;  // closed since the last flush began; the active one is implied
+  bool dirty_directory_ = false;
+  bool flushing_ = false;
+  SegmentFooter flushing_facts_;
+  uint64_t generation_ = 0;
+
+  // Preallocated zeros end here; [data_end, zeroed_end_) may be written at once.
+  FilePosition zeroed_end_;
+  bool preallocating_ = false;
+  FilePosition preallocating_from_;
+  size_t next_chunk_ = 0;
+  std::function<void()> ready_;
+
+  TailCache tail_;
+  size_t index_saved_ = 0;  // entries of the active index that are in its file
+};
+
+}  // namespace bascule

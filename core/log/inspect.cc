@@ -1,0 +1,189 @@
+#include "core/log/inspect.h"
+
+#include <algorithm>
+
+#include "core/base/crc32c.h"
+#include "core/base/text.h"
+#include "core/log/batch_scanner.h"
+#include "core/log/recovery.h"
+#include "core/log/segment.h"
+
+namespace bascule {
+namespace {
+
+constexpr int kMaxDepth = 3;
+
+bool HoldsSegments(const std::vector<DirectoryEntry>& entries) {
+  return std::any_of(entries.begin(), entries.end(), [](const DirectoryEntry& e) {
+    return !e.is_directory && ParseSegmentFileName(e.name).has_value();
+  });
+}
+
+absl::Status FindLogsBelow(FileSystem& fs, const std::string& path, int depth,
+                           std::vector<std::string>& found) {
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs.List(path));
+  if (HoldsSegments(entries)) found.push_back(path);
+  if (depth == kMaxDepth) return absl::OkStatus();
+  for (const DirectoryEntry& entry : entries) {
+    if (!entry.is_directory || entry.name == "trash") continue;
+    RETURN_IF_ERROR(FindLogsBelow(fs, JoinPath(path, entry.name), depth + 1, found));
+  }
+  return absl::OkStatus();
+}
+
+// Walks the batches of one segment, checking each.
+class SegmentWalk {
+ public:
+  SegmentWalk(File& file, SegmentReport& report, FilePosition end)
+      : file_(file), report_(report), end_(end) {}
+
+  absl::Status Run(const std::function<void(uint64_t)>& progress) {
+    SegmentFooter facts;
+    facts.base_offset = facts.end_offset = report_.facts.base_offset;
+    facts.data_end = FilePosition(kSegmentHeaderBytes);
+    BatchScanner scanner(file_, facts.data_end, end_);
+    while (true) {
+      ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
+      if (outcome == BatchScanner::Outcome::kEnd) break;
+      if (outcome == BatchScanner::Outcome::kBad) {
+        ASSIGN_OR_RETURN(const bool more, Skip(scanner, facts));
+        if (!more) break;
+        continue;
+      }
+      if (scanner.header().base_offset < facts.end_offset) {
+        report_.problems.push_back(Concat("offset ", scanner.header().base_offset, " at byte ",
+                                          scanner.position(), " comes after offset ",
+                                          facts.end_offset - 1));
+      }
+      NoteBatch(facts, index_, scanner.bytes(), scanner.position());
+      crc_ = ExtendCrc32c(crc_, scanner.bytes());
+      ++report_.batches;
+      progress(facts.data_end.value());
+    }
+    facts.data_crc = crc_;
+    Compare(facts);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::StatusOr<bool> Skip(BatchScanner& scanner, const SegmentFooter& facts) {
+    const FilePosition bad = scanner.next_position();
+    ASSIGN_OR_RETURN(const bool more, scanner.SeekBatch(bad + 1, facts.end_offset));
+    if (more || report_.sealed) {
+      report_.problems.push_back(
+          Concat("damaged at byte ", bad, " (offset ", facts.end_offset, " and after)"));
+    } else {
+      report_.remarks.push_back(
+          Concat("torn tail from byte ", bad, " on; the next start cuts it off"));
+    }
+    return more;
+  }
+
+  void Compare(const SegmentFooter& walked) {
+    if (!report_.sealed) {
+      report_.facts = walked;
+      return;
+    }
+    const SegmentFooter& footer = report_.facts;
+    if (report_.problems.empty() && footer.data_crc != walked.data_crc) {
+      report_.problems.push_back("the segment's checksum differs from its footer's");
+    }
+    if (footer.record_count != walked.record_count) {
+      report_.problems.push_back(Concat("holds ", walked.record_count,
+                                        " messages, its footer says ", footer.record_count));
+    }
+  }
+
+  File& file_;
+  SegmentReport& report_;
+  const FilePosition end_;
+  std::vector<IndexEntry> index_;
+  uint32_t crc_ = 0;
+};
+
+absl::Status InspectSegment(FileSystem& fs, InspectDepth depth, Offset base, LogReport& log,
+                            SegmentReport& report, const std::function<void(uint64_t)>& progress) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(report.path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(report.file_bytes, file->Size());
+  report.facts.base_offset = report.facts.end_offset = base;
+  std::string bytes(std::min<uint64_t>(kSegmentHeaderBytes, report.file_bytes), '\0');
+  RETURN_IF_ERROR(ReadFully(*file, FilePosition(0), bytes.data(), bytes.size()));
+  if (const auto header = ParseSegmentHeader(bytes); header.ok()) {
+    log.stream = header->stream;
+    log.partition = header->partition;
+    if (header->base_offset != base)
+      report.problems.push_back("its header names another base offset than its name");
+  } else {
+    report.problems.push_back(std::string(FromAbsl(header.status().message())));
+  }
+  const absl::StatusOr<SegmentFooter> footer = ReadFooter(*file, report.file_bytes);
+  if (absl::IsDataLoss(footer.status()))
+    report.problems.push_back(std::string(FromAbsl(footer.status().message())));
+  report.sealed = footer.ok();
+  if (footer.ok()) report.facts = *footer;
+  if (report.sealed && depth == InspectDepth::kFooters) return absl::OkStatus();
+  if (report.sealed) {
+    if (const auto index = ReadSealedIndex(*file, report.facts); !index.ok()) {
+      report.problems.push_back(std::string(FromAbsl(index.status().message())));
+    }
+  }
+  const FilePosition end = report.sealed ? report.facts.data_end : FilePosition(report.file_bytes);
+  return SegmentWalk(*file, report, end).Run(progress);
+}
+
+}  // namespace
+
+bool LogReport::sound() const {
+  return problems.empty() && std::all_of(segments.begin(), segments.end(),
+                                         [](const SegmentReport& s) { return s.problems.empty(); });
+}
+
+absl::StatusOr<std::vector<std::string>> FindLogs(FileSystem& fs, const std::string& path) {
+  std::vector<std::string> found;
+  RETURN_IF_ERROR(FindLogsBelow(fs, path, 0, found));
+  if (found.empty()) {
+    return absl::NotFoundError(
+        Concat("no segment files in or below ", path,
+               "; pass a broker's data directory or a partition's directory"));
+  }
+  return found;
+}
+
+absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& directory,
+                                     InspectDepth depth,
+                                     const std::function<void(uint64_t, uint64_t)>& progress) {
+  LogReport log;
+  log.directory = directory;
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs.List(directory));
+  std::vector<Offset> bases;
+  uint64_t total = 0;
+  for (const DirectoryEntry& entry : entries) {
+    const auto base = ParseSegmentFileName(entry.name);
+    if (!base) continue;
+    bases.push_back(*base);
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                     fs.Open(JoinPath(directory, entry.name), OpenMode::kRead));
+    ASSIGN_OR_RETURN(const uint64_t bytes, file->Size());
+    total += bytes;
+  }
+  uint64_t before = 0;
+  for (const Offset base : bases) {
+    SegmentReport report;
+    report.path = JoinPath(directory, SegmentFileName(base));
+    RETURN_IF_ERROR(InspectSegment(fs, depth, base, log, report,
+                                   [&](uint64_t done) { progress(before + done, total); }));
+    if (!log.segments.empty() && log.segments.back().facts.end_offset != base) {
+      const Offset end = log.segments.back().facts.end_offset;
+      log.problems.push_back(
+          end < base
+              ? Concat("offsets ", end, " to ", base - 1, " are missing before ", report.path)
+              : Concat(report.path, " overlaps the segment before it, which ends at ", end));
+    }
+    before += report.file_bytes;
+    progress(before, total);
+    log.segments.push_back(std::move(report));
+  }
+  return log;
+}
+
+}  // namespace bascule

@@ -1,0 +1,334 @@
+#include "core/log/recovery.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "core/base/check.h"
+#include "core/base/text.h"
+#include "core/log/batch_scanner.h"
+
+namespace bascule {
+namespace {
+
+constexpr size_t kMaxIndexFileBytes = size_t{64} << 20;
+
+// A place in an unsettled segment where no whole batch stands.
+struct BadPlace {
+  FilePosition position;
+  SegmentFooter facts_before;  // of all that stands before it
+  size_t index_before = 0;
+  std::optional<Offset> resumes_at;  // base offset of the next sound batch in this file
+};
+
+struct Candidate {
+  Segment segment;
+  std::unique_ptr<File> file;
+  bool header_ok = true;
+  std::vector<BadPlace> bad;
+  bool scanned = false;  // batches were found that no recovery point vouches for
+  Offset evidence;       // exclusive end that this file proves to have been durable
+};
+
+std::string Range(Offset from, Offset to) {
+  return Concat("offsets ", from.value(), " to ", to.value() - 1);
+}
+
+class Recovery {
+ public:
+  Recovery(FileSystem& fs, const RecoveryRequest& request)
+      : fs_(fs),
+        directory_(request.directory),
+        stream_(request.stream),
+        partition_(request.partition),
+        point_(request.point),
+        cut_at_(request.cut_at) {}
+
+  absl::StatusOr<RecoveredLog> Run() {
+    RETURN_IF_ERROR(FindFiles());
+    RETURN_IF_ERROR(Inspect());
+    RETURN_IF_ERROR(Settle());
+    RETURN_IF_ERROR(Finish());
+    return std::move(result_);
+  }
+
+ private:
+  absl::Status FindFiles();
+  absl::Status Inspect();
+  absl::StatusOr<Candidate> InspectFile(Offset base);
+  absl::Status CheckHeader(Candidate& candidate);
+  absl::Status Scan(Candidate& candidate);
+  bool StartFromPoint(Candidate& candidate);
+  absl::Status Settle();
+  absl::Status SettleBadPlaces(size_t i);
+  absl::Status CutAt(size_t i, const BadPlace& bad);
+  absl::Status RemoveFrom(size_t i);
+  absl::Status Finish();
+  absl::Status CreateActive(Offset base);
+  void Damage(Offset from, Offset to, std::string cause);
+  std::string Path(const std::string& name) const { return JoinPath(directory_, name); }
+
+  FileSystem& fs_;
+  const std::string& directory_;
+  const StreamId stream_;
+  const PartitionId partition_;
+  const std::optional<RecoveryPoint>& point_;
+  const std::optional<Offset> cut_at_;
+  std::vector<Offset> bases_;
+  std::vector<Candidate> candidates_;
+  Offset mark_;      // everything below was durable
+  Offset expected_;  // end of what has been settled
+  bool cut_ = false;
+  RecoveredLog result_;
+};
+
+void Recovery::Damage(Offset from, Offset to, std::string cause) {
+  if (to <= from) return;
+  result_.notes.push_back(Concat("DAMAGED: ", Range(from, to), " are lost: ", cause));
+  result_.damaged.push_back({from, to, std::move(cause)});
+}
+
+absl::Status Recovery::FindFiles() {
+  if (!fs_.Exists(directory_)) {
+    if (point_) result_.notes.push_back(Concat(directory_, " is missing although it held data"));
+    RETURN_IF_ERROR(fs_.CreateDirectories(directory_));
+  }
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs_.List(directory_));
+  for (const DirectoryEntry& entry : entries) {
+    if (const auto base = ParseSegmentFileName(entry.name)) {
+      bases_.push_back(*base);
+    } else if (absl::EndsWith(entry.name, ".tmp")) {
+      RETURN_IF_ERROR(fs_.Remove(Path(entry.name)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::CheckHeader(Candidate& candidate) {
+  std::string bytes(std::min<uint64_t>(kSegmentHeaderBytes, candidate.segment.file_bytes), '\0');
+  RETURN_IF_ERROR(ReadFully(*candidate.file, FilePosition(0), bytes.data(), bytes.size()));
+  const absl::StatusOr<SegmentHeader> header = ParseSegmentHeader(bytes);
+  if (absl::IsFailedPrecondition(header.status())) {
+    return absl::FailedPreconditionError(
+        Concat(candidate.segment.path, ": ", header.status().message()));
+  }
+  candidate.header_ok = header.ok();
+  if (header.ok() && (header->stream != stream_ || header->partition != partition_)) {
+    return absl::FailedPreconditionError(
+        Concat(candidate.segment.path, " belongs to stream id ", header->stream.value(),
+               " partition ", header->partition.value(), ", not to stream id ", stream_.value(),
+               " partition ", partition_.value(), "; move the directory back to its place"));
+  }
+  return absl::OkStatus();
+}
+
+// Facts up to the recovery point are taken from it, so that the scan starts there.
+bool Recovery::StartFromPoint(Candidate& candidate) {
+  if (!point_ || point_->active.base_offset != candidate.segment.base()) return false;
+  if (point_->active.data_end.value() > candidate.segment.file_bytes) return false;
+  absl::StatusOr<std::unique_ptr<File>> file =
+      fs_.Open(Path(IndexFileName(candidate.segment.base())), OpenMode::kRead);
+  if (file.ok()) {
+    const absl::StatusOr<std::string> bytes = ReadWhole(**file, kMaxIndexFileBytes);
+    std::vector<IndexEntry>& index = candidate.segment.index;
+    for (size_t at = 0; bytes.ok() && at + kIndexEntryBytes <= bytes->size();
+         at += kIndexEntryBytes) {
+      const auto entry = ParseIndexEntry(std::string_view(*bytes).substr(at));
+      if (!entry || entry->position >= point_->active.data_end) break;
+      if (!index.empty() && entry->offset <= index.back().offset) break;
+      index.push_back(*entry);
+    }
+  }
+  candidate.segment.footer = point_->active;
+  return true;
+}
+
+absl::Status Recovery::Scan(Candidate& candidate) {
+  SegmentFooter& facts = candidate.segment.footer;
+  std::vector<IndexEntry>& index = candidate.segment.index;
+  if (!StartFromPoint(candidate)) facts.data_end = FilePosition(kSegmentHeaderBytes);
+  candidate.segment.has_index = true;
+  BatchScanner scanner(*candidate.file, facts.data_end, FilePosition(candidate.segment.file_bytes));
+  while (true) {
+    ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
+    if (outcome == BatchScanner::Outcome::kEnd) return absl::OkStatus();
+    const bool fits = outcome == BatchScanner::Outcome::kBatch &&
+                      scanner.header().base_offset == facts.end_offset;
+    if (fits) {
+      candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
+      NoteBatch(facts, index, scanner.bytes(), scanner.position());
+      candidate.scanned = true;
+      continue;
+    }
+    BadPlace bad{facts.data_end, facts, index.size(), std::nullopt};
+    bool more = false;
+    if (!cut_at_) {
+      ASSIGN_OR_RETURN(more, scanner.SeekBatch(facts.data_end + 1, facts.end_offset));
+    }
+    if (more) {
+      ASSIGN_OR_RETURN(const BatchScanner::Outcome next, scanner.Next());
+      BASCULE_CHECK(next == BatchScanner::Outcome::kBatch);
+      bad.resumes_at = scanner.header().base_offset;
+      // An entry of its own, so that reads behind the damage never walk through it.
+      index.push_back({scanner.header().base_offset, scanner.header().base_timestamp,
+                       scanner.position(), scanner.header().leader_epoch});
+      candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
+      NoteBatch(facts, index, scanner.bytes(), scanner.position());
+    }
+    candidate.bad.push_back(std::move(bad));
+    if (!more) return absl::OkStatus();
+  }
+}
+
+absl::StatusOr<Candidate> Recovery::InspectFile(Offset base) {
+  Candidate candidate;
+  Segment& segment = candidate.segment;
+  segment.path = Path(SegmentFileName(base));
+  segment.footer.base_offset = segment.footer.end_offset = base;
+  ASSIGN_OR_RETURN(candidate.file, fs_.Open(segment.path, OpenMode::kReadWrite));
+  ASSIGN_OR_RETURN(segment.file_bytes, candidate.file->Size());
+  RETURN_IF_ERROR(CheckHeader(candidate));
+  const absl::StatusOr<SegmentFooter> footer = ReadFooter(*candidate.file, segment.file_bytes);
+  if (footer.ok() && footer->base_offset == base) {
+    segment.footer = *footer;
+    segment.sealed = true;
+    candidate.evidence = footer->end_offset;
+    return candidate;
+  }
+  RETURN_IF_ERROR(Scan(candidate));
+  return candidate;
+}
+
+absl::Status Recovery::Inspect() {
+  if (point_) mark_ = point_->active.end_offset;
+  for (const Offset base : bases_) {
+    ASSIGN_OR_RETURN(Candidate candidate, InspectFile(base));
+    mark_ = std::max(mark_, candidate.evidence);
+    candidates_.push_back(std::move(candidate));
+  }
+  return absl::OkStatus();
+}
+
+// Everything from segment `i` on goes: later segments first, so that a crash in between is
+// recovered the same way.
+absl::Status Recovery::RemoveFrom(size_t i) {
+  while (candidates_.size() > i) {
+    const Segment& segment = candidates_.back().segment;
+    result_.notes.push_back(
+        Concat("removed ", segment.path, ": it holds nothing that was durable"));
+    result_.cut_bytes += segment.footer.data_end.value();
+    RETURN_IF_ERROR(fs_.Remove(segment.path));
+    candidates_.pop_back();
+  }
+  return fs_.SyncDir(directory_);
+}
+
+absl::Status Recovery::CutAt(size_t i, const BadPlace& bad) {
+  RETURN_IF_ERROR(RemoveFrom(i + 1));
+  Candidate& candidate = candidates_[i];
+  const uint64_t removed = candidate.segment.file_bytes - bad.position.value();
+  candidate.segment.footer = bad.facts_before;
+  candidate.segment.index.resize(bad.index_before);
+  RETURN_IF_ERROR(candidate.file->Truncate(bad.position.value()));
+  RETURN_IF_ERROR(candidate.file->Sync());
+  candidate.segment.file_bytes = bad.position.value();
+  result_.cut_bytes += removed;
+  result_.notes.push_back(
+      Concat("cut a torn tail of ", removed, " bytes off ", candidate.segment.path, " at offset ",
+             bad.facts_before.end_offset.value(), "; nothing acknowledged was in it"));
+  cut_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::SettleBadPlaces(size_t i) {
+  for (const BadPlace& bad : candidates_[i].bad) {
+    const Offset from = bad.facts_before.end_offset;
+    if (from >= mark_) return CutAt(i, bad);
+    if (!bad.resumes_at) break;  // the rest of this file: what follows in the walk names the range
+    Damage(from, *bad.resumes_at,
+           Concat(candidates_[i].segment.path, " is damaged at byte ", bad.position.value()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::Settle() {
+  for (size_t i = 0; i < candidates_.size() && !cut_; ++i) {
+    Candidate& candidate = candidates_[i];
+    const Offset base = candidate.segment.base();
+    if (i == 0) expected_ = base;
+    if (base < expected_) {
+      return absl::DataLossError(
+          Concat(candidate.segment.path, " overlaps the segment before it, which ends at ",
+                 expected_.value(), "; move one of the two out of the directory"));
+    }
+    const bool empty = candidate.segment.end() == base && candidate.bad.empty();
+    if (base > expected_ && expected_ >= mark_) return RemoveFrom(i);
+    if (!candidate.header_ok && empty && base >= mark_) return RemoveFrom(i);
+    Damage(expected_, base,
+           Concat("the segments between ", expected_.value(), " and ", candidate.segment.path,
+                  " are missing or damaged"));
+    if (!candidate.header_ok)
+      result_.notes.push_back(Concat(candidate.segment.path, ": header is damaged"));
+    RETURN_IF_ERROR(SettleBadPlaces(i));
+    expected_ = candidate.segment.end();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::CreateActive(Offset base) {
+  Segment segment;
+  segment.path = Path(SegmentFileName(base));
+  segment.footer.base_offset = segment.footer.end_offset = base;
+  segment.footer.data_end = FilePosition(kSegmentHeaderBytes);
+  segment.has_index = true;
+  segment.file_bytes = kSegmentHeaderBytes;
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs_.Open(segment.path, OpenMode::kReplace));
+  RETURN_IF_ERROR(file->WriteAt(FilePosition(0), EncodeSegmentHeader({stream_, partition_, base})));
+  RETURN_IF_ERROR(file->Sync());
+  RETURN_IF_ERROR(fs_.SyncDir(directory_));
+  Candidate candidate;
+  candidate.segment = std::move(segment);
+  candidate.file = std::move(file);
+  candidates_.push_back(std::move(candidate));
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::Finish() {
+  const bool tail_lost = expected_ < mark_;
+  if (tail_lost) Damage(expected_, mark_, Concat("the end of the log in ", directory_, " is gone"));
+  const bool need_active = candidates_.empty() || candidates_.back().segment.sealed || tail_lost ||
+                           !candidates_.back().header_ok;
+  if (need_active) RETURN_IF_ERROR(CreateActive(std::max(expected_, mark_)));
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    Candidate& candidate = candidates_[i];
+    Segment& segment = candidate.segment;
+    const bool active = i + 1 == candidates_.size();
+    if (!active && !segment.sealed) {
+      ASSIGN_OR_RETURN(segment.footer, SealSegment(*candidate.file, segment.footer, segment.index));
+      ASSIGN_OR_RETURN(segment.file_bytes, candidate.file->Size());
+      segment.sealed = true;
+      result_.notes.push_back(Concat("sealed ", segment.path, " again"));
+    }
+    result_.last_timestamp = std::max(result_.last_timestamp, segment.footer.max_timestamp);
+    if (active) {
+      // What was found may only have been in the page cache: from here on it is durable, so it may
+      // be shown and acked.
+      const bool vouched = point_ && point_->active.base_offset == segment.base();
+      if (candidate.scanned || !vouched) {
+        RETURN_IF_ERROR(candidate.file->Sync());
+        RETURN_IF_ERROR(fs_.SyncDir(directory_));
+      }
+      result_.active_file = std::move(candidate.file);
+      segment.open_file = result_.active_file;
+    }
+    result_.segments.push_back(std::move(segment));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& fs, const RecoveryRequest& request) {
+  return Recovery(fs, request).Run();
+}
+
+}  // namespace bascule

@@ -1,0 +1,72 @@
+// Opening a partition's log after whatever happened to it.
+//
+// What a stop or crash may leave, and what becomes of it (one test each in
+// tests/unit/log_recovery_test.cc):
+//   1. torn or missing tail after the durable mark      cut at the last whole batch whose checksum
+//   holds
+//   2. preallocated zeros behind the data               kept as preallocation
+//   3. later batches on disk behind a torn earlier one  cut with it: nothing unsynced is
+//   resurrected out of order
+//   4. segments behind a cut                            removed
+//   5. a segment file whose creation was torn           removed when it holds nothing durable
+//   6. a closed segment without (or with a bad) footer  scanned, checked and sealed again
+//   7. missing, short or damaged index file             rebuilt as far as reads need it
+//   8. leftover temporary files                         removed
+//   9. no, or a damaged, recovery point                 treated as unknown: the whole active
+//   segment is scanned
+//  10. directory listed but missing, file shorter than its point, a bad batch before the mark
+//                                                       damage: never cut away in silence. The
+//                                                       range is kept and named; offsets are not
+//                                                       used again
+// The durable mark is the greatest of: the recovery point's end, the end of every segment that has
+// a sound footer (a footer is written after its data was synced), and `committed_through` of every
+// sound batch found. Recovery is idempotent: a crash during it leaves a state that it accepts
+// again. Cost: the unsettled tail, not the log.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/env/file_system.h"
+#include "core/log/recovery_points.h"
+#include "core/log/segment.h"
+
+namespace bascule {
+
+struct RecoveredLog {
+  std::vector<Segment> segments;      // ascending; the last one is active
+  std::shared_ptr<File> active_file;  // of the last segment
+  std::vector<DamagedRange> damaged;  // ascending
+  Timestamp last_timestamp;           // greatest in the log; 0 when empty
+  uint64_t cut_bytes = 0;             // removed torn tail; > 0 makes a replica doubtful (R7b)
+  std::vector<std::string> notes;     // what was found and done, for the log
+};
+
+struct RecoveryRequest {
+  std::string directory;
+  StreamId stream;
+  PartitionId partition;
+  std::optional<RecoveryPoint> point;
+  // After a failed sync: the page cache may show bytes that the disk never got, so everything from
+  // here on is cut.
+  std::optional<Offset> cut_at;
+};
+
+// Blocks. After OK all that it found is durable. Errors: the disk's; FailedPrecondition when the
+// directory belongs to another partition or to a newer version of the program (nothing is touched
+// then).
+absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& fs, const RecoveryRequest& request);
+
+// The footer at the end of an open segment file; NotFound when it has none, DataLoss when it is
+// damaged. Blocks.
+absl::StatusOr<SegmentFooter> ReadFooter(File& file, uint64_t file_bytes);
+// The index of a sealed segment. DataLoss when an entry is damaged (reads then start from the
+// segment's beginning).
+absl::StatusOr<std::vector<IndexEntry>> ReadSealedIndex(File& file, const SegmentFooter& footer);
+// Reads the data's checksum, writes index and footer, cuts off what lies behind, syncs. Blocks.
+absl::StatusOr<SegmentFooter> SealSegment(File& file, SegmentFooter footer,
+                                          const std::vector<IndexEntry>& index);
+
+}  // namespace bascule

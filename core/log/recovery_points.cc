@@ -1,0 +1,142 @@
+#include "core/log/recovery_points.h"
+
+#include "core/base/crc32c.h"
+#include "core/base/text.h"
+#include "core/wire/coding.h"
+
+namespace bascule {
+namespace {
+
+using wire::AppendFixed;
+using wire::GetFixed;
+
+constexpr uint32_t kMagic = 0x50435342;  // "BSCP"
+constexpr uint32_t kVersion = 1;
+constexpr size_t kMaxFileBytes = size_t{1} << 30;
+constexpr char kFileName[] = "recovery.points";
+
+void AppendPoint(std::string& out, const PartitionKey& key, const SegmentFooter& active) {
+  AppendFixed<uint64_t>(out, key.stream.value());
+  AppendFixed<int32_t>(out, key.partition.value());
+  AppendFixed<uint32_t>(out, static_cast<uint32_t>(active.epochs.size()));
+  AppendFixed<int64_t>(out, active.base_offset.value());
+  AppendFixed<int64_t>(out, active.end_offset.value());
+  AppendFixed<uint64_t>(out, active.data_end.value());
+  AppendFixed<uint64_t>(out, active.record_count);
+  AppendFixed<uint64_t>(out, active.gap_records);
+  AppendFixed<uint64_t>(out, active.messages_in_gaps);
+  AppendFixed<int64_t>(out, active.first_timestamp.value());
+  AppendFixed<int64_t>(out, active.max_timestamp.value());
+  AppendFixed<int64_t>(out, active.last_message_end.value());
+  for (const EpochStart& start : active.epochs) {
+    AppendFixed<uint64_t>(out, start.epoch.value());
+    AppendFixed<int64_t>(out, start.start.value());
+  }
+}
+
+// Takes fixed-width numbers off the front; `ok` turns false at the end of the input and stays so.
+class Taker {
+ public:
+  explicit Taker(std::string_view in) : in_(in) {}
+  template <typename T>
+  T Take() {
+    if (in_.size() < sizeof(T)) {
+      ok_ = false;
+      return T{};
+    }
+    const T value = GetFixed<T>(in_.data());
+    in_.remove_prefix(sizeof(T));
+    return value;
+  }
+  std::string_view TakeBytes(size_t n) {
+    if (in_.size() < n) {
+      ok_ = false;
+      return {};
+    }
+    const std::string_view bytes = in_.substr(0, n);
+    in_.remove_prefix(n);
+    return bytes;
+  }
+  bool ok() const { return ok_; }
+  bool done() const { return in_.empty(); }
+
+ private:
+  std::string_view in_;
+  bool ok_ = true;
+};
+
+void TakePoint(Taker& take, RecoveryPointSet& points) {
+  PartitionKey key;
+  key.stream = StreamId(take.Take<uint64_t>());
+  key.partition = PartitionId(take.Take<int32_t>());
+  const auto epochs = take.Take<uint32_t>();
+  SegmentFooter active;
+  active.base_offset = Offset(take.Take<int64_t>());
+  active.end_offset = Offset(take.Take<int64_t>());
+  active.data_end = FilePosition(take.Take<uint64_t>());
+  active.record_count = take.Take<uint64_t>();
+  active.gap_records = take.Take<uint64_t>();
+  active.messages_in_gaps = take.Take<uint64_t>();
+  active.first_timestamp = Timestamp(take.Take<int64_t>());
+  active.max_timestamp = Timestamp(take.Take<int64_t>());
+  active.last_message_end = Offset(take.Take<int64_t>());
+  for (uint32_t i = 0; i < epochs && take.ok(); ++i) {
+    const LeaderEpoch epoch(take.Take<uint64_t>());
+    active.epochs.push_back({epoch, Offset(take.Take<int64_t>())});
+  }
+  points.partitions[key] = RecoveryPoint{std::move(active)};
+}
+
+}  // namespace
+
+std::string EncodeRecoveryPoints(const RecoveryPointSet& points) {
+  std::string out;
+  AppendFixed<uint32_t>(out, kMagic);
+  AppendFixed<uint32_t>(out, kVersion);
+  AppendFixed<uint32_t>(out, points.clean ? 1 : 0);
+  AppendFixed<uint32_t>(out, static_cast<uint32_t>(points.boot_id.size()));
+  AppendFixed<uint64_t>(out, points.partitions.size());
+  out.append(points.boot_id);
+  for (const auto& [key, point] : points.partitions) AppendPoint(out, key, point.active);
+  AppendFixed<uint32_t>(out, Crc32c(out));
+  return out;
+}
+
+absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes) {
+  if (bytes.size() < 4 + 24) return absl::DataLossError("file is too short");
+  const std::string_view body = bytes.substr(0, bytes.size() - 4);
+  if (GetFixed<uint32_t>(bytes.data() + body.size()) != Crc32c(body))
+    return absl::DataLossError("checksum differs");
+  Taker take(body);
+  if (take.Take<uint32_t>() != kMagic) return absl::DataLossError("wrong magic");
+  if (const auto version = take.Take<uint32_t>(); version != kVersion) {
+    return absl::FailedPreconditionError(
+        Concat("format version ", version, " is newer than this program knows"));
+  }
+  RecoveryPointSet points;
+  points.clean = take.Take<uint32_t>() != 0;
+  const auto boot_bytes = take.Take<uint32_t>();
+  const auto count = take.Take<uint64_t>();
+  points.boot_id = std::string(take.TakeBytes(boot_bytes));
+  for (uint64_t i = 0; i < count && take.ok(); ++i) TakePoint(take, points);
+  if (!take.ok() || !take.done()) return absl::DataLossError("lengths do not fit");
+  return points;
+}
+
+absl::StatusOr<RecoveryPointSet> LoadRecoveryPoints(FileSystem& fs,
+                                                    const std::string& data_directory) {
+  const std::string path = JoinPath(data_directory, kFileName);
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadWhole(*file, kMaxFileBytes));
+  absl::StatusOr<RecoveryPointSet> points = ParseRecoveryPoints(bytes);
+  if (!points.ok())
+    return absl::Status(points.status().code(), Concat(path, ": ", points.status().message()));
+  return points;
+}
+
+absl::Status SaveRecoveryPoints(FileSystem& fs, const std::string& data_directory,
+                                const RecoveryPointSet& points) {
+  return WriteFileAtomically(fs, JoinPath(data_directory, kFileName), EncodeRecoveryPoints(points));
+}
+
+}  // namespace bascule

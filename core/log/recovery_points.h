@@ -1,0 +1,41 @@
+// `data/recovery.points`: one checksummed file per data directory that says, for every partition,
+// how far its log was durable when the file was written, and that the partition exists at all. It
+// is rewritten whole, atomically. Layout in FORMAT.md.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/status.h"
+#include "core/base/types.h"
+#include "core/env/file_system.h"
+#include "core/log/segment_format.h"
+
+namespace bascule {
+
+// Durable facts of a partition's active segment: recovery starts its scan at `active.data_end`, and
+// a log that is shorter than `active.end_offset` has lost something.
+struct RecoveryPoint {
+  SegmentFooter active;
+};
+
+struct RecoveryPointSet {
+  std::string boot_id;  // of the machine when it was written
+  bool clean = false;   // written by an orderly stop: every log ends exactly at its point
+  std::map<PartitionKey, RecoveryPoint> partitions;
+};
+
+std::string EncodeRecoveryPoints(const RecoveryPointSet& points);
+absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes);
+
+// NotFound when there is no file (a new directory). DataLoss when it is damaged: the caller treats
+// every point as unknown and says so. Blocks.
+absl::StatusOr<RecoveryPointSet> LoadRecoveryPoints(FileSystem& fs,
+                                                    const std::string& data_directory);
+// After OK the new set survives a machine crash. Blocks.
+absl::Status SaveRecoveryPoints(FileSystem& fs, const std::string& data_directory,
+                                const RecoveryPointSet& points);
+
+}  // namespace bascule

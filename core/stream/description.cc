@@ -1,0 +1,79 @@
+#include "core/stream/description.h"
+
+#include "core/base/limits.h"
+#include "core/base/text.h"
+#include "core/stream/subject.h"
+
+namespace bascule {
+namespace {
+
+absl::Status CheckName(std::string_view name) {
+  if (name.empty()) return absl::InvalidArgumentError("Name cannot be empty");
+  if (name.size() > limits::kMaxStreamNameBytes) {
+    return absl::InvalidArgumentError(Concat("Name is invalid: it has ", name.size(),
+                                             " bytes, at most ", limits::kMaxStreamNameBytes,
+                                             " are allowed"));
+  }
+  if (!IsPlainText(name)) {
+    return absl::InvalidArgumentError(
+        "Name is invalid: it must be UTF-8 text without control characters");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSubject(const StreamSpec& spec) {
+  // Partition n listens on "<subject>.<n>", which NATS refuses after a `>`.
+  const bool tail_wildcard = !spec.subject.empty() && spec.subject.back() == '>';
+  if (!IsValidSubject(spec.subject) || (tail_wildcard && spec.partitions > 1)) {
+    return absl::InvalidArgumentError("Subject is invalid");
+  }
+  return absl::OkStatus();
+}
+
+// A queue group is a word of the NATS protocol.
+absl::Status CheckGroup(std::string_view group) {
+  if (group.size() <= limits::kMaxSubjectBytes && IsPlainText(group) &&
+      group.find(' ') == std::string_view::npos) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "Group is invalid: it must be UTF-8 text without white space or control characters");
+}
+
+absl::Status CheckPartitions(int32_t partitions) {
+  if (partitions >= 1 && partitions <= limits::kMaxPartitionsPerStream) return absl::OkStatus();
+  return absl::InvalidArgumentError(Concat(
+      "Invalid partitions ", partitions, ": a stream has 1 to ", limits::kMaxPartitionsPerStream));
+}
+
+absl::Status CheckReplicationFactor(int32_t factor, int brokers) {
+  if (factor <= 0) return absl::InvalidArgumentError(Concat("Invalid replicationFactor ", factor));
+  if (factor > brokers) {
+    return absl::InvalidArgumentError(
+        Concat("Invalid replicationFactor ", factor, ", cluster size ", brokers));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers) {
+  if (spec.partitions == 0) spec.partitions = 1;
+  if (spec.replication_factor == 0) spec.replication_factor = 1;
+  if (spec.replication_factor == -1) spec.replication_factor = brokers;
+  RETURN_IF_ERROR(CheckName(spec.name));
+  RETURN_IF_ERROR(CheckSubject(spec));
+  if (IsReservedStream(spec.name)) return absl::InvalidArgumentError("Stream is reserved");
+  RETURN_IF_ERROR(CheckGroup(spec.group));
+  RETURN_IF_ERROR(CheckPartitions(spec.partitions));
+  RETURN_IF_ERROR(ValidateOverrides(spec.overrides));
+  return CheckReplicationFactor(spec.replication_factor, brokers);
+}
+
+bool IsReservedStream(std::string_view name) { return name == "__cursors" || name == "__activity"; }
+
+std::string PartitionSubject(std::string_view base, PartitionId id) {
+  return id.value() == 0 ? std::string(base) : Concat(base, ".", id);
+}
+
+}  // namespace bascule

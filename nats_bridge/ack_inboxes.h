@@ -1,0 +1,55 @@
+// Where acks for gRPC publishers arrive: one wildcard subscription for all inboxes the server
+// makes, one subscription for each inbox a client names.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/ports/bus_publisher.h"
+#include "nats_bridge/nats_connection.h"
+
+namespace bascule {
+
+struct InboxCounts {
+  std::atomic<uint64_t> received{0};
+  std::atomic<uint64_t> unparsable{0};  // not an Ack envelope: ignored
+  std::atomic<uint64_t> unclaimed{0};   // for an inbox that is gone: a late ack
+};
+
+// Any thread.
+class AckInboxes {
+ public:
+  // Server-made inboxes are named <prefix>.<token>.<number>; `token` is this process's own.
+  // `egress` outlives it.
+  AckInboxes(NatsConnection& egress, std::string prefix, std::string token);
+  ~AckInboxes();  // all inboxes are gone before
+
+  // As BusPublisher::OpenAckInbox. Does not wait for NATS: the SUB goes out on the connection that
+  // the publishes of its user take, before them, and servers of one cluster forward interest and
+  // messages in order.
+  absl::StatusOr<std::unique_ptr<AckInbox>> Open(std::optional<std::string> subject,
+                                                 AckHandler handler);
+  const InboxCounts& counts() const { return counts_; }
+
+ private:
+  class State;
+  class Own;
+  class Shared;
+  class Fanout;
+  void Deliver(uint64_t number, std::string_view ack);
+
+  NatsConnection& egress_;
+  const std::string base_;  // with the last dot
+  InboxCounts counts_;
+  std::atomic<uint64_t> next_{1};
+  std::shared_ptr<Subscription> fanout_;
+  std::shared_mutex mutex_;
+  absl::flat_hash_map<uint64_t, std::shared_ptr<State>> open_;  // guarded by mutex_
+};
+
+}  // namespace bascule

@@ -1,0 +1,49 @@
+// Bounds of the bus layer, beside those of core/base/limits.h, with what happens at each.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "core/base/limits.h"
+
+namespace bascule::limits {
+
+// Bytes waiting for the socket of the egress connection. Full: publishes answer ResourceExhausted,
+// acks are counted as lost. (nats.c moves what is left to the front of its buffer after each
+// partial write, so a larger bound costs time.)
+inline constexpr size_t kEgressBufferBytes = 32 * kMiB;
+// nats.c's buffers for reading and writing a socket.
+inline constexpr int kNatsIoBufferBytes = 256 * static_cast<int>(kKiB);
+// Arenas of one shard's ingress batches: what the first of a quiet shard reserves, and where a
+// batch is closed.
+inline constexpr size_t kIngressArenaMinBytes = 16 * kKiB;
+inline constexpr size_t kIngressArenaBytes = 512 * kKiB;
+// Emptied batches that a shard keeps for reuse.
+inline constexpr size_t kIngressSpareBatches = 8;
+// After the ingest queue was full it takes messages again below this, so that one overload is one
+// gap record.
+inline constexpr size_t kIngressResumeBytes = kIngressQueueBytes / 4 * 3;
+// A PING on the ingest connection; the last one answered is the time until which nothing was
+// missed.
+inline constexpr std::chrono::milliseconds kNatsHeartbeat{1000};
+// A server that answers no PING for this many heartbeats is left for another.
+inline constexpr int kNatsMaxPingsOut = 3;
+inline constexpr std::chrono::milliseconds kNatsConnectTimeout{2000};
+// Reconnecting: the first delay, doubled at each try, and its cap (each drawn between half and
+// whole).
+inline constexpr std::chrono::milliseconds kNatsBackoffMin{50};
+inline constexpr std::chrono::milliseconds kNatsBackoffMax{2000};
+// Permission errors kept until the next heartbeat tells whom they concern; more: logged only.
+inline constexpr size_t kNatsRefusals = 100'000;
+// How long a confirmation waits for permission errors that nats.c has seen and not yet handed over.
+inline constexpr std::chrono::milliseconds kNatsRefusalWait{200};
+// How long Stop waits for message callbacks that are still running.
+inline constexpr std::chrono::seconds kNatsStopTimeout{5};
+// Largest file accepted as credentials or seed.
+inline constexpr size_t kCredentialFileBytes = 64 * kKiB;
+
+static_assert(kIngressArenaMinBytes <= kIngressArenaBytes);
+static_assert(kIngressArenaBytes < kIngressQueueBytes);
+static_assert(kIngressResumeBytes < kIngressQueueBytes);
+
+}  // namespace bascule::limits

@@ -1,0 +1,42 @@
+// A message as the bus hands it over, and who listens. No nats.c types, so that ingest is tested
+// without a server.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "core/base/status.h"
+#include "core/ports/ingress.h"
+#include "core/wire/record.h"
+
+namespace bascule {
+
+// Views are valid during the call only.
+struct BusMessage {
+  std::string_view subject;
+  std::string_view reply;  // empty = none
+  std::string_view payload;
+  const wire::HeaderList* headers =
+      nullptr;              // NATS headers (HPUB), every value of a repeated name; null = none
+  size_t header_bytes = 0;  // what they take of NATS's max_payload
+};
+
+// Owner of one subscription. Kept alive by the connection until no call runs or can come.
+class BusListener {
+ public:
+  virtual ~BusListener() = default;
+  // A delivery thread, one call at a time. Must not block.
+  virtual void OnMessage(const BusMessage& message) = 0;
+  // The connection's own thread. The server has confirmed the subscription for the first time, or
+  // refused it. Once.
+  virtual void OnListening(const absl::Status& /*status*/) {}
+  // The connection's own thread. Messages may have been missed by a subscription that was confirmed
+  // before.
+  virtual void OnGap(const GapReport& /*gap*/) {}
+};
+
+// A subject that NATS takes in a PUB line as one word: not empty, no white space or control bytes,
+// no empty token. Wildcard tokens pass: NATS delivers on them literally.
+bool IsPublishableSubject(std::string_view subject);
+
+}  // namespace bascule

@@ -1,0 +1,81 @@
+// The thread that reads and writes the socket of the egress connection (nats.c's event-loop mode),
+// so that whoever publishes only appends to a buffer, and what was appended meanwhile leaves in one
+// write.
+//
+//   publisher                     nats.c                       egress thread
+//   EgressBatch batch(loop) ----> Publish: append to buffer
+//                                 OnWriteWanted(add) --------> (held back while the batch is open)
+//   ~EgressBatch --------------------------------------------> epoll wakes: ProcessWriteEvent ->
+//   send() of all of it
+#pragma once
+
+#include <nats/nats.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "core/base/status.h"
+
+namespace bascule {
+
+// Serves one natsConnection at a time. Calls: any thread, except where said.
+class EgressLoop {
+ public:
+  EgressLoop() = default;
+  ~EgressLoop();  // ends the thread; the connection must be closed before
+  EgressLoop(const EgressLoop&) = delete;
+  EgressLoop& operator=(const EgressLoop&) = delete;
+
+  // Before anything else. Internal: the system refused epoll, eventfd or a thread.
+  absl::Status Start();
+  // Makes a connection that is created with `options` use this loop.
+  natsStatus Install(natsOptions* options);
+  // Returns once the thread is in no call into a connection that was detached before. Not from the
+  // loop's thread.
+  void Quiesce();
+
+ private:
+  friend class EgressBatch;
+  static natsStatus OnAttach(void** user, void* loop, natsConnection* nc, natsSock socket);
+  static natsStatus OnReadWanted(void* user, bool add);
+  static natsStatus OnWriteWanted(void* user, bool add);
+  static natsStatus OnDetach(void* user);
+
+  void Run();
+  void Serve(uint32_t events, bool socket_event);
+  void ArmForWriting(bool wanted);
+  void Wake();
+
+  int epoll_fd_ = -1;
+  int wake_fd_ = -1;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> write_wanted_{false};
+  std::atomic<bool> emptied_{false};  // the last ProcessWriteEvent left nothing behind
+
+  std::mutex mutex_;
+  std::condition_variable turned_;
+  natsConnection* nc_ = nullptr;  // guarded by mutex_
+  int socket_ = -1;               // guarded by mutex_
+  bool write_armed_ = false;      // guarded by mutex_
+  uint64_t generation_ =
+      0;  // guarded by mutex_; of the socket, so that an event of a closed one is not believed
+  uint64_t turns_ = 0;  // guarded by mutex_; rounds of the thread
+};
+
+// While one lives, publishes of this thread wake the loop once, at its end. Not nested.
+class EgressBatch {
+ public:
+  explicit EgressBatch(EgressLoop& loop);
+  ~EgressBatch();
+  EgressBatch(const EgressBatch&) = delete;
+  EgressBatch& operator=(const EgressBatch&) = delete;
+
+ private:
+  EgressLoop& loop_;
+};
+
+}  // namespace bascule

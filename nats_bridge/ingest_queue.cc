@@ -1,0 +1,179 @@
+#include "nats_bridge/ingest_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace bascule {
+
+IngestQueue::IngestQueue(Executor& shard, Clock& clock, IngestCounts& counts, size_t bound,
+                         size_t resume)
+    : shard_(shard), clock_(clock), counts_(counts), bound_(bound), resume_(resume) {}
+
+IngestQueue::~IngestQueue() = default;
+
+size_t IngestQueue::held_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return held_;
+}
+
+bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Encoder encode) {
+  const std::lock_guard lock(mutex_);
+  // An empty queue takes any message: the largest one must get through somehow.
+  if (overrun_ || (held_ > 0 && held_ + bytes > bound_)) {
+    overrun_ = overrun_ || held_ > resume_;
+    DropLocked(feed);
+    return false;
+  }
+  if (!overruns_.empty()) FlushOverrunsLocked();
+  Carrier& carrier = OpenCarrierLocked(bytes);
+  IngressRecord& record = carrier.batch.records.emplace_back();
+  record.partition = &feed->partition;
+  encode(carrier.batch, record);
+  if (carrier.runs.empty() || carrier.runs.back().feed != feed || carrier.runs.back().count == 0) {
+    carrier.runs.push_back(Run{feed, 0, 0});
+  }
+  ++carrier.runs.back().count;
+  ChargeLocked(carrier);
+  PostDrainLocked();
+  counts_.messages.fetch_add(1, std::memory_order_relaxed);
+  counts_.bytes.fetch_add(record.payload_bytes, std::memory_order_relaxed);
+  return true;
+}
+
+void IngestQueue::AddGap(const std::shared_ptr<FeedTarget>& feed, const GapReport& gap) {
+  const std::lock_guard lock(mutex_);
+  Carrier& carrier = OpenCarrierLocked(0);
+  carrier.runs.push_back(Run{feed, 0, static_cast<uint32_t>(carrier.gaps.size())});
+  carrier.gaps.push_back(gap);
+  ChargeLocked(carrier);
+  PostDrainLocked();
+  counts_.gaps.fetch_add(1, std::memory_order_relaxed);
+}
+
+void IngestQueue::DropLocked(const std::shared_ptr<FeedTarget>& feed) {
+  const Timestamp now = clock_.Wall();
+  counts_.dropped.fetch_add(1, std::memory_order_relaxed);
+  GapReport& gap = feed->overrun_gap;
+  if (!feed->overrun) {
+    feed->overrun = true;
+    gap = GapReport{now, now, GapReason::kQueueFull, 0};
+    overruns_.push_back(feed);
+  }
+  gap.to = std::max(gap.to, now);
+  ++gap.count;
+}
+
+void IngestQueue::FlushOverrunsLocked() {
+  for (std::shared_ptr<FeedTarget>& feed : overruns_) {
+    Carrier& carrier = OpenCarrierLocked(0);
+    carrier.runs.push_back(Run{feed, 0, static_cast<uint32_t>(carrier.gaps.size())});
+    carrier.gaps.push_back(feed->overrun_gap);
+    ChargeLocked(carrier);
+    feed->overrun = false;
+    counts_.gaps.fetch_add(1, std::memory_order_relaxed);
+  }
+  overruns_.clear();
+}
+
+IngestQueue::Carrier& IngestQueue::OpenCarrierLocked(size_t bytes) {
+  if (!queued_.empty()) {
+    const Carrier& open = *queued_.back();
+    if (open.batch.arena.size() + bytes <= limits::kIngressArenaBytes || open.batch.arena.empty()) {
+      return *queued_.back();
+    }
+  }
+  queued_.push_back(NewCarrierLocked(bytes));
+  return *queued_.back();
+}
+
+std::unique_ptr<IngestQueue::Carrier> IngestQueue::NewCarrierLocked(size_t bytes) {
+  std::unique_ptr<Carrier> carrier;
+  if (!spare_.empty()) {
+    carrier = std::move(spare_.back());
+    spare_.pop_back();
+  } else {
+    carrier = std::make_unique<Carrier>();
+  }
+  carrier->batch.arena.reserve(std::max(arena_hint_, std::min(bytes, limits::kIngressArenaBytes)));
+  ChargeLocked(*carrier);
+  return carrier;
+}
+
+void IngestQueue::ChargeLocked(Carrier& carrier) {
+  const size_t bytes =
+      carrier.batch.arena.capacity() + carrier.batch.records.capacity() * sizeof(IngressRecord) +
+      carrier.runs.capacity() * sizeof(Run) + carrier.gaps.capacity() * sizeof(GapReport);
+  held_ += bytes - carrier.charged;
+  carrier.charged = bytes;
+}
+
+// One task at most is waiting for each queue, so it takes a completion's place and cannot be
+// refused.
+void IngestQueue::PostDrainLocked() {
+  if (std::exchange(drain_posted_, true)) return;
+  shard_.Post([self = shared_from_this()] { self->Drain(); });
+}
+
+void IngestQueue::Drain() {
+  ++drains_;
+  {
+    const std::lock_guard lock(mutex_);
+    drain_posted_ = false;
+    if (!overrun_ && !overruns_.empty()) FlushOverrunsLocked();
+    taken_.swap(queued_);
+  }
+  for (std::unique_ptr<Carrier>& carrier : taken_) HandOver(std::move(carrier), touched_);
+  taken_.clear();
+  // A partition may close feeds (its own or others') at any step, hence the look before each.
+  for (const std::shared_ptr<FeedTarget>& feed : touched_) {
+    if (!feed->closed) feed->partition.AppendPending();
+  }
+  touched_.clear();
+}
+
+void IngestQueue::HandOver(std::unique_ptr<Carrier> carrier,
+                           std::vector<std::shared_ptr<FeedTarget>>& touched) {
+  Carrier* raw = carrier.release();
+  // Whoever lets go of the batch last gives its bytes back; the runs stay valid for as long as
+  // `batch` here.
+  const std::shared_ptr<const IngressBatch> batch(
+      &raw->batch, [self = shared_from_this(), raw](const IngressBatch*) { self->Release(raw); });
+  size_t next = 0;
+  for (const Run& run : raw->runs) {
+    FeedTarget& feed = *run.feed;
+    if (run.count == 0) {
+      if (!feed.closed) feed.partition.RecordGap(raw->gaps[run.gap]);
+      continue;
+    }
+    for (const size_t end = next + run.count; next < end; ++next) {
+      if (!feed.closed) feed.partition.Enqueue(batch, batch->records[next]);
+    }
+    if (std::exchange(feed.drained, drains_) != drains_) touched.push_back(run.feed);
+  }
+}
+
+void IngestQueue::Release(Carrier* carrier) {
+  std::unique_ptr<Carrier> owned(carrier);
+  owned->runs.clear();  // feeds may end with them: outside the lock
+  const size_t used = owned->batch.arena.size();
+  const size_t charged = owned->charged;
+  {
+    const std::lock_guard lock(mutex_);
+    held_ -= charged;
+    arena_hint_ = std::clamp(std::max(2 * used, arena_hint_ - arena_hint_ / 8),
+                             limits::kIngressArenaMinBytes, limits::kIngressArenaBytes);
+    if (overrun_ && held_ <= resume_) overrun_ = false;
+    if (!overrun_ && !overruns_.empty()) PostDrainLocked();
+    if (spare_.size() < limits::kIngressSpareBatches && charged <= 2 * limits::kIngressArenaBytes) {
+      owned->gaps.clear();
+      owned->batch.records.clear();
+      owned->batch.arena.clear();
+      owned->charged = 0;
+      spare_.push_back(std::move(owned));
+    }
+  }
+}
+
+}  // namespace bascule

@@ -1,0 +1,130 @@
+// From the bus's delivery threads to one shard: messages are encoded into the arena of a growing
+// batch, whole batches change hands.
+//
+//   delivery thread                      shard
+//   Add -> lock, encode, unlock
+//          first of a batch: Post -----> Drain -> lock, take all batches, unlock
+//   Add -> ...                                    Enqueue each record, AppendPending once per
+//   partition
+//                                        ... partition answers the records, the batch dies -> its
+//                                        bytes are free again
+//
+// Memory is bounded by limits::kIngressQueueBytes, batches that partitions still hold included.
+// When it is used up messages are dropped and counted per feed; once there is room each such feed
+// gets one gap report with the exact count, at its place between the messages before and after.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "core/base/status.h"
+#include "core/env/clock.h"
+#include "core/env/executor.h"
+#include "core/ports/ingress.h"
+#include "nats_bridge/bridge_limits.h"
+
+namespace bascule {
+
+class IngestQueue;
+
+// Where the messages of one subscription go. Shared by the feed's owner, its subscription and
+// queued batches.
+struct FeedTarget {
+  FeedTarget(PartitionIngress& ingress, std::shared_ptr<IngestQueue> to)
+      : queue(std::move(to)), partition(ingress) {}
+  const std::shared_ptr<IngestQueue> queue;
+  PartitionIngress& partition;  // called on the shard only, and not once `closed`
+
+  // Shard only.
+  bool closed = false;  // nothing reaches the partition any more
+  absl::AnyInvocable<void(absl::Status)> listening;
+  uint64_t drained = 0;  // the last drain that touched it
+
+  // Guarded by the queue's mutex.
+  bool overrun = false;
+  GapReport overrun_gap;
+};
+
+// Messages and drops so far; read by anyone.
+struct IngestCounts {
+  std::atomic<uint64_t> messages{0};
+  std::atomic<uint64_t> bytes{0};
+  std::atomic<uint64_t> dropped{0};
+  std::atomic<uint64_t> gaps{0};
+};
+
+// Any thread, except where said. Owned by shared_ptr: batches that live on keep it.
+class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
+ public:
+  // The references must outlive the queue's use. `bound` and `resume`: as in the limits, smaller in
+  // tests.
+  IngestQueue(Executor& shard, Clock& clock, IngestCounts& counts,
+              size_t bound = limits::kIngressQueueBytes,
+              size_t resume = limits::kIngressResumeBytes);
+  ~IngestQueue();
+
+  using Encoder = absl::FunctionRef<void(IngressBatch& batch, IngressRecord& record)>;
+  // Room for one message of about `bytes`: `encode` fills the record (its partition is filled here)
+  // under the queue's lock. No room: dropped, false.
+  bool Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Encoder encode);
+  // A gap learnt from elsewhere, at its place in the order. Always taken.
+  void AddGap(const std::shared_ptr<FeedTarget>& feed, const GapReport& gap);
+  // Runs on the shard; dropped without running when the shard has stopped.
+  void Post(Task task) { shard_.Post(std::move(task)); }
+  size_t held_bytes() const;
+
+ private:
+  // Consecutive records of one feed, or (count 0) a gap.
+  struct Run {
+    std::shared_ptr<FeedTarget> feed;
+    uint32_t count = 0;
+    uint32_t gap = 0;  // index into gaps
+  };
+  struct Carrier {
+    IngressBatch batch;
+    std::vector<Run> runs;
+    std::vector<GapReport> gaps;
+    size_t charged = 0;
+  };
+  using Carriers = std::vector<std::unique_ptr<Carrier>>;
+
+  Carrier& OpenCarrierLocked(size_t bytes);
+  std::unique_ptr<Carrier> NewCarrierLocked(size_t bytes);
+  void ChargeLocked(Carrier& carrier);
+  void FlushOverrunsLocked();
+  void PostDrainLocked();
+  void DropLocked(const std::shared_ptr<FeedTarget>& feed);
+  void Release(Carrier* carrier);
+
+  // --- shard ---
+  void Drain();
+  void HandOver(std::unique_ptr<Carrier> carrier,
+                std::vector<std::shared_ptr<FeedTarget>>& touched);
+
+  Executor& shard_;
+  Clock& clock_;
+  IngestCounts& counts_;
+  const size_t bound_;
+  const size_t resume_;
+  uint64_t drains_ = 0;                               // shard only
+  std::vector<std::shared_ptr<FeedTarget>> touched_;  // shard only; kept for its memory
+  Carriers taken_;                                    // shard only; kept for its memory
+
+  mutable std::mutex mutex_;
+  Carriers queued_;  // guarded by mutex_; the last one is being filled
+  Carriers spare_;   // guarded by mutex_
+  bool drain_posted_ = false;
+  bool overrun_ = false;  // full, and not yet below resume_
+  size_t held_ = 0;       // bytes of all batches that live
+  size_t arena_hint_ = limits::kIngressArenaMinBytes;
+  std::vector<std::shared_ptr<FeedTarget>>
+      overruns_;  // guarded by mutex_; feeds with drops to report
+};
+
+}  // namespace bascule

@@ -1,0 +1,64 @@
+// Messages of the bus become records of partitions: which envelope, which ack, which bytes. Knows
+// no nats.c, so it is tested with messages made by hand.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/env/clock.h"
+#include "core/ports/subject_feeds.h"
+#include "nats_bridge/bus_message.h"
+#include "nats_bridge/ingest_queue.h"
+#include "nats_bridge/jetstream.h"
+
+namespace bascule {
+
+// Answers a publisher before any partition saw the message. Any thread; never blocks.
+class PublishRefuser {
+ public:
+  virtual ~PublishRefuser() = default;
+  virtual void RefuseJetStream(std::string_view inbox, const JetStreamError& error) = 0;
+};
+
+struct IngestorCounts {
+  IngestCounts queue;
+  std::atomic<uint64_t> envelopes{0};
+  std::atomic<uint64_t> malformed_envelopes{0};
+  std::atomic<uint64_t> escaped_strings{0};
+  std::atomic<uint64_t> reserved_headers{0};
+  std::atomic<uint64_t> invalid_ack_inboxes{0};
+  std::atomic<uint64_t> internal_skipped{0};
+  std::atomic<uint64_t> jetstream_refused{0};
+};
+
+// One per bus. Any thread.
+class Ingestor {
+ public:
+  // `ack_prefix`: the tokens before server-made ack inboxes ("<namespace>.ack"). All references
+  // outlive the ingestor, and the ingestor outlives the listeners it makes.
+  Ingestor(std::string ack_prefix, Clock& clock, PublishRefuser& refuser);
+
+  // The target of a feed on `shard`, to be shared by its listener and its owner.
+  std::shared_ptr<FeedTarget> MakeTarget(PartitionIngress& partition, Executor& shard);
+  // Encodes what arrives for `target`.
+  std::shared_ptr<BusListener> MakeListener(const FeedOptions& options,
+                                            std::shared_ptr<FeedTarget> target);
+
+  const IngestorCounts& counts() const { return counts_; }
+  // Bytes held for all shards now.
+  size_t held_bytes() const;
+
+ private:
+  class Listener;
+  const std::string ack_prefix_;
+  Clock& clock_;
+  PublishRefuser& refuser_;
+  IngestorCounts counts_;
+  mutable std::mutex mutex_;
+  absl::flat_hash_map<Executor*, std::shared_ptr<IngestQueue>> queues_;  // guarded by mutex_
+};
+
+}  // namespace bascule

@@ -1,0 +1,181 @@
+#include "nats_bridge/nats_bus.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/text.h"
+#include "core/stream/description.h"
+#include "nats_bridge/ack_inboxes.h"
+#include "nats_bridge/ack_writer.h"
+#include "nats_bridge/ingestor.h"
+#include "nats_bridge/nats_connection.h"
+#include "nats_bridge/outlet.h"
+#include "nats_bridge/publish_envelope.h"
+
+namespace bascule {
+namespace {
+
+constexpr int kInboxTokenLength = 16;
+
+// nats.c starts its delivery threads for the whole process; the last setting counts.
+void SetDeliveryThreads(int wanted) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  nats_SetMessageDeliveryPoolSize(wanted > 0 ? wanted : std::max(1, cores / 2));
+}
+
+uint64_t Read(const std::atomic<uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
+void AddConnection(Counters& out, const std::string& prefix, const NatsConnection& connection) {
+  out[prefix + "_connects"] = Read(connection.counts().connects);
+  out[prefix + "_disconnects"] = Read(connection.counts().disconnects);
+  out[prefix + "_errors"] = Read(connection.counts().errors);
+  out[prefix + "_connected"] = connection.connected() ? 1 : 0;
+}
+
+}  // namespace
+
+// In order of construction; destroyed in reverse, after Stop.
+struct NatsBus::Parts {
+  Parts(const NatsOptions& options, Clock& clock, const std::string& token,
+        std::unique_ptr<NatsConnection> egress_connection)
+      : ack_prefix(Concat(options.cluster_namespace, ".ack")),
+        egress(std::move(egress_connection)),
+        acks(*egress),
+        inboxes(*egress, ack_prefix, token),
+        ingestor(ack_prefix, clock, acks) {}
+
+  const std::string ack_prefix;
+  std::unique_ptr<NatsConnection> egress;
+  AckWriter acks;
+  AckInboxes inboxes;
+  Ingestor ingestor;
+  std::unique_ptr<NatsConnection> ingest;  // last: its listeners use the ingestor
+  std::once_flag stopped;
+};
+
+namespace {
+
+// Destroyed on the partition's shard, where the target's flag is read: nothing is between the two.
+class Feed : public SubjectFeed {
+ public:
+  Feed(NatsConnection& ingest, Executor& shard, std::shared_ptr<FeedTarget> target,
+       std::shared_ptr<Subscription> subscription)
+      : ingest_(ingest),
+        shard_(shard),
+        target_(std::move(target)),
+        subscription_(std::move(subscription)) {}
+  ~Feed() override {
+    BASCULE_CHECK(shard_.OnThisThread());
+    target_->closed = true;
+    target_->listening = nullptr;
+    if (subscription_ != nullptr) ingest_.Unsubscribe(subscription_);
+  }
+
+ private:
+  NatsConnection& ingest_;
+  Executor& shard_;
+  const std::shared_ptr<FeedTarget> target_;
+  const std::shared_ptr<Subscription> subscription_;
+};
+
+}  // namespace
+
+NatsBus::NatsBus(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+NatsBus::~NatsBus() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<NatsBus>> NatsBus::Start(const NatsOptions& options, Clock& clock,
+                                                        Rng& rng) {
+  SetDeliveryThreads(options.delivery_threads);
+  ASSIGN_OR_RETURN(auto egress,
+                   NatsConnection::Start(options, ConnectionRole::kEgress, clock, rng.Next()));
+  auto parts = std::make_unique<Parts>(options, clock, RandomToken(rng, kInboxTokenLength),
+                                       std::move(egress));
+  ASSIGN_OR_RETURN(parts->ingest,
+                   NatsConnection::Start(options, ConnectionRole::kIngest, clock, rng.Next()));
+  return std::unique_ptr<NatsBus>(new NatsBus(std::move(parts)));
+}
+
+void NatsBus::Stop() {
+  std::call_once(parts_->stopped, [this] {
+    parts_->ingest->Stop();
+    parts_->egress->Stop();
+  });
+}
+
+std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, PartitionIngress& partition,
+                                           Executor& shard,
+                                           absl::AnyInvocable<void(absl::Status)> listening) {
+  auto target = parts_->ingestor.MakeTarget(partition, shard);
+  target->listening = std::move(listening);  // the shard has not heard of it yet
+  auto listener = parts_->ingestor.MakeListener(options, target);
+  std::shared_ptr<Subscription> subscription;
+  if (IsValidSubject(options.subject)) {
+    subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(listener));
+  } else {
+    // NATS closes the whole connection over such a SUB, so it never gets to see it.
+    listener->OnListening(
+        absl::InvalidArgumentError(Concat("nats: invalid subject '", options.subject, "'")));
+  }
+  return std::make_unique<Feed>(*parts_->ingest, shard, std::move(target), std::move(subscription));
+}
+
+void NatsBus::Send(std::span<const Ack> acks) { parts_->acks.Send(acks); }
+
+absl::Status NatsBus::Publish(std::string_view subject, const PublishMessage& message) {
+  thread_local std::string envelope;
+  envelope.clear();
+  AppendPublishEnvelope(envelope, message);
+  Outlet outlet(*parts_->egress);
+  absl::Status status = outlet.Publish(subject, envelope);
+  // One huge message must not keep its memory on every publishing thread.
+  if (envelope.capacity() > limits::kDefaultMessageBytes) std::string().swap(envelope);
+  return status;
+}
+
+absl::StatusOr<std::unique_ptr<AckInbox>> NatsBus::OpenAckInbox(std::optional<std::string> subject,
+                                                                AckHandler handler) {
+  return parts_->inboxes.Open(std::move(subject), std::move(handler));
+}
+
+int64_t NatsBus::max_payload() const { return parts_->egress->max_payload(); }
+
+bool NatsBus::connected() const {
+  return parts_->ingest->connected() && parts_->egress->connected();
+}
+
+std::string NatsBus::server_url() const { return parts_->ingest->server_url(); }
+
+Counters NatsBus::ReadCounters() const {
+  Counters out;
+  AddConnection(out, "nats_ingest", *parts_->ingest);
+  AddConnection(out, "nats_egress", *parts_->egress);
+  const IngestorCounts& in = parts_->ingestor.counts();
+  out["nats_messages_received"] = Read(in.queue.messages);
+  out["nats_bytes_received"] = Read(in.queue.bytes);
+  out["nats_messages_dropped_queue_full"] = Read(in.queue.dropped);
+  out["nats_messages_dropped_slow_consumer"] =
+      Read(parts_->ingest->counts().slow_consumer_messages);
+  out["nats_gap_reports"] = Read(in.queue.gaps);
+  out["nats_ingest_bytes_held"] = parts_->ingestor.held_bytes();
+  out["nats_envelopes_received"] = Read(in.envelopes);
+  out["nats_malformed_envelopes"] = Read(in.malformed_envelopes);
+  out["nats_strings_escaped"] = Read(in.escaped_strings);
+  out["nats_reserved_headers_dropped"] = Read(in.reserved_headers);
+  out["nats_invalid_ack_inboxes"] = Read(in.invalid_ack_inboxes);
+  out["nats_internal_messages_skipped"] = Read(in.internal_skipped);
+  out["nats_jetstream_refused"] = Read(in.jetstream_refused);
+  out["nats_acks_sent"] = Read(parts_->acks.counts().sent);
+  out["nats_acks_lost"] = Read(parts_->acks.counts().lost);
+  out["nats_acks_received"] = Read(parts_->inboxes.counts().received);
+  out["nats_acks_unparsable"] = Read(parts_->inboxes.counts().unparsable);
+  out["nats_acks_unclaimed"] = Read(parts_->inboxes.counts().unclaimed);
+  return out;
+}
+
+}  // namespace bascule

@@ -1,0 +1,444 @@
+#include "nats_bridge/nats_connection.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "core/base/check.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+#include "nats_bridge/bridge_limits.h"
+
+namespace bascule {
+namespace {
+
+// Drawn by nats.c's threads as well as the keeper: SplitMix64 over an atomic counter.
+uint64_t NextJitter(std::atomic<uint64_t>& state) {
+  uint64_t z = state.fetch_add(0x9E3779B97F4A7C15, std::memory_order_relaxed);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+bool IsSubscriptionRefusal(const std::string& text) {
+  return absl::StartsWithIgnoreCase(text, "permissions violation for subscription");
+}
+
+}  // namespace
+
+NatsConnection::NatsConnection(ConnectionRole role, Clock& clock, uint64_t seed,
+                               size_t max_message_bytes)
+    : role_(role),
+      label_(role == ConnectionRole::kIngest ? "nats: ingest connection"
+                                             : "nats: egress connection"),
+      clock_(clock),
+      max_message_bytes_(max_message_bytes),
+      jitter_(seed) {}
+
+absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const NatsOptions& options,
+                                                                      ConnectionRole role,
+                                                                      Clock& clock, uint64_t seed) {
+  std::unique_ptr<NatsConnection> connection(
+      new NatsConnection(role, clock, seed, options.max_message_bytes));
+  RETURN_IF_ERROR(connection->Prepare(options));
+  try {
+    connection->keeper_ = std::thread([c = connection.get()] { c->Keep(); });  // joined by Stop
+  } catch (const std::system_error& e) {
+    return absl::InternalError(Concat("nats: no thread for a connection: ", e.what()));
+  }
+  return connection;
+}
+
+absl::Status NatsConnection::Prepare(const NatsOptions& options) {
+  ASSIGN_OR_RETURN(
+      options_, MakeNatsOptions(options, role_ == ConnectionRole::kIngest ? "ingest" : "egress"));
+  natsOptions* raw = options_.get();
+  natsStatus s = natsOptions_SetDisconnectedCB(raw, &OnDisconnected, this);
+  if (s == NATS_OK) s = natsOptions_SetReconnectedCB(raw, &OnReconnected, this);
+  if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, &OnClosed, this);
+  if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, &OnError, this);
+  if (s == NATS_OK) s = natsOptions_SetCustomReconnectDelay(raw, &ReconnectDelay, this);
+  if (s == NATS_OK && role_ == ConnectionRole::kEgress) {
+    RETURN_IF_ERROR(loop_.Start());
+    s = loop_.Install(raw);
+  }
+  return FromNats(s, "options");
+}
+
+NatsConnection::~NatsConnection() { Stop(); }
+
+void NatsConnection::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  if (keeper_.joinable()) keeper_.join();
+  {
+    // nats.c announces the end of each connection last, on a thread of its own, and with a pointer
+    // to this object.
+    std::unique_lock lock(mutex_);
+    work_.wait_for(lock, limits::kNatsStopTimeout, [this] { return unannounced_ == 0; });
+  }
+  if (!gate_->WaitUntilEmpty(limits::kNatsStopTimeout)) {
+    LogWarning(label_, ": message callbacks are still running after ",
+               limits::kNatsStopTimeout.count(), " s");
+  }
+}
+
+std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std::string group,
+                                                        std::shared_ptr<BusListener> listener) {
+  auto subscription =
+      std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(listener));
+  std::shared_ptr<natsConnection> now;
+  {
+    const std::lock_guard lock(mutex_);
+    subscription->position = subscriptions_.size();
+    subscriptions_.push_back(subscription);
+    added_.push_back(subscription);
+    wake_ = true;
+    if (role_ == ConnectionRole::kEgress) now = current_;
+  }
+  // Only appends to a buffer there; on the ingest connection it may block, so the keeper does it.
+  if (now != nullptr) SubscribeNow(now.get(), *subscription);
+  work_.notify_all();
+  return subscription;
+}
+
+void NatsConnection::Unsubscribe(const std::shared_ptr<Subscription>& subscription) {
+  {
+    const std::lock_guard lock(mutex_);
+    const size_t position = subscription->position;
+    if (position >= subscriptions_.size() || subscriptions_[position] != subscription) return;
+    subscriptions_[position] = subscriptions_.back();
+    subscriptions_[position]->position = position;
+    subscriptions_.pop_back();
+    removed_.push_back(subscription);
+    wake_ = true;
+  }
+  work_.notify_all();
+}
+
+std::string NatsConnection::server_url() const {
+  const std::lock_guard lock(mutex_);
+  return connected() ? server_url_ : std::string();
+}
+
+std::shared_ptr<natsConnection> NatsConnection::Current() const {
+  const std::lock_guard lock(mutex_);
+  return current_;
+}
+
+// --- nats.c's threads ---
+
+void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
+  auto* c = static_cast<NatsConnection*>(self);
+  if (natsConnection_Status(nc) == NATS_CONN_STATUS_CONNECTED)
+    return;  // late news: it is back already
+  if (c->connected_.exchange(false)) {
+    c->counts_.disconnects.fetch_add(1, std::memory_order_relaxed);
+    LogWarning(c->label_, ": lost; reconnecting for as long as it takes");
+  }
+}
+
+void NatsConnection::OnReconnected(natsConnection* /*nc*/, void* self) {
+  auto* c = static_cast<NatsConnection*>(self);
+  {
+    const std::lock_guard lock(c->mutex_);
+    c->wake_ = true;
+  }
+  c->work_.notify_all();
+}
+
+void NatsConnection::OnClosed(natsConnection* nc, void* self) {
+  auto* c = static_cast<NatsConnection*>(self);
+  const std::lock_guard lock(c->mutex_);
+  --c->unannounced_;
+  if (c->current_.get() == nc) {  // not one that was retired
+    c->closed_ = true;
+    c->connected_.store(false, std::memory_order_release);
+  }
+  c->work_.notify_all();  // with the lock held: Stop may return, and this object end, as soon as it
+                          // is released
+}
+
+void NatsConnection::OnError(natsConnection* nc, natsSubscription* sub, natsStatus status,
+                             void* self) {
+  auto* c = static_cast<NatsConnection*>(self);
+  if (status == NATS_SLOW_CONSUMER && sub != nullptr) {
+    const std::lock_guard lock(c->mutex_);
+    for (const auto& subscription : c->subscriptions_) {
+      if (subscription->MarkSlow(sub)) break;
+    }
+    return;
+  }
+  c->counts_.errors.fetch_add(1, std::memory_order_relaxed);
+  // The text of this very error is this thread's last one; the connection keeps only its newest.
+  natsStatus ignored = NATS_OK;
+  const char* own = nats_GetLastError(&ignored);
+  const std::string text = own != nullptr && *own != '\0' ? std::string(own) : c->ErrorText(nc);
+  LogWarning(c->label_, ": the server says: ", text.empty() ? natsStatus_GetText(status) : text);
+  if (status != NATS_NOT_PERMITTED) return;
+  c->NoteRefusal(text);
+}
+
+void NatsConnection::NoteRefusal(std::string text) {
+  const std::lock_guard lock(mutex_);
+  if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
+  work_.notify_all();
+}
+
+std::string NatsConnection::ErrorText(natsConnection* nc) {
+  const char* text = nullptr;
+  natsConnection_GetLastError(nc, &text);
+  return text != nullptr ? std::string(text) : std::string();
+}
+
+int64_t NatsConnection::ReconnectDelay(natsConnection* /*nc*/, int attempt, void* self) {
+  return static_cast<NatsConnection*>(self)->Backoff(attempt - 1).count();
+}
+
+std::chrono::milliseconds NatsConnection::Backoff(int attempt) {
+  const int64_t cap = limits::kNatsBackoffMax.count();
+  const int64_t whole =
+      std::min(cap, limits::kNatsBackoffMin.count() << std::clamp(attempt, 0, 10));
+  return std::chrono::milliseconds(whole / 2 +
+                                   static_cast<int64_t>(NextJitter(jitter_) % (whole / 2 + 1)));
+}
+
+// --- the keeper ---
+
+void NatsConnection::Keep() {
+  int attempt = 0;
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) break;
+      closed_ = false;
+    }
+    if (GivenUp()) {
+      Retire();
+      // A server that takes the connection and ends it at once must not be asked in a tight loop.
+      WaitForWork(Backoff(attempt++));
+      continue;
+    }
+    if (Current() == nullptr && !Connect()) {
+      WaitForWork(Backoff(attempt++));
+      continue;
+    }
+    SubscribePending();
+    if (RoundTrip()) attempt = 0;
+    ReportSlowConsumers();
+    WaitForWork(limits::kNatsHeartbeat);
+  }
+  Retire();
+  nats_ReleaseThreadMemory();
+}
+
+// nats.c closes a connection for good over refused credentials and most errors a server sends.
+bool NatsConnection::GivenUp() {
+  const std::shared_ptr<natsConnection> nc = Current();
+  if (nc == nullptr || !natsConnection_IsClosed(nc.get())) return false;
+  LogWarning(label_, ": ended by the server: ", ErrorText(nc.get()), "; connecting anew");
+  return true;
+}
+
+void NatsConnection::WaitForWork(std::chrono::milliseconds at_most) {
+  std::unique_lock lock(mutex_);
+  work_.wait_for(lock, at_most,
+                 [this] { return stopping_ || closed_ || (wake_ && current_ != nullptr); });
+  wake_ = false;
+}
+
+bool NatsConnection::Connect() {
+  natsConnection* raw = nullptr;
+  const natsStatus s = natsConnection_Connect(&raw, options_.get());
+  if (s != NATS_OK) {
+    // Once per state change, not per attempt.
+    if (was_connected_ || counts_.errors.fetch_add(1, std::memory_order_relaxed) == 0) {
+      LogWarning(label_, ": cannot connect: ", natsStatus_GetText(s),
+                 "; trying again for as long as it takes (is the server up, are address and "
+                 "credentials right?)");
+    }
+    was_connected_ = false;
+    return false;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    // Destroyed by Retire, once no publisher holds it: the destructor may wait for threads.
+    current_ = std::shared_ptr<natsConnection>(raw, [](natsConnection*) {});
+    added_ = subscriptions_;
+    ++unannounced_;
+  }
+  awaiting_.clear();
+  known_reconnects_ = 0;
+  NoteConnected();
+  return true;
+}
+
+void NatsConnection::NoteConnected() {
+  natsConnection* nc = Current().get();
+  char url[1024] = "";
+  natsConnection_GetConnectedUrl(nc, url, sizeof(url));
+  const std::string shown = WithoutSecrets(url);
+  max_payload_.store(natsConnection_GetMaxPayload(nc), std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    server_url_ = shown;
+    if (closed_ || natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return;
+    connected_.store(true, std::memory_order_release);
+  }
+  was_connected_ = true;
+  counts_.connects.fetch_add(1, std::memory_order_relaxed);
+  LogInfo(label_, ": connected to ", shown);
+  if (max_payload() < static_cast<int64_t>(max_message_bytes_)) {
+    LogWarning(label_, ": ", shown, " takes messages up to ", max_payload(),
+               " bytes, fewer than the configured ", max_message_bytes_,
+               "; raise max_payload there or lower the limit here");
+  }
+}
+
+void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription) {
+  const natsStatus s = subscription.Open(nc, gate_);
+  if (s == NATS_OK || s == NATS_CONNECTION_CLOSED) return;
+  LogWarning(label_, ": cannot subscribe to '", subscription.subject(),
+             "': ", natsStatus_GetText(s));
+  NoteRefusal(Concat(natsStatus_GetText(s), " \"", subscription.subject(), "\""));
+}
+
+void NatsConnection::SubscribePending() {
+  std::vector<std::shared_ptr<Subscription>> added;
+  std::vector<std::shared_ptr<Subscription>> removed;
+  std::shared_ptr<natsConnection> nc;
+  {
+    const std::lock_guard lock(mutex_);
+    added.swap(added_);
+    removed.swap(removed_);
+    nc = current_;
+  }
+  for (const auto& subscription : removed) subscription->Close();
+  for (const auto& subscription : added) SubscribeNow(nc.get(), *subscription);
+  awaiting_.insert(awaiting_.end(), added.begin(), added.end());
+}
+
+uint64_t NatsConnection::Reconnects() {
+  natsStatistics* statistics = nullptr;
+  uint64_t ignored[4] = {};
+  uint64_t reconnects = 0;
+  if (natsStatistics_Create(&statistics) != NATS_OK) return known_reconnects_;
+  natsConnection_GetStats(Current().get(), statistics);
+  natsStatistics_GetCounts(statistics, &ignored[0], &ignored[1], &ignored[2], &ignored[3],
+                           &reconnects);
+  natsStatistics_Destroy(statistics);
+  return reconnects;
+}
+
+bool NatsConnection::RoundTrip() {
+  natsConnection* nc = Current().get();
+  if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
+  const uint64_t reconnects = Reconnects();
+  const Timestamp sent = clock_.Wall();
+  // Nobody must learn "listening" from a server that did not say so: without an answer they wait
+  // for the next turn.
+  if (natsConnection_FlushTimeout(nc, limits::kNatsConnectTimeout.count()) != NATS_OK) return false;
+  if (Reconnects() != reconnects) return false;
+  if (reconnects != known_reconnects_) {
+    known_reconnects_ = reconnects;
+    lost_since_good_ = true;
+    NoteConnected();
+  } else if (!connected()) {
+    NoteConnected();
+  }
+  if (lost_since_good_ && last_good_.value() != 0) {
+    ReportGap(GapReport{last_good_, clock_.Wall(), GapReason::kDisconnected, -1});
+  }
+  lost_since_good_ = false;
+  last_good_ = sent;
+  Confirm();
+  return true;
+}
+
+void NatsConnection::ReportGap(const GapReport& gap) {
+  std::vector<std::shared_ptr<Subscription>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = subscriptions_;
+  }
+  for (const auto& subscription : all) {
+    if (subscription->confirmed) subscription->listener().OnGap(gap);
+  }
+}
+
+// Permission errors of this round trip. nats.c sees them before the PONG, but hands them over on a
+// thread of its own, in order: once the one it keeps as the last has arrived, all have.
+std::vector<std::string> NatsConnection::TakeRefusals() {
+  const std::string last = ErrorText(Current().get());
+  std::unique_lock lock(mutex_);
+  if (IsSubscriptionRefusal(last) && last != last_refusal_) {
+    last_refusal_ = last;
+    work_.wait_for(lock, limits::kNatsRefusalWait, [&] {
+      return std::find(refused_.begin(), refused_.end(), last) != refused_.end();
+    });
+  }
+  return std::exchange(refused_, {});
+}
+
+void NatsConnection::Confirm() {
+  const std::vector<std::string> refused = TakeRefusals();
+  const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
+  for (const auto& subscription : fresh) {
+    if (subscription->closed()) continue;
+    const std::string quoted = Concat("\"", subscription->subject(), "\"");
+    const auto reason = std::find_if(refused.begin(), refused.end(), [&](const std::string& text) {
+      return text.find(quoted) != std::string::npos;
+    });
+    const bool heard = reason == refused.end();
+    subscription->confirmed = heard;
+    if (std::exchange(subscription->told, true)) continue;
+    subscription->listener().OnListening(
+        heard ? absl::OkStatus() : absl::PermissionDeniedError(Concat("nats: ", *reason)));
+  }
+}
+
+void NatsConnection::ReportSlowConsumers() {
+  std::vector<std::shared_ptr<Subscription>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = subscriptions_;
+  }
+  for (const auto& subscription : all) {
+    const int64_t dropped = subscription->TakeDropped();
+    if (dropped <= 0) continue;
+    counts_.slow_consumer_messages.fetch_add(static_cast<uint64_t>(dropped),
+                                             std::memory_order_relaxed);
+    const Timestamp now = clock_.Wall();
+    const Timestamp from = now - std::chrono::nanoseconds(2 * limits::kNatsHeartbeat).count();
+    LogWarning(label_, ": '", subscription->subject(), "': ", dropped,
+               " messages dropped, the machine is too slow for them");
+    subscription->listener().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
+  }
+}
+
+void NatsConnection::Retire() {
+  std::shared_ptr<natsConnection> nc;
+  std::vector<std::shared_ptr<Subscription>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    nc.swap(current_);
+    connected_.store(false, std::memory_order_release);
+    all = subscriptions_;
+    all.insert(all.end(), removed_.begin(), removed_.end());
+    removed_.clear();
+  }
+  if (nc == nullptr) return;
+  lost_since_good_ = true;
+  natsConnection_Close(nc.get());
+  for (const auto& subscription : all) subscription->Drop();
+  if (role_ == ConnectionRole::kEgress) loop_.Quiesce();
+  // Publishers hold it for the length of one call.
+  while (nc.use_count() > 1) std::this_thread::yield();
+  std::atomic_thread_fence(std::memory_order_acquire);
+  natsConnection_Destroy(nc.get());
+}
+
+}  // namespace bascule

@@ -1,0 +1,151 @@
+// One connection to NATS that is kept up for ever, and its subscriptions, which outlive every
+// single connect.
+//
+//   keeper thread                                 nats.c threads
+//   Connect ... back-off ... Connect
+//   Subscribe all, PING/PONG -> OnListening       delivery: OnMessage
+//   PING/PONG every heartbeat: nothing missed     reader: connection lost; nats.c reconnects and
+//   resubscribes PING/PONG, reconnect count changed -> OnGap   errors: slow consumer -> counted at
+//   the next heartbeat -> OnGap connection closed for good (refused credentials, protocol error): a
+//   new one, from the top
+//
+// Whether something was missed is decided by the keeper alone, from nats.c's reconnect counter read
+// around a PING that was answered, not from callbacks, which may come late.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/env/clock.h"
+#include "nats_bridge/bus_message.h"
+#include "nats_bridge/egress_loop.h"
+#include "nats_bridge/nats_options.h"
+#include "nats_bridge/nats_setup.h"
+#include "nats_bridge/subscription.h"
+
+namespace bascule {
+
+enum class ConnectionRole { kIngest, kEgress };
+
+// What a connection counts; read by anyone.
+struct ConnectionCounts {
+  std::atomic<uint64_t> connects{0};
+  std::atomic<uint64_t> disconnects{0};
+  std::atomic<uint64_t> slow_consumer_messages{0};
+  std::atomic<uint64_t> errors{0};
+};
+
+// Any thread, except where said.
+class NatsConnection {
+ public:
+  // kEgress reads and writes through an EgressLoop of its own: publishing never blocks.
+  // Fails for what no waiting mends: wrong files, wrong combinations of options. `clock` must
+  // outlive the connection.
+  static absl::StatusOr<std::unique_ptr<NatsConnection>> Start(const NatsOptions& options,
+                                                               ConnectionRole role, Clock& clock,
+                                                               uint64_t seed);
+  ~NatsConnection();  // Stop()
+
+  // Ends everything: afterwards no listener is called. Idempotent; not from a listener.
+  void Stop();
+
+  // Messages flow from the moment the server knows of it until Unsubscribe. On the egress
+  // connection the SUB is written before whatever this thread publishes next. `group` empty =
+  // plain.
+  std::shared_ptr<Subscription> Subscribe(std::string subject, std::string group,
+                                          std::shared_ptr<BusListener> listener);
+  // Returns at once; calls of the listener may still be running or come for a moment.
+  void Unsubscribe(const std::shared_ptr<Subscription>& subscription);
+
+  bool connected() const { return connected_.load(std::memory_order_acquire); }
+  int64_t max_payload() const { return max_payload_.load(std::memory_order_relaxed); }
+  // Of the server connected to now (without secrets), empty while there is none.
+  std::string server_url() const;
+  const ConnectionCounts& counts() const { return counts_; }
+
+  // The nats.c connection for publishing, kept alive by the pointer; null while there is none.
+  // Egress only.
+  std::shared_ptr<natsConnection> Current() const;
+  EgressLoop& loop() { return loop_; }
+
+ private:
+  NatsConnection(ConnectionRole role, Clock& clock, uint64_t seed, size_t max_message_bytes);
+  absl::Status Prepare(const NatsOptions& options);
+
+  // --- nats.c's callbacks, on its threads ---
+  static void OnDisconnected(natsConnection* nc, void* self);
+  static void OnReconnected(natsConnection* nc, void* self);
+  static void OnClosed(natsConnection* nc, void* self);
+  static void OnError(natsConnection* nc, natsSubscription* sub, natsStatus status, void* self);
+  static int64_t ReconnectDelay(natsConnection* nc, int attempt, void* self);
+
+  // --- the keeper thread ---
+  void Keep();
+  bool GivenUp();
+  bool Connect();
+  void NoteConnected();
+  void SubscribePending();
+  // A PING answered: what was subscribed before is listened to, and nothing was missed since the
+  // one before.
+  bool RoundTrip();
+  void ReportSlowConsumers();
+  void Confirm();
+  std::vector<std::string> TakeRefusals();
+  void ReportGap(const GapReport& gap);
+  void Retire();
+  uint64_t Reconnects();
+  void WaitForWork(std::chrono::milliseconds at_most);
+  std::chrono::milliseconds Backoff(int attempt);
+
+  void SubscribeNow(natsConnection* nc, Subscription& subscription);
+  void NoteRefusal(std::string text);
+  std::string ErrorText(natsConnection* nc);
+
+  const ConnectionRole role_;
+  const std::string label_;  // for log lines
+  Clock& clock_;
+  const size_t max_message_bytes_;
+  NatsOptionsPtr options_;
+  EgressLoop loop_;
+  ConnectionCounts counts_;
+  std::atomic<bool> connected_{false};
+  std::atomic<int64_t> max_payload_{0};
+  std::atomic<uint64_t> jitter_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  bool stopping_ = false;  // guarded by mutex_
+  bool closed_ = false;    // guarded by mutex_; nats.c gave the connection up
+  bool wake_ = false;      // guarded by mutex_
+  int unannounced_ = 0;    // guarded by mutex_; connections whose OnClosed is to come
+  std::shared_ptr<natsConnection> current_;  // guarded by mutex_
+  std::string server_url_;                   // guarded by mutex_
+  std::vector<std::shared_ptr<Subscription>>
+      subscriptions_;  // guarded by mutex_; swap-removed by position
+  std::vector<std::shared_ptr<Subscription>>
+      added_;  // guarded by mutex_; the keeper is to subscribe them
+  std::vector<std::shared_ptr<Subscription>>
+      removed_;  // guarded by mutex_; the keeper is to unsubscribe them
+  std::vector<std::string>
+      refused_;  // guarded by mutex_; permission errors since the last confirmation
+  std::shared_ptr<CallbackGate> gate_ = std::make_shared<CallbackGate>();
+
+  // Keeper only.
+  uint64_t known_reconnects_ = 0;
+  bool lost_since_good_ = false;  // the connection was replaced since `last_good_`
+  bool was_connected_ = false;
+  std::vector<std::shared_ptr<Subscription>> awaiting_;  // subscribed, not yet confirmed
+  std::string last_refusal_;
+  Timestamp last_good_;
+  std::thread keeper_;
+};
+
+}  // namespace bascule

@@ -1,0 +1,37 @@
+// How to reach NATS, and under which names. Plain values, filled by the configuration.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/base/limits.h"
+
+namespace bascule {
+
+struct NatsTlsOptions {
+  bool enabled = false;   // also switched on by a server that demands TLS
+  std::string ca_file;    // empty = the system's certificates
+  std::string cert_file;  // client certificate and its key: both or neither
+  std::string key_file;
+};
+
+// At most one of user/password, token, creds_file and nkey_seed_file.
+struct NatsOptions {
+  std::vector<std::string> urls;  // empty = nats://127.0.0.1:4222
+  std::string user;
+  std::string password;
+  std::string token;
+  std::string creds_file;      // a user's JWT and NKey seed, as `nsc` writes it
+  std::string nkey_seed_file;  // a user's NKey seed alone ("SU...")
+  NatsTlsOptions tls;
+  std::string name_prefix =
+      "bascule";  // connections are named <prefix>.<namespace>.<server id>.{ingest,egress}
+  std::string cluster_namespace = "bascule";  // ack inboxes live below "<namespace>.ack."
+  std::string server_id;
+  size_t max_message_bytes =
+      limits::kDefaultMessageBytes;  // a NATS server that takes less is reported
+  int delivery_threads = 0;  // threads that run message callbacks; 0 = half the cores, at least one
+};
+
+}  // namespace bascule

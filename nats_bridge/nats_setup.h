@@ -1,0 +1,31 @@
+// From NatsOptions to nats.c's options object, and nats.c's errors to statuses. Internal to
+// nats_bridge.
+#pragma once
+
+#include <nats/nats.h>
+
+#include <memory>
+#include <string>
+
+#include "core/base/status.h"
+#include "nats_bridge/nats_options.h"
+
+namespace bascule {
+
+struct NatsOptionsDeleter {
+  void operator()(natsOptions* options) const { natsOptions_Destroy(options); }
+};
+using NatsOptionsPtr = std::unique_ptr<natsOptions, NatsOptionsDeleter>;
+
+// Everything but callbacks. InvalidArgument or NotFound naming the option and the file when a
+// credential or certificate cannot be used; files are read now, so a wrong one fails the start, not
+// the first connect.
+absl::StatusOr<NatsOptionsPtr> MakeNatsOptions(const NatsOptions& options, const std::string& role);
+
+// nats.c's answer as a status; OK for NATS_OK.
+absl::Status FromNats(natsStatus status, std::string_view what);
+
+// A URL without the password or token that may stand in it.
+std::string WithoutSecrets(std::string_view url);
+
+}  // namespace bascule

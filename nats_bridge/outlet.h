@@ -1,0 +1,33 @@
+// A run of publishes on the egress connection that leave together. Internal to nats_bridge.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/base/status.h"
+#include "nats_bridge/nats_connection.h"
+
+namespace bascule {
+
+// On the stack of one thread, for one run; not nested. The bytes are handed to the socket after it
+// ends.
+class Outlet {
+ public:
+  explicit Outlet(NatsConnection& egress);
+
+  // Never blocks. InvalidArgument "nats: invalid subject" or "nats: maximum payload exceeded",
+  // Unavailable "nats: not connected", ResourceExhausted when limits::kEgressBufferBytes wait for
+  // the socket.
+  absl::Status Publish(std::string_view subject, std::string_view payload);
+
+ private:
+  NatsConnection& egress_;
+  const std::shared_ptr<natsConnection> nc_;
+  const bool connected_;
+  size_t buffered_ = 0;
+  EgressBatch batch_;
+};
+
+}  // namespace bascule

@@ -1,0 +1,71 @@
+// One subject somebody listens to, through every reconnect. Internal to nats_bridge.
+#pragma once
+
+#include <nats/nats.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "nats_bridge/bus_message.h"
+
+namespace bascule {
+
+// Counts the message callbacks that nats.c can still make, so that Stop can wait for the last.
+class CallbackGate {
+ public:
+  void Enter();
+  void Leave();
+  // False when callbacks are still possible after `timeout`.
+  bool WaitUntilEmpty(std::chrono::milliseconds timeout);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable empty_;
+  size_t inside_ = 0;  // guarded by mutex_
+};
+
+// Owned by NatsConnection and by whoever asked for it. All state is guarded by the mutex here,
+// which is taken inside NatsConnection's and never held while nats.c delivers.
+class Subscription {
+ public:
+  Subscription(std::string subject, std::string group, std::shared_ptr<BusListener> listener)
+      : subject_(std::move(subject)), group_(std::move(group)), listener_(std::move(listener)) {}
+  ~Subscription();
+
+  const std::string& subject() const { return subject_; }
+  BusListener& listener() { return *listener_; }
+
+  // Subscribes on `nc`, unless it is already or was closed.
+  natsStatus Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate);
+  // The nats.c subscription died with its connection; Open may follow.
+  void Drop();
+  // For good.
+  void Close();
+  bool closed() const;
+
+  // Dropped by nats.c since the last call, when it is marked as slow; the mark goes when nothing
+  // new was dropped.
+  int64_t TakeDropped();
+  // Marks it as slow if `sub` is its present one.
+  bool MarkSlow(natsSubscription* sub);
+
+  // Keeper only.
+  bool told = false;       // OnListening was called
+  bool confirmed = false;  // the server knew of it at some time: gaps concern it
+  size_t position = 0;     // in NatsConnection's list; guarded by its mutex
+
+ private:
+  const std::string subject_;
+  const std::string group_;
+  const std::shared_ptr<BusListener> listener_;
+  mutable std::mutex mutex_;
+  natsSubscription* sub_ = nullptr;
+  bool closed_ = false;
+  bool slow_ = false;
+  int64_t dropped_ = 0;
+};
+
+}  // namespace bascule

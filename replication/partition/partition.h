@@ -1,0 +1,187 @@
+// One partition: its log, its role, and those who wait for it. Lives on one shard for life and
+// needs no mutex; foreign threads come in through PartitionPort, which posts.
+//
+//   nats_bridge            shard                                                      flush pool
+//   ShardQueue::Drain ───► Enqueue(record)…, AppendPending()
+//                            CommitLog::Append ─ page cache; LeaderReplica::OnAppended
+//                            StartFlush ─ CommitLog::TakeFlush ─────────────────────►
+//                            SyncScheduler::Flush OnFlushed(ticket)
+//                            ◄──────────────────────────────────────
+//                              LeaderReplica::OnFlushed -> high watermark
+//                              PendingAcks::Release ───► AckSink::Send
+//                              CommitWatch::Notify ───► parked Read callbacks ───► SubscribeSession
+//
+// States: kOpening (no log yet), kLeading, kFailed (a disk error: nothing is appended, reads go on
+// where they can, the owner reopens it under a new epoch), kClosed.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/log/commit_log.h"
+#include "core/ports/ack_sink.h"
+#include "core/ports/ingress.h"
+#include "core/ports/partition_port.h"
+#include "core/ports/subject_feeds.h"
+#include "core/stream/description.h"
+#include "replication/isr/leader_replica.h"
+#include "replication/partition/commit_watch.h"
+#include "replication/partition/pending_acks.h"
+
+namespace bascule {
+
+struct PartitionOptions {
+  PartitionKey key;
+  std::string stream;
+  std::string base_subject;
+  std::string group;
+  Timestamp created;
+  StreamSettings settings;
+  std::string broker;  // our id
+  size_t max_message_bytes = limits::kDefaultMessageBytes;
+};
+
+// What its partitions tell the owner. Called on the shard.
+class PartitionEvents {
+ public:
+  virtual ~PartitionEvents() = default;
+  // Something became durable: the recovery point has moved.
+  virtual void OnDurable() = 0;
+  // The partition failed and appends nothing any more; everything below `durable_end` is safe.
+  virtual void OnFailed(PartitionKey key, Offset durable_end, const absl::Status& why) = 0;
+};
+
+struct PartitionEnvironment {
+  LogEnvironment log;
+  SyncScheduler& sync;
+  AckSink& acks;
+  SubjectFeeds& feeds;
+  PartitionEvents& events;
+  const std::atomic<bool>& disk_full;  // free space is below the reserve
+};
+
+class Partition final : public PartitionPort,
+                        public PartitionIngress,
+                        public std::enable_shared_from_this<Partition> {
+ public:
+  Partition(PartitionEnvironment env, PartitionOptions options);
+  ~Partition() override;
+
+  // --- on the shard, called by the owner ---
+  // Takes the log over and leads `epoch`. What a log held before ended further on is reported as a
+  // gap.
+  void Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vector<std::string>& isr,
+            int min_isr);
+  // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
+  // record, which a gap record says once the tap is open (C4).
+  enum class Since { kCreation, kAway };
+  void Listen(Since since, absl::AnyInvocable<void(absl::Status)> listening);
+  // Stops the tap, appends what was heard, waits until all of it is durable and its acks are sent
+  // (or the disk fails), then runs `done` on the shard. Any thread.
+  void Drain(absl::AnyInvocable<void()> done);
+  // Ends reads with `why`, stops the tap, lets the log go. Acks still due are not sent. Idempotent.
+  void Close(const absl::Status& why);
+  // Why it cannot be opened: shown to whoever asks, reads end with it.
+  void FailOpening(absl::Status why);
+  std::optional<RecoveryPoint> Point();
+  bool failed() const { return state_ == State::kFailed; }
+  // Whether pool work of the present log is under way: a failed one may be reopened only after it.
+  bool busy() const { return log_ && log_->busy(); }
+  Offset durable_end() const { return log_ ? log_->flushed_end() : Offset(); }
+  void Clean();        // every cleaner interval
+  void OnIdleTick();   // every few seconds: under `os` the background sync; gives unused space back
+  void OnDiskSpace();  // env.disk_full has changed
+  const PartitionOptions& options() const { return options_; }
+  Executor& shard() { return env_.log.shard; }
+
+  // --- PartitionIngress: on the shard ---
+  void Enqueue(const std::shared_ptr<const IngressBatch>& batch,
+               const IngressRecord& record) override;
+  void AppendPending() override;
+  void RecordGap(const GapReport& gap) override;
+
+  // --- PartitionPort: any thread ---
+  void Locate(const StartPosition& start, const StopPosition& stop, Direction direction,
+              absl::AnyInvocable<void(absl::StatusOr<ReadRange>)> done) override;
+  void Read(const ReadRequest& request,
+            absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)> done) override;
+  void CancelRead(ReaderId reader) override;
+  void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) override;
+
+ private:
+  enum class State { kOpening, kLeading, kFailed, kClosed };
+  using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)>;
+  using LocateDone = absl::AnyInvocable<void(absl::StatusOr<ReadRange>)>;
+  struct PendingRecord {
+    std::shared_ptr<const IngressBatch> batch;
+    const IngressRecord* record;
+  };
+  struct Reader {
+    ReadPlace place;
+  };
+
+  // Appending (partition_append.cc)
+  bool MayAppend() const;
+  void BeginBatch(Timestamp now, uint8_t attributes);
+  void TakePending(Timestamp now);
+  bool AppendBatch();
+  bool AppendGap();
+  bool OnAppendError(const absl::Status& error);
+  std::optional<AckError> Refusal(const PendingRecord& pending, Offset next) const;
+  void RefuseOne(const PendingRecord& pending, AckError error, Timestamp now);
+  void NoteMissed(uint64_t count, Timestamp now);
+  void StartFlush();
+  void OnFlushed(const FlushTicket& ticket, const absl::Status& status);
+  void Advance(std::optional<Offset> high_watermark);
+  void Fail(const absl::Status& why);
+  void RunDrained();
+
+  // Reading (partition_read.cc)
+  void DoLocate(const StartPosition& start, const StopPosition& stop, Direction direction,
+                LocateDone done);
+  void WithTimestamps(
+      const StartPosition& start, const StopPosition& stop,
+      absl::AnyInvocable<void(absl::StatusOr<Offset>, absl::StatusOr<Offset>)> then);
+  void FindOffset(Timestamp timestamp, absl::AnyInvocable<void(absl::StatusOr<Offset>)> then);
+  absl::StatusOr<ReadRange> Range(const StartPosition& start, const StopPosition& stop,
+                                  Direction direction, Offset start_by_time,
+                                  Offset stop_by_time) const;
+  void DoRead(const ReadRequest& request, ReadDone done);
+  void FinishRead(const ReadRequest& request, SegmentReadResult result, ReadDone done);
+  absl::Status NotServing() const;
+  PartitionStatus Status() const;
+
+  PartitionEnvironment env_;
+  const PartitionOptions options_;
+  State state_ = State::kOpening;
+  absl::Status why_;  // of kFailed and kClosed
+  std::shared_ptr<CommitLog> log_;
+  std::optional<LeaderReplica> replica_;
+  std::unique_ptr<SubjectFeed> feed_;
+  PendingAcks acks_;
+  CommitWatch watch_;
+  std::map<ReaderId, Reader> readers_;
+
+  std::deque<PendingRecord> pending_;
+  std::deque<GapReport> pending_gaps_;
+  wire::BatchBuilder builder_;
+  std::vector<PendingRecord> in_batch_;  // of the batch being built
+
+  // Messages that were heard but could not be written, until a gap record says so.
+  uint64_t missed_ = 0;
+  Timestamp missed_from_;
+  Timestamp missed_to_;
+
+  uint64_t messages_received_ = 0;
+  uint64_t messages_refused_ = 0;
+  Timestamp latest_received_;
+  bool appended_since_tick_ = false;
+  std::vector<absl::AnyInvocable<void()>>
+      drained_;  // run when nothing is pending or unsynced any more
+};
+
+}  // namespace bascule

@@ -1,0 +1,209 @@
+// The appending half of Partition.
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/base/logging.h"
+#include "replication/partition/partition.h"
+
+namespace bascule {
+
+void Partition::Enqueue(const std::shared_ptr<const IngressBatch>& batch,
+                        const IngressRecord& record) {
+  pending_.push_back({batch, &record});
+}
+
+void Partition::RecordGap(const GapReport& gap) {
+  pending_gaps_.push_back(gap);
+  AppendPending();
+}
+
+bool Partition::MayAppend() const {
+  return state_ == State::kLeading && !env_.disk_full &&
+         acks_.waiting() < limits::kPartitionInFlightRecords;
+}
+
+void Partition::AppendPending() {
+  if (state_ == State::kOpening) return;  // waits for Lead
+  if (state_ != State::kLeading || env_.disk_full) {
+    const Timestamp now = env_.log.clock.Wall();
+    for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
+    pending_.clear();
+    if (state_ != State::kClosed && log_) acks_.Release(Offset(), Offset(), now);
+    return;
+  }
+  while (!pending_.empty() && MayAppend()) {
+    if (!AppendBatch()) break;
+  }
+  while (pending_.empty() && (missed_ > 0 || !pending_gaps_.empty()) && MayAppend()) {
+    if (!AppendGap()) break;
+  }
+  if (options_.settings.durability == Durability::kFsync) StartFlush();
+}
+
+std::optional<AckError> Partition::Refusal(const PendingRecord& pending, Offset next) const {
+  const IngressRecord& record = *pending.record;
+  if (record.payload_bytes > options_.max_message_bytes) return AckError::kTooLarge;
+  const std::string_view expected_stream = pending.batch->View(record.expected_stream);
+  if (!expected_stream.empty() && expected_stream != options_.stream) return AckError::kWrongStream;
+  const bool checks_offset = record.ack_format == AckFormat::kJetStream ||
+                             options_.settings.optimistic_concurrency_control;
+  if (checks_offset && record.expected_offset != -1 && Offset(record.expected_offset) != next) {
+    return AckError::kIncorrectOffset;
+  }
+  return std::nullopt;
+}
+
+void Partition::RefuseOne(const PendingRecord& pending, AckError error, Timestamp now) {
+  ++messages_refused_;
+  // Whoever waits is told; whoever does not would never know, so the log tells.
+  if (pending.record->ack_format == AckFormat::kNone) NoteMissed(1, now);
+  acks_.Refuse(*pending.batch, *pending.record, error, log_ ? log_->log_end() : Offset(), now);
+}
+
+void Partition::NoteMissed(uint64_t count, Timestamp now) {
+  if (missed_ == 0) missed_from_ = now;
+  missed_ += count;
+  missed_to_ = now;
+}
+
+void Partition::BeginBatch(Timestamp now, uint8_t attributes) {
+  if (log_->ShouldRoll(now)) {
+    const absl::Status rolled = log_->Roll();
+    // A segment past its size goes on; a log that cannot be written at all fails at the append.
+    if (!rolled.ok())
+      LogWarning("stream ", options_.stream,
+                 ": cannot begin a new segment: ", FromAbsl(rolled.message()));
+  }
+  const bool first = log_->log_end() == log_->active_base();
+  // What the disk has: under `os` less than what readers see, because a crash may take the rest.
+  const Offset committed = std::min(replica_->high_watermark(), log_->flushed_end());
+  builder_.Begin(log_->log_end(), replica_->epoch(), now, committed,
+                 static_cast<uint8_t>(attributes | (first ? wire::kFirstOfSegment : 0)));
+}
+
+// Moves pending records into the batch being built, until it is full or nothing is left.
+void Partition::TakePending(Timestamp now) {
+  size_t taken = 0;
+  for (; taken < pending_.size(); ++taken) {
+    PendingRecord& pending = pending_[taken];
+    const bool full = builder_.bytes() + pending.record->body.length > limits::kBatchTargetBytes ||
+                      builder_.records() >= limits::kBatchMaxRecords;
+    if (full && builder_.records() > 0) break;
+    if (const auto refused = Refusal(pending, builder_.next_offset())) {
+      RefuseOne(pending, *refused, now);
+      continue;
+    }
+    builder_.Add(pending.batch->View(pending.record->body));
+    in_batch_.push_back(std::move(pending));
+  }
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(taken));
+  messages_received_ += taken;
+  latest_received_ = now;
+}
+
+// One batch of what is pending; false when nothing can be appended now.
+bool Partition::AppendBatch() {
+  const size_t bound = pending_.front().record->body.length + limits::kBatchTargetBytes +
+                       limits::kRecordOverheadBytes;
+  if (!log_->CanAppend(bound)) return false;
+  const Timestamp now = std::max(env_.log.clock.Wall(), log_->last_timestamp());
+  BeginBatch(now, 0);
+  in_batch_.clear();
+  TakePending(now);
+  Offset offset = log_->log_end();
+  const absl::Status appended =
+      in_batch_.empty() ? absl::OkStatus() : log_->Append(builder_.Finish());
+  for (const PendingRecord& pending : in_batch_) {
+    if (appended.ok()) {
+      acks_.Add(pending.batch, *pending.record, offset, now);
+      ++offset;
+    } else {
+      RefuseOne(pending, AckError::kUnavailable,
+                now);  // nothing was appended, so this is the truth (R14)
+    }
+  }
+  const bool stored = appended.ok() && !in_batch_.empty();
+  in_batch_.clear();
+  if (!stored) acks_.Release(Offset(), Offset(), now);
+  if (!appended.ok()) return OnAppendError(appended);
+  if (!stored) return true;
+  appended_since_tick_ = true;
+  Advance(replica_->OnAppended(log_->log_end()));
+  return true;
+}
+
+bool Partition::AppendGap() {
+  if (!log_->CanAppend(limits::kBatchTargetBytes)) return false;
+  const Timestamp now = std::max(env_.log.clock.Wall(), log_->last_timestamp());
+  const bool missed = missed_ > 0;
+  const GapReport gap = missed ? GapReport{missed_from_, missed_to_, GapReason::kNotWritable,
+                                           static_cast<int64_t>(missed_)}
+                               : pending_gaps_.front();
+  BeginBatch(now, wire::kControl);
+  builder_.Add(
+      wire::EncodeGapBody({gap.from, gap.to, static_cast<uint32_t>(gap.reason), gap.count}));
+  if (const absl::Status appended = log_->Append(builder_.Finish()); !appended.ok())
+    return OnAppendError(appended);
+  LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": ",
+             gap.count >= 0 ? Concat(gap.count, " messages are") : std::string("messages may be"),
+             " missing before offset ", log_->log_end() - 1, " (", ToText(gap.reason), ")");
+  if (missed) {
+    missed_ = 0;
+  } else {
+    pending_gaps_.pop_front();
+  }
+  Advance(replica_->OnAppended(log_->log_end()));
+  return true;
+}
+
+// A full disk refuses this batch and heals by itself; anything else ends this log's reign. Always
+// false.
+bool Partition::OnAppendError(const absl::Status& error) {
+  if (absl::IsResourceExhausted(error)) {
+    LogWarning("stream ", options_.stream, ": ", FromAbsl(error.message()),
+               "; messages are refused until there is space");
+  } else {
+    Fail(error);
+  }
+  return false;
+}
+
+void Partition::StartFlush() {
+  if (state_ != State::kLeading) return;
+  std::optional<FlushTicket> ticket = log_->TakeFlush();
+  if (!ticket) return;
+  env_.sync.Flush(
+      *std::move(ticket), env_.log.shard,
+      [self = shared_from_this(), log = log_](FlushTicket done, const absl::Status& status) {
+        if (self->log_ == log) self->OnFlushed(done, status);
+      });
+}
+
+void Partition::OnFlushed(const FlushTicket& ticket, const absl::Status& status) {
+  const absl::Status flushed = log_->FlushDone(ticket, status);
+  if (state_ != State::kLeading) return;
+  if (!flushed.ok()) return Fail(flushed);
+  env_.events.OnDurable();
+  const std::optional<Offset> moved = replica_->OnFlushed(log_->flushed_end());
+  Advance(moved);
+  if (!moved) {
+    // LEADER acks wait for our disk only.
+    acks_.Release(log_->flushed_end(), replica_->high_watermark(), env_.log.clock.Wall());
+  }
+  if (!pending_.empty()) {
+    AppendPending();
+  } else if (options_.settings.durability == Durability::kFsync || !drained_.empty()) {
+    StartFlush();
+  }
+  RunDrained();
+}
+
+void Partition::Advance(std::optional<Offset> high_watermark) {
+  if (!high_watermark) return;
+  const bool synced = options_.settings.durability == Durability::kFsync;
+  const Offset leader_durable = synced ? log_->flushed_end() : log_->log_end();
+  acks_.Release(leader_durable, *high_watermark, env_.log.clock.Wall());
+  watch_.Notify(*high_watermark);
+}
+
+}  // namespace bascule

@@ -1,0 +1,188 @@
+// The reading half of Partition: positions to offsets, and reads.
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/base/text.h"
+#include "replication/partition/partition.h"
+
+namespace bascule {
+
+void Partition::Locate(const StartPosition& start, const StopPosition& stop, Direction direction,
+                       LocateDone done) {
+  env_.log.shard.Post(
+      [self = shared_from_this(), start, stop, direction, done = std::move(done)]() mutable {
+        self->DoLocate(start, stop, direction, std::move(done));
+      });
+}
+
+void Partition::DoLocate(const StartPosition& start, const StopPosition& stop, Direction direction,
+                         LocateDone done) {
+  if (const absl::Status serving = NotServing(); !serving.ok()) return done(serving);
+  WithTimestamps(
+      start, stop,
+      [self = shared_from_this(), start, stop, direction, done = std::move(done)](
+          absl::StatusOr<Offset> start_by_time, absl::StatusOr<Offset> stop_by_time) mutable {
+        if (!self->log_) return done(self->why_);
+        if (!start_by_time.ok()) return done(start_by_time.status());
+        if (!stop_by_time.ok()) return done(stop_by_time.status());
+        done(self->Range(start, stop, direction, *start_by_time, *stop_by_time));
+      });
+}
+
+// Looks up what is asked for by time; log_end() stands in for what is not.
+void Partition::WithTimestamps(
+    const StartPosition& start, const StopPosition& stop,
+    absl::AnyInvocable<void(absl::StatusOr<Offset>, absl::StatusOr<Offset>)> then) {
+  auto find_stop = [self = shared_from_this(), stop,
+                    then = std::move(then)](absl::StatusOr<Offset> found) mutable {
+    if (stop.kind != StopPosition::Kind::kTimestamp || !self->log_) return then(found, Offset());
+    self->FindOffset(stop.timestamp + 1,
+                     [found, then = std::move(then)](absl::StatusOr<Offset> stop_found) mutable {
+                       then(std::move(found), std::move(stop_found));
+                     });
+  };
+  if (start.kind != StartPosition::Kind::kTimestamp) return find_stop(Offset());
+  FindOffset(start.timestamp, std::move(find_stop));
+}
+
+// The first offset with a timestamp >= `timestamp`; log_end() when every record is older.
+void Partition::FindOffset(Timestamp timestamp,
+                           absl::AnyInvocable<void(absl::StatusOr<Offset>)> then) {
+  std::optional<SegmentReadPlan> plan = log_->PlanFindTimestamp(timestamp);
+  if (!plan) return then(log_->log_end());
+  env_.log.disk_pool.Post([self = shared_from_this(), plan = *std::move(plan), timestamp,
+                           then = std::move(then)]() mutable {
+    absl::StatusOr<Offset> found = FindTimestamp(self->env_.log.fs, std::move(plan), timestamp);
+    self->env_.log.shard.Post(
+        [found = std::move(found), then = std::move(then)]() mutable { then(std::move(found)); });
+  });
+}
+
+absl::StatusOr<ReadRange> Partition::Range(const StartPosition& start, const StopPosition& stop,
+                                           Direction direction, Offset start_by_time,
+                                           Offset stop_by_time) const {
+  const Offset oldest = log_->log_start();
+  const Offset end = log_->log_end();
+  const bool empty = oldest == end;
+  Offset from;
+  switch (start.kind) {
+    case StartPosition::Kind::kNewOnly:
+      from = end;
+      break;
+    case StartPosition::Kind::kOffset:
+      from = Offset(std::max<int64_t>(start.offset, 0));
+      break;
+    case StartPosition::Kind::kEarliest:
+      from = oldest;
+      break;
+    case StartPosition::Kind::kLatest:
+      from = empty ? end : std::max(oldest, log_->last_message_end() - 1);
+      break;
+    case StartPosition::Kind::kTimestamp:
+      from = start_by_time;
+      break;
+  }
+  if (direction == Direction::kForward) from = std::max(from, oldest);
+  std::optional<Offset> last;
+  switch (stop.kind) {
+    case StopPosition::Kind::kOnCancel:
+      break;
+    case StopPosition::Kind::kOffset:
+      if (stop.offset != -1) last = Offset(stop.offset);
+      break;
+    case StopPosition::Kind::kLatest:
+      if (empty) return absl::ResourceExhaustedError("Stream is empty");
+      last = end - 1;
+      break;
+    case StopPosition::Kind::kTimestamp:
+      if (empty) {
+        return absl::InternalError(
+            "Failed to lookup offset for timestamp: failed to find log segment for timestamp: EOF");
+      }
+      if (stop_by_time <= oldest) {
+        return absl::InternalError(
+            "Failed to lookup offset for timestamp: timestamp is before the beginning of the log");
+      }
+      last = stop_by_time - 1;
+      break;
+  }
+  if (last && *last < from) {
+    return absl::InvalidArgumentError(
+        Concat("Stop offset is before start offset: ", *last, " < ", from));
+  }
+  const Offset committed = replica_->high_watermark();
+  if (direction == Direction::kForward) return ReadRange{std::min(from, committed), last};
+  if (committed == oldest)
+    return absl::InternalError("Failed to create stream reader: segment not found");
+  from = std::min(from, committed - 1);
+  // Downwards only a stop at the start itself can be met.
+  if (last && *last != from) last.reset();
+  return ReadRange{from, last};
+}
+
+void Partition::Read(const ReadRequest& request, ReadDone done) {
+  env_.log.shard.Post([self = shared_from_this(), request, done = std::move(done)]() mutable {
+    self->DoRead(request, std::move(done));
+  });
+}
+
+void Partition::CancelRead(ReaderId reader) {
+  env_.log.shard.Post([self = shared_from_this(), reader] {
+    self->watch_.Cancel(reader);
+    self->readers_.erase(reader);
+  });
+}
+
+void Partition::DoRead(const ReadRequest& request, ReadDone done) {
+  if (const absl::Status serving = NotServing(); !serving.ok()) return done(serving);
+  const bool reverse = request.direction == Direction::kReverse;
+  const Offset committed = replica_->high_watermark();
+  if (!readers_.contains(request.reader) &&
+      readers_.size() >= limits::kMaxSubscribersPerPartition) {
+    return done(absl::ResourceExhaustedError(Concat(
+        "partition has its limit of ", limits::kMaxSubscribersPerPartition, " subscribers")));
+  }
+  Reader& reader = readers_[request.reader];
+  if (!reverse && request.from >= committed) {
+    watch_.Wait(request.reader, request.from,
+                [self = shared_from_this(), request,
+                 done = std::move(done)](const absl::Status& woken) mutable {
+                  if (!woken.ok()) return done(woken);
+                  self->DoRead(request, std::move(done));
+                });
+    return;
+  }
+  absl::StatusOr<CommitLog::ReadStep> step =
+      log_->Read(request.from, committed, reverse, request.max_bytes, reader.place);
+  if (!step.ok()) return done(step.status());
+  if (step->result) return FinishRead(request, *std::move(step->result), std::move(done));
+  env_.log.disk_pool.Post([self = shared_from_this(), log = log_, plan = *std::move(step->plan),
+                           request, done = std::move(done)]() mutable {
+    absl::StatusOr<SegmentReadResult> result =
+        ReadSegment(self->env_.log.fs, plan, ReadWait::kWait);
+    self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), request,
+                               result = std::move(result), done = std::move(done)]() mutable {
+      if (!result.ok()) return done(result.status());
+      if (self->log_ != log)
+        return self->DoRead(request, std::move(done));  // reopened or closed meanwhile
+      const auto reader_here = self->readers_.find(request.reader);
+      if (reader_here != self->readers_.end())
+        log->NoteRead(plan, *result, reader_here->second.place);
+      self->FinishRead(request, *std::move(result), std::move(done));
+    });
+  });
+}
+
+void Partition::FinishRead(const ReadRequest& request, SegmentReadResult result, ReadDone done) {
+  const bool reverse = request.direction == Direction::kReverse;
+  if (result.batches.empty()) {
+    // The segment held nothing there (compacted away): on to the next one.
+    ReadRequest next = request;
+    BASCULE_CHECK(reverse ? result.next < request.from : result.next > request.from);
+    next.from = result.next;
+    return DoRead(next, std::move(done));
+  }
+  done(ReadChunk{std::move(result.batches), result.next, replica_->high_watermark()});
+}
+
+}  // namespace bascule

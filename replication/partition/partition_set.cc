@@ -1,0 +1,368 @@
+#include "replication/partition/partition_set.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "core/base/check.h"
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+
+namespace bascule {
+namespace {
+
+constexpr std::chrono::seconds kTickPeriod{1};
+constexpr std::chrono::seconds kIdlePeriod{5};
+constexpr std::chrono::seconds kRetryPeriod{1};
+constexpr std::chrono::milliseconds kBusyPeriod{100};
+
+std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
+std::string TrashDirectory(const std::string& data) { return JoinPath(data, "trash"); }
+
+// Calls `all` with the first error when as many parts as were announced have reported. On one
+// executor.
+struct Countdown {
+  int waiting = 0;
+  absl::Status first;
+  absl::AnyInvocable<void(absl::Status)> all;
+  void Done(const absl::Status& status) {
+    if (first.ok()) first = status;
+    if (--waiting == 0) all(first);
+  }
+};
+
+}  // namespace
+
+struct PartitionSet::Opening {
+  Countdown countdown;
+  bool wait_for_feed = false;
+};
+
+PartitionSet::PartitionSet(PartitionSetEnvironment env, PartitionSetOptions options,
+                           RecoveryPointSet points)
+    : env_(std::move(env)), options_(std::move(options)) {
+  for (size_t i = 0; i < env_.shards.size(); ++i) {
+    budgets_.push_back(
+        std::make_unique<TailCacheBudget>(limits::kTailCacheTotalBytes / env_.shards.size()));
+  }
+  points_ = std::make_shared<RecoveryPointWriter>(env_.fs, env_.clock, env_.home, env_.disk_pool,
+                                                  options_.data_directory, std::move(points));
+  points_->SetCollect([this](absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
+    Collect(std::move(done));
+  });
+}
+
+PartitionSet::~PartitionSet() = default;
+
+std::string PartitionSet::DirectoryOf(PartitionKey key) const {
+  return JoinPath(StreamsDirectory(options_.data_directory),
+                  Concat(key.stream, "/", key.partition));
+}
+
+void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) {
+  if (stopping_) return settled(absl::UnavailableError("the broker is stopping"));
+  if (const auto* created = std::get_if<StreamCreated>(&delta))
+    return Create(*created, std::move(settled));
+  if (const auto* deleted = std::get_if<StreamDeleted>(&delta))
+    return Delete(*deleted, std::move(settled));
+  Change(std::get<PartitionChanged>(delta), std::move(settled));
+}
+
+std::shared_ptr<Partition> PartitionSet::Make(const StreamDescription& stream,
+                                              const StreamSettings& settings, PartitionKey key) {
+  const size_t shard =
+      (key.stream.value() + static_cast<uint64_t>(key.partition.value())) % env_.shards.size();
+  PartitionEnvironment environment{
+      {env_.fs, env_.clock, *env_.shards[shard], env_.disk_pool, *budgets_[shard]},
+      env_.sync,
+      env_.acks,
+      env_.feeds,
+      *this,
+      disk_full_};
+  PartitionOptions options;
+  options.key = key;
+  options.stream = stream.name;
+  options.base_subject = stream.subject;
+  options.group = stream.group;
+  options.created = stream.created;
+  options.settings = settings;
+  options.broker = options_.broker;
+  options.max_message_bytes = options_.max_message_bytes;
+  return std::make_shared<Partition>(environment, std::move(options));
+}
+
+void PartitionSet::Create(const StreamCreated& created,
+                          absl::AnyInvocable<void(absl::Status)> settled) {
+  auto entry = std::make_shared<CatalogEntry>();
+  entry->stream = created.stream;
+  entry->settings = Resolve(created.stream.overrides, options_.defaults);
+  auto opening = std::make_shared<Opening>();
+  opening->wait_for_feed = serving_;
+  opening->countdown.waiting = static_cast<int>(created.stream.partitions.size());
+  opening->countdown.all = [this, entry,
+                            settled = std::move(settled)](const absl::Status& status) mutable {
+    // Deleted while it was being opened: stays gone.
+    const bool here = partitions_.contains({entry->stream.id, PartitionId(0)});
+    if (!stopping_ && here) env_.catalog.Put(entry);
+    settled(status);
+  };
+  std::vector<PartitionKey> keys;
+  for (const PartitionDescription& description : created.stream.partitions) {
+    const PartitionKey key{created.stream.id, description.id};
+    auto partition = Make(created.stream, entry->settings, key);
+    entry->partitions.push_back(partition);
+    const int32_t replicas = static_cast<int32_t>(description.replicas.size());
+    const int32_t min_isr =
+        entry->settings.min_isr > 0 ? entry->settings.min_isr : replicas / 2 + 1;
+    partitions_[key] = Entry{partition, description, min_isr, Offset()};
+    keys.push_back(key);
+  }
+  for (const PartitionKey key : keys) Open(key, opening);
+}
+
+void PartitionSet::Open(PartitionKey key, std::shared_ptr<Opening> opening) {
+  points_->List(key, [this, key, opening](const absl::Status& listed) {
+    if (!partitions_.contains(key)) return opening->countdown.Done(absl::NotFoundError("deleted"));
+    if (!listed.ok()) {
+      // Without its place in the list a lost directory would pass as new: not opened.
+      const std::shared_ptr<Partition> partition = partitions_.at(key).partition;
+      partition->shard().Post([partition, listed] { partition->FailOpening(listed); });
+      return opening->countdown.Done(listed);
+    }
+    Recover(key, std::nullopt, [this, key, opening](const absl::Status& opened) {
+      const auto it = partitions_.find(key);
+      if (!opened.ok() || it == partitions_.end()) return opening->countdown.Done(opened);
+      const std::shared_ptr<Partition> partition = it->second.partition;
+      ScheduleClean(partition);
+      partition->shard().Post([this, partition, opening] {
+        const auto since =
+            opening->wait_for_feed ? Partition::Since::kCreation : Partition::Since::kAway;
+        partition->Listen(since, [this, opening](const absl::Status& listening) {
+          if (!opening->wait_for_feed) return;
+          env_.home.Post([opening, listening] { opening->countdown.Done(listening); });
+        });
+        if (opening->wait_for_feed) return;
+        env_.home.Post([opening] { opening->countdown.Done(absl::OkStatus()); });
+      });
+    });
+  });
+}
+
+// Recovers the log on the pool and hands it to the partition, which then leads its present epoch.
+void PartitionSet::Recover(PartitionKey key, std::optional<Offset> cut_at,
+                           absl::AnyInvocable<void(absl::Status)> opened) {
+  const Entry& entry = partitions_.at(key);
+  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
+  if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
+  env_.disk_pool.Post([this, request = std::move(request), partition = entry.partition,
+                       description = entry.description, min_isr = entry.min_isr,
+                       opened = std::move(opened)]() mutable {
+    absl::StatusOr<RecoveredLog> recovered = RecoverLog(env_.fs, request);
+    partition->shard().Post([this, partition, recovered = std::move(recovered),
+                             description = std::move(description), min_isr,
+                             opened = std::move(opened)]() mutable {
+      const absl::Status status = recovered.status();
+      if (status.ok()) {
+        partition->Lead(*std::move(recovered), description.leader_epoch, description.isr, min_isr);
+      } else {
+        partition->FailOpening(status);
+      }
+      env_.home.Post([status, opened = std::move(opened)]() mutable { opened(status); });
+    });
+  });
+}
+
+void PartitionSet::ScheduleClean(const std::shared_ptr<Partition>& partition) {
+  const auto interval = partition->options().settings.cleaner_interval;
+  partition->shard().After(interval, [this, weak = std::weak_ptr<Partition>(partition),
+                                      alive = std::weak_ptr<bool>(alive_)] {
+    const std::shared_ptr<Partition> still_here = weak.lock();
+    if (!still_here || alive.expired()) return;
+    still_here->Clean();
+    ScheduleClean(still_here);
+  });
+}
+
+void PartitionSet::Delete(const StreamDeleted& deleted,
+                          absl::AnyInvocable<void(absl::Status)> settled) {
+  env_.catalog.Remove(deleted.name);
+  auto countdown = std::make_shared<Countdown>();
+  std::vector<std::shared_ptr<Partition>> closing;
+  for (auto it = partitions_.begin(); it != partitions_.end();) {
+    if (it->first.stream != deleted.id) {
+      ++it;
+      continue;
+    }
+    points_->Forget(it->first);
+    closing.push_back(std::move(it->second.partition));
+    it = partitions_.erase(it);
+  }
+  countdown->waiting = static_cast<int>(closing.size());
+  countdown->all = [this, id = deleted.id,
+                    settled = std::move(settled)](const absl::Status&) mutable {
+    RemoveDirectory(id);
+    settled(absl::OkStatus());
+  };
+  if (closing.empty()) {
+    countdown->waiting = 1;
+    return countdown->Done(absl::OkStatus());
+  }
+  for (const auto& partition : closing) {
+    partition->shard().Post([this, partition, countdown] {
+      partition->Close(absl::NotFoundError("commit log was deleted"));
+      env_.home.Post([countdown] { countdown->Done(absl::OkStatus()); });
+    });
+  }
+}
+
+void PartitionSet::RemoveDirectory(StreamId id) {
+  env_.disk_pool.Post([this, id] {
+    const std::string from = JoinPath(StreamsDirectory(options_.data_directory), Concat(id));
+    const std::string trash = TrashDirectory(options_.data_directory);
+    const std::string to = JoinPath(trash, Concat(id));
+    // A crash in between leaves it to the next start's SweepTrash.
+    absl::Status status = env_.fs.CreateDirectories(trash);
+    if (status.ok() && env_.fs.Exists(from)) status = env_.fs.Rename(from, to);
+    if (status.ok()) status = env_.fs.RemoveTree(to);
+    if (!status.ok()) LogWarning("cannot remove ", from, ": ", FromAbsl(status.message()));
+  });
+}
+
+void PartitionSet::SweepTrash(const std::set<StreamId>& known, MetadataIndex applied) {
+  env_.disk_pool.Post([this, trash = TrashDirectory(options_.data_directory)] {
+    const absl::Status emptied = env_.fs.RemoveTree(trash);
+    if (!emptied.ok()) LogWarning("cannot empty ", trash, ": ", FromAbsl(emptied.message()));
+  });
+  const absl::StatusOr<std::vector<DirectoryEntry>> entries =
+      env_.fs.List(StreamsDirectory(options_.data_directory));
+  if (!entries.ok()) return;
+  for (const DirectoryEntry& entry : *entries) {
+    uint64_t id = 0;
+    if (!absl::SimpleAtoi(entry.name, &id)) continue;
+    if (id > applied.value() || known.contains(StreamId(id))) continue;
+    LogWarning("stream directory ", entry.name, " belongs to no stream any more; removed");
+    RemoveDirectory(StreamId(id));
+  }
+}
+
+void PartitionSet::OnFailed(PartitionKey key, Offset durable_end, const absl::Status&) {
+  env_.home.After(kRetryPeriod, [this, key, durable_end, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || stopping_) return;
+    const auto it = partitions_.find(key);
+    if (it == partitions_.end()) return;
+    it->second.durable_end = durable_end;
+    Retry(key);
+  });
+}
+
+// A failed partition may be reopened once nothing of its old log is under way; under a new epoch
+// (R2a).
+void PartitionSet::Retry(PartitionKey key) {
+  const std::shared_ptr<Partition> partition = partitions_.at(key).partition;
+  partition->shard().Post([this, key, partition] {
+    if (!partition->busy()) return env_.epochs.RequestNewEpoch(key);
+    env_.home.After(kBusyPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired() && partitions_.contains(key)) Retry(key);
+    });
+  });
+}
+
+void PartitionSet::Change(const PartitionChanged& changed,
+                          absl::AnyInvocable<void(absl::Status)> settled) {
+  const PartitionKey key{changed.id, changed.partition.id};
+  const auto it = partitions_.find(key);
+  if (it == partitions_.end()) return settled(absl::OkStatus());
+  it->second.description = changed.partition;
+  Recover(key, it->second.durable_end, [this, key](const absl::Status& opened) {
+    if (opened.ok())
+      return LogInfo("partition ", key.partition, " of stream id ", key.stream,
+                     " takes messages again");
+    env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired() && partitions_.contains(key)) Retry(key);
+    });
+  });
+  settled(absl::OkStatus());
+}
+
+void PartitionSet::Start() {
+  serving_ = true;
+  Tick();
+}
+
+void PartitionSet::Tick() {
+  if (stopping_) return;
+  const absl::StatusOr<DiskSpace> space = env_.fs.Space(options_.data_directory);
+  const bool full = space.ok() && space->available_bytes < options_.disk_reserve_bytes;
+  if (full != disk_full_.exchange(full)) {
+    if (full) {
+      LogError("only ", space->available_bytes, " bytes are free in ", options_.data_directory,
+               ", the reserve is ", options_.disk_reserve_bytes,
+               ": messages are refused until there is space");
+    } else {
+      LogInfo("there is disk space again: messages are taken");
+    }
+    for (const auto& [key, entry] : partitions_) {
+      entry.partition->shard().Post([partition = entry.partition] { partition->OnDiskSpace(); });
+    }
+  }
+  if (++ticks_ % (kIdlePeriod / kTickPeriod) == 0) {
+    for (const auto& [key, entry] : partitions_) {
+      entry.partition->shard().Post([partition = entry.partition] { partition->OnIdleTick(); });
+    }
+  }
+  env_.home.After(kTickPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) Tick();
+  });
+}
+
+void PartitionSet::Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
+  struct Gathering {
+    RecoveryPointWriter::Points points;
+    size_t waiting;
+    absl::AnyInvocable<void(RecoveryPointWriter::Points)> done;
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->waiting = env_.shards.size();
+  gathering->done = std::move(done);
+  for (Executor* shard : env_.shards) {
+    std::vector<std::shared_ptr<Partition>> here;
+    for (const auto& [key, entry] : partitions_) {
+      if (&entry.partition->shard() == shard) here.push_back(entry.partition);
+    }
+    shard->Post([this, here = std::move(here), gathering]() mutable {
+      RecoveryPointWriter::Points points;
+      for (const auto& partition : here) {
+        if (auto point = partition->Point()) points[partition->options().key] = *std::move(point);
+      }
+      env_.home.Post([gathering, points = std::move(points)]() mutable {
+        gathering->points.merge(points);
+        if (--gathering->waiting == 0) gathering->done(std::move(gathering->points));
+      });
+    });
+  }
+}
+
+void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
+  stopping_ = true;
+  auto countdown = std::make_shared<Countdown>();
+  countdown->waiting = static_cast<int>(partitions_.size()) + 1;
+  auto points = std::make_shared<RecoveryPointWriter::Points>();
+  countdown->all = [this, points, done = std::move(done)](const absl::Status&) mutable {
+    const absl::Status written = points_->WriteClean(std::move(*points));
+    if (!written.ok()) LogWarning("cannot write recovery points: ", FromAbsl(written.message()));
+    alive_.reset();
+    done();
+  };
+  for (const auto& [key, entry] : partitions_) {
+    entry.partition->Drain([this, key = key, partition = entry.partition, points, countdown] {
+      auto point = partition->Point();
+      partition->Close(absl::UnavailableError("the broker is stopping"));
+      env_.home.Post([key, point = std::move(point), points, countdown]() mutable {
+        if (point) (*points)[key] = *std::move(point);
+        countdown->Done(absl::OkStatus());
+      });
+    });
+  }
+  countdown->Done(absl::OkStatus());
+}
+
+}  // namespace bascule

@@ -1,0 +1,98 @@
+#include "replication/partition/recovery_point_writer.h"
+
+#include <utility>
+
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+
+namespace bascule {
+
+RecoveryPointWriter::RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor& home,
+                                         Executor& disk_pool, std::string data_directory,
+                                         RecoveryPointSet loaded)
+    : fs_(fs),
+      clock_(clock),
+      home_(home),
+      disk_pool_(disk_pool),
+      data_directory_(std::move(data_directory)),
+      set_(std::move(loaded)),
+      last_write_(clock.Monotonic()) {
+  set_.boot_id = fs_.BootId();
+  set_.clean = false;
+}
+
+void RecoveryPointWriter::NoteDurable() {
+  moved_at_.store(clock_.Monotonic().value(), std::memory_order_relaxed);
+  if (moved_.exchange(true)) return;
+  home_.After(limits::kRecoveryPointIdle, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->Check();
+  });
+}
+
+void RecoveryPointWriter::Check() {
+  const MonotonicTime now = clock_.Monotonic();
+  const MonotonicTime moved_at(moved_at_.load(std::memory_order_relaxed));
+  const bool quiet = Between(moved_at, now) >= limits::kRecoveryPointIdle;
+  if (quiet || Between(last_write_, now) >= limits::kRecoveryPointPeriod) {
+    moved_.store(false);
+    return Write();
+  }
+  home_.After(limits::kRecoveryPointIdle, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->Check();
+  });
+}
+
+const RecoveryPoint* RecoveryPointWriter::Find(PartitionKey key) const {
+  const auto it = set_.partitions.find(key);
+  return it == set_.partitions.end() ? nullptr : &it->second;
+}
+
+void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done) {
+  if (set_.partitions.contains(key)) return done(absl::OkStatus());
+  set_.partitions[key].active.data_end = FilePosition(kSegmentHeaderBytes);
+  waiting_.push_back(std::move(done));
+  Write();
+}
+
+void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
+
+void RecoveryPointWriter::Write() {
+  if (writing_) return;  // Written() goes on when somebody waits
+  writing_ = true;
+  last_write_ = clock_.Monotonic();
+  collect_([weak = weak_from_this()](Points points) {
+    auto self = weak.lock();
+    if (!self) return;
+    for (auto& [key, point] : points) {
+      // A partition forgotten meanwhile stays forgotten.
+      const auto it = self->set_.partitions.find(key);
+      if (it != self->set_.partitions.end()) it->second = std::move(point);
+    }
+    auto waiting = std::exchange(self->waiting_, {});
+    self->disk_pool_.Post([self, set = self->set_, waiting = std::move(waiting)]() mutable {
+      absl::Status status = SaveRecoveryPoints(self->fs_, self->data_directory_, set);
+      self->home_.Post([self, status, waiting = std::move(waiting)]() mutable {
+        self->Written(std::move(waiting), status);
+      });
+    });
+  });
+}
+
+void RecoveryPointWriter::Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting,
+                                  const absl::Status& status) {
+  writing_ = false;
+  if (!status.ok()) {
+    LogWarning("cannot write recovery points: ", FromAbsl(status.message()),
+               "; the next start scans more");
+  }
+  for (auto& done : waiting) done(status);
+  if (!waiting_.empty()) Write();
+}
+
+absl::Status RecoveryPointWriter::WriteClean(Points points) {
+  for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
+  set_.clean = true;
+  return SaveRecoveryPoints(fs_, data_directory_, set_);
+}
+
+}  // namespace bascule

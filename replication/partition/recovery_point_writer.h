@@ -1,0 +1,63 @@
+// Keeps `data/recovery.points` close behind the logs: rewritten 50 ms after the last append and at
+// least every 5 s while something moves; at once when a partition is listed for the first time.
+// Lives on the home (metadata) executor.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "core/env/clock.h"
+#include "core/env/executor.h"
+#include "core/log/recovery_points.h"
+
+namespace bascule {
+
+class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWriter> {
+ public:
+  using Points = std::map<PartitionKey, RecoveryPoint>;
+  // Gathers the present points of open partitions (absent ones keep their last) and passes them on,
+  // on the home executor.
+  using Collect = absl::AnyInvocable<void(absl::AnyInvocable<void(Points)>)>;
+
+  RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor& home, Executor& disk_pool,
+                      std::string data_directory, RecoveryPointSet loaded);
+  void SetCollect(Collect collect) { collect_ = std::move(collect); }
+
+  // Any thread, cheap: a log has become durable further on.
+  void NoteDurable();
+
+  // --- home executor ---
+  const RecoveryPoint* Find(PartitionKey key) const;
+  // `done` runs when the partition is durably listed: from then on its directory cannot vanish
+  // unnoticed.
+  void List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done);
+  void Forget(PartitionKey key);
+  // The last write of an orderly stop, by the caller's thread, with everything else stopped.
+  absl::Status WriteClean(Points points);
+
+ private:
+  void Check();
+  void Write();
+  void Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting,
+               const absl::Status& status);
+
+  FileSystem& fs_;
+  Clock& clock_;
+  Executor& home_;
+  Executor& disk_pool_;
+  const std::string data_directory_;
+  Collect collect_;
+  RecoveryPointSet set_;
+  std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
+  bool writing_ = false;
+  MonotonicTime last_write_;
+  // The only words shared with the shards: "something moved" and when. No protocol hangs on them.
+  std::atomic<bool> moved_{false};
+  std::atomic<int64_t> moved_at_{0};
+};
+
+}  // namespace bascule

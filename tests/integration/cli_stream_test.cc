@@ -1,0 +1,178 @@
+// `bascule stream` and `bascule server` against a broker in memory: what they ask for and what they
+// print.
+#include <doctest/doctest.h>
+
+#include "tests/integration/cli_fake_broker.h"
+
+namespace bascule::testing {
+namespace {
+
+TEST_CASE("stream create sends every setting and says what it made") {
+  FakeBroker broker;
+  const RunResult made = RunCli(broker, {"stream",    "create",
+                                         "orders",    "--subject",
+                                         "orders.>",  "--partitions",
+                                         "3",         "--replication-factor",
+                                         "all",       "--group",
+                                         "workers",   "--retention-max-age",
+                                         "1.5h",      "--retention-max-bytes",
+                                         "2GiB",      "--retention-max-messages",
+                                         "7",         "--cleaner-interval",
+                                         "90s",       "--segment-max-bytes",
+                                         "64M",       "--segment-max-age",
+                                         "250ms",     "--min-isr",
+                                         "2",         "--optimistic-concurrency",
+                                         "on",        "--durability",
+                                         "os",        "--leader-acks",
+                                         "committed", "--reply-acks",
+                                         "jetstream", "--record-internal-subjects",
+                                         "off"});
+  CHECK(made.exit.code == 0);
+  CHECK(made.output == "Created orders: 3 partitions recording orders.>.\n");
+  const v1::CreateStreamRequest& sent = broker.last_create;
+  CHECK(sent.name() == "orders");
+  CHECK(sent.subject() == "orders.>");
+  CHECK(sent.group() == "workers");
+  CHECK(sent.partitions() == 3);
+  CHECK(sent.replication_factor() == -1);
+  const v1::StreamSettings& set = sent.settings();
+  CHECK(set.retention_max_age_ms() == 5'400'000);
+  CHECK(set.retention_max_bytes() == int64_t{2} << 30);
+  CHECK(set.retention_max_messages() == 7);
+  CHECK(set.cleaner_interval_ms() == 90'000);
+  CHECK(set.segment_max_bytes() == 64 << 20);
+  CHECK(set.segment_max_age_ms() == 250);
+  CHECK(set.min_isr() == 2);
+  CHECK(set.optimistic_concurrency_control());
+  CHECK(set.durability() == v1::DURABILITY_OS);
+  CHECK(set.leader_acks() == v1::LEADER_ACKS_COMMITTED);
+  CHECK(set.reply_acks() == v1::REPLY_ACKS_JETSTREAM);
+  CHECK(set.has_record_internal_subjects());
+  CHECK_FALSE(set.record_internal_subjects());
+}
+
+TEST_CASE("settings that are not given are left to the broker") {
+  FakeBroker broker;
+  CHECK(RunCli(broker, {"stream", "create", "a", "-s", "a"}).exit.code == 0);
+  const v1::StreamSettings& set = broker.last_create.settings();
+  CHECK(set.ByteSizeLong() == 0);
+  CHECK(broker.last_create.partitions() == 1);
+  CHECK(broker.last_create.replication_factor() == 1);
+}
+
+TEST_CASE("a stream that exists is an error, or with --if-absent a comparison") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  const RunResult refused = RunCli(broker, {"stream", "create", "orders", "-s", "x"});
+  CHECK(refused.exit.code == 1);
+  CHECK(refused.errors ==
+        "bascule: cannot create stream orders: stream already exists; with --if-absent that is no "
+        "error\n");
+  const RunResult compared =
+      RunCli(broker, {"stream", "create", "orders", "-s", "x", "--if-absent"});
+  CHECK(compared.exit.code == 0);
+  CHECK(Has(compared.output, "subject: orders.> here, x asked"));
+  const RunResult same =
+      RunCli(broker, {"--json", "stream", "create", "orders", "-s", "orders.>", "--if-absent"});
+  CHECK(same.output == "{\"name\":\"orders\",\"created\":false,\"differences\":[]}\n");
+}
+
+TEST_CASE("stream list is a table for people and a line for each stream for programs") {
+  FakeBroker broker;
+  CHECK(Has(RunCli(broker, {"stream", "list"}).output, "No streams"));
+  CHECK(RunCli(broker, {"stream", "list", "--json"}).output.empty());
+  broker.Add("orders", "orders.>");
+  broker.Append("orders", "x");
+  broker.Add("audit", "audit", 2);
+  broker.Edit([&] { broker.at("audit").description.mutable_partitions(1)->set_gap_records(1); });
+  const RunResult table = RunCli(broker, {"stream", "list"});
+  CHECK(table.exit.code == 0);
+  CHECK(table.output.find("audit") < table.output.find("orders"));
+  CHECK(Has(table.output, "gaps"));
+  const RunResult json = RunCli(broker, {"stream", "list", "--json"});
+  CHECK(json.output.find("{\"name\":\"audit\"") == 0);
+  CHECK(Has(json.output, "\n{\"name\":\"orders\""));
+}
+
+TEST_CASE("stream info says that all is well only when it is") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  broker.Append("orders", "x");
+  CHECK(Has(RunCli(broker, {"stream", "info", "orders"}).output, "All is well"));
+  broker.Edit([&] {
+    v1::Partition& p = *broker.at("orders").description.mutable_partitions(0);
+    p.set_gap_records(2);
+    p.set_messages_in_gaps(1017);
+    p.set_messages_refused(3);
+    p.set_degraded("offsets 5 to 9 are damaged\x1b[2J");
+    p.add_replicas("b2");
+    broker.paused["orders"] = true;
+  });
+  const std::string out = RunCli(broker, {"stream", "info", "orders"}).output;
+  CHECK_FALSE(Has(out, "All is well"));
+  CHECK(Has(out, "! partition 0 has 2 gap records"));
+  CHECK(Has(out, "at least 1,017 of them"));
+  CHECK(Has(out, "! partition 0 refused 3 messages"));
+  CHECK(Has(out, "! partition 0 is degraded: offsets 5 to 9 are damaged\\x1b[2J"));
+  CHECK(Has(out, "! partition 0 has 1 of 2 replicas in sync, without b2"));
+  CHECK(Has(out, "! partition 0 has fewer than min ISR (2)"));
+  CHECK(Has(out, "! partition 0 is paused"));
+  const std::string json = RunCli(broker, {"stream", "info", "orders", "--json"}).output;
+  CHECK(Has(json, "\"gap_records\":2,\"messages_in_gaps\":1017,\"paused\":true"));
+  CHECK(Has(json, "\"latest_received\":\"2023-11-14T22:13:20.000000000Z\""));
+}
+
+TEST_CASE("numbers come from the broker that leads the partition") {
+  FakeBroker leader;
+  leader.Add("orders", "orders.>");
+  leader.Edit([&] { leader.at("orders").description.mutable_partitions(0)->set_leader("b2"); });
+  leader.Append("orders", "only the leader has it");
+  FakeBroker follower;
+  follower.Add("orders", "orders.>");
+  follower.Edit([&] { follower.at("orders").description.mutable_partitions(0)->set_leader("b2"); });
+  proto::Broker own, other;
+  own.set_id("b1");
+  own.set_host("127.0.0.1");
+  own.set_port(follower.port());
+  other.set_id("b2");
+  other.set_host("127.0.0.1");
+  other.set_port(leader.port());
+  follower.brokers = {own, other};
+  CHECK(
+      Has(RunCli(follower, {"stream", "info", "orders", "--json"}).output, "\"newest_offset\":0"));
+  CHECK(RunCli(follower, {"subscribe", "orders", "--format", "raw"}).output ==
+        "only the leader has it\n");
+
+  leader.Stop();
+  const std::string out = RunCli(follower, {"stream", "info", "orders"}).output;
+  CHECK(Has(out, "! partition 0 is unknown: its leader b2 cannot be reached"));
+  const RunResult fallback = RunCli(follower, {"subscribe", "orders"});
+  CHECK(fallback.exit.code == 0);
+  CHECK(Has(fallback.errors, "cannot be reached from here; asking " + follower.address()));
+}
+
+TEST_CASE("deleting needs a yes, and an unknown name offers the nearest") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  const RunResult unsure = RunCli(broker, {"stream", "delete", "orders"});
+  CHECK(unsure.exit.code == 2);
+  CHECK(Has(unsure.errors, "add --yes"));
+  const RunResult unknown = RunCli(broker, {"stream", "delete", "ordres", "--yes"});
+  CHECK(unknown.exit.code == 3);
+  CHECK(Has(unknown.errors, "did you mean orders?"));
+  CHECK(RunCli(broker, {"stream", "delete", "orders", "--yes"}).output == "Deleted orders.\n");
+  CHECK(RunCli(broker, {"stream", "info", "orders"}).exit.code == 3);
+}
+
+TEST_CASE("server info") {
+  FakeBroker broker;
+  const RunResult text = RunCli(broker, {"server", "info"});
+  CHECK(text.exit.code == 0);
+  CHECK(Has(text.output, "400 GiB free of 512 GiB (78%)"));
+  CHECK(Has(text.output, "1,234,567"));
+  CHECK(Has(text.output, "All is well."));
+  CHECK(Has(RunCli(broker, {"--json", "server", "info"}).output, "\"ingest.messages\":1234567"));
+}
+
+}  // namespace
+}  // namespace bascule::testing

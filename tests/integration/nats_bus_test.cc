@@ -1,0 +1,261 @@
+// The bus over a real nats-server: what goes in comes out as records, and acks find their way back.
+#include <doctest/doctest.h>
+
+#include "core/base/text.h"
+#include "core/wire/ack.h"
+#include "nats_bridge/envelope.h"
+#include "nats_bridge/publish_envelope.h"
+#include "tests/integration/nats_world.h"
+
+namespace bascule {
+namespace {
+
+TEST_CASE("nats bus: a plain message becomes a record") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  PlainClient client(w.server->url());
+  REQUIRE(natsConnection_PublishRequestString(client.get(), "foo", "re.ply", "hello") == NATS_OK);
+  REQUIRE(w.Hears(1));
+  const Heard got = w.partition.heard()[0];
+  CHECK(got.view().value == "hello");
+  CHECK(got.view().reply == "re.ply");
+  CHECK(got.subject == "foo");
+  CHECK(w.bus->server_url() == w.server->url());
+  CHECK(w.bus->max_payload() == 1024 * 1024);
+  CHECK(Eventually([&] { return w.bus->connected(); }));
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats bus: what is published after `listening` is heard, every time") {
+  NatsWorld w;
+  w.StartBus();
+  PlainClient client(w.server->url());
+  for (size_t i = 0; i < 200; ++i) {
+    auto feed = w.OpenAndListen("once");
+    client.Publish("once", "x");
+    client.Flush();
+    REQUIRE(w.Hears(i + 1));
+    w.Close(std::move(feed));
+    client.Publish("once", "nobody hears this");
+    client.Flush();
+  }
+  CHECK(w.partition.size() == 200);
+}
+
+TEST_CASE("nats bus: headers, repeated ones too") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  PlainClient client(w.server->url());
+  natsMsg* msg = nullptr;
+  REQUIRE(natsMsg_Create(&msg, "foo", nullptr, "body", 4) == NATS_OK);
+  natsMsgHeader_Add(msg, "Color", "red");
+  natsMsgHeader_Add(msg, "Color", "blue");
+  natsMsgHeader_Add(msg, "reply", "dropped");
+  natsMsgHeader_Add(msg, "Empty", "");
+  REQUIRE(natsConnection_PublishMsg(client.get(), msg) == NATS_OK);
+  natsMsg_Destroy(msg);
+  REQUIRE(w.Hears(1));
+  const Heard got = w.partition.heard()[0];
+  std::vector<std::string> headers;
+  for (const auto& [name, value] : got.view().headers) headers.push_back(Concat(name, "=", value));
+  std::sort(headers.begin(),
+            headers.end());  // the client that sends does not keep the order of names
+  CHECK(headers == std::vector<std::string>{"Color=blue", "Color=red", "Empty="});
+  CHECK(got.view().value == "body");
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats bus: wildcards and queue groups") {
+  NatsWorld w;
+  w.StartBus();
+  NotingPartition a, b;
+  auto wild = w.OpenAndListen("*.>");
+  FeedOptions group;
+  group.subject = "shared.x";
+  group.group = "g";
+  auto first = w.OpenAndListen(group, a);
+  auto second = w.OpenAndListen(group, b);
+  PlainClient client(w.server->url());
+  for (int i = 0; i < 100; ++i) client.Publish("shared.x", "p");
+  client.Publish("ns.ack.some.1", "internal");
+  client.Publish("_INBOX.some", "internal");
+  client.Publish("other.y.z", "q");
+  client.Flush();
+  REQUIRE(w.Hears(101));
+  REQUIRE(Eventually([&] { return a.size() + b.size() >= 100; }));
+  CHECK(a.size() + b.size() == 100);
+  CHECK(a.size() > 0);
+  CHECK(b.size() > 0);
+  CHECK(w.partition.size() == 101);
+  CHECK(w.partition.heard()[100].view().subject == "other.y.z");
+  CHECK(w.bus->ReadCounters()["nats_internal_messages_skipped"] == 2);
+  for (auto* feed : {&wild, &first, &second}) w.Close(std::move(*feed));
+}
+
+TEST_CASE("nats bus: publish by envelope, acks on a server-made and on a client's inbox") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  for (const bool own_subject : {false, true}) {
+    std::mutex mutex;
+    std::vector<std::string> correlations;
+    auto inbox =
+        w.bus->OpenAckInbox(own_subject ? std::optional<std::string>("my.acks") : std::nullopt,
+                            [&](std::string_view bytes) {
+                              wire::AckView ack;
+                              REQUIRE(wire::ParseAck(bytes, ack));
+                              const std::lock_guard lock(mutex);
+                              correlations.emplace_back(ack.correlation_id);
+                            });
+    REQUIRE(inbox.ok());
+    CHECK((*inbox)->subject().starts_with(own_subject ? "my.acks" : "ns.ack."));
+    constexpr int kCount = 2000;
+    for (int i = 0; i < kCount; ++i) {
+      const std::string id = std::to_string(i);
+      PublishMessage message;
+      message.value = "v";
+      message.ack_inbox = (*inbox)->subject();
+      message.correlation_id = id;
+      const absl::Status status = w.bus->Publish("foo", message);
+      REQUIRE_MESSAGE(status.ok(), status.ToString());
+    }
+    REQUIRE(Eventually([&] {
+      const std::lock_guard lock(mutex);
+      return correlations.size() >= kCount;
+    }));
+    for (int i = 0; i < kCount; ++i)
+      REQUIRE(correlations[static_cast<size_t>(i)] == std::to_string(i));
+    inbox->reset();
+  }
+  CHECK(w.bus->ReadCounters()["nats_acks_sent"] == 4000);
+  CHECK(w.bus->ReadCounters()["nats_acks_lost"] == 0);
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats bus: errors of publishing have their texts") {
+  NatsWorld w;
+  w.StartBus();
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  const std::string big(1024 * 1024, 'x');
+  PublishMessage message;
+  message.value = big;
+  CHECK(w.bus->Publish("foo", message) ==
+        absl::InvalidArgumentError("nats: maximum payload exceeded"));
+  message.value = "v";
+  for (const auto* subject : {"", "foo bar", "foo..bar", "foo\r\nPUB x 0", ".foo"}) {
+    CHECK(w.bus->Publish(subject, message) == absl::InvalidArgumentError("nats: invalid subject"));
+  }
+  CHECK(w.bus->Publish("foo.*", message).ok());  // literal, as NATS takes it
+  CHECK(w.bus->OpenAckInbox("foo bar", [](std::string_view) {}).status() ==
+        absl::InvalidArgumentError("nats: invalid subject"));
+  CHECK(w.bus->OpenAckInbox("foo.*", [](std::string_view) {}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
+  w.server->Kill();
+  REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+  CHECK(w.bus->Publish("foo", message).code() == absl::StatusCode::kUnavailable);
+}
+
+TEST_CASE("nats bus: a feed on an invalid subject says so and harms nobody") {
+  NatsWorld w;
+  w.StartBus();
+  auto good = w.OpenAndListen("good");
+  FeedOptions bad;
+  bad.subject = "a.>.b";
+  auto [feed, told] = w.Open(bad, w.partition);
+  CHECK(told.get().code() == absl::StatusCode::kInvalidArgument);
+  PlainClient client(w.server->url());
+  client.Publish("good", "x");
+  CHECK(w.Hears(1));
+  w.Close(std::move(feed));
+  w.Close(std::move(good));
+}
+
+TEST_CASE("nats bus: JetStream clients get PubAcks where no JetStream is") {
+  NatsWorld w;
+  w.StartBus();
+  FeedOptions options;
+  options.subject = "orders.*";
+  options.reply_acks = ReplyAcks::kJetStream;
+  auto feed = w.OpenAndListen(options, w.partition);
+  PlainClient client(w.server->url());
+  jsCtx* js = nullptr;
+  REQUIRE(natsConnection_JetStream(&js, client.get(), nullptr) == NATS_OK);
+  jsPubAck* ack = nullptr;
+  jsErrCode code = static_cast<jsErrCode>(0);
+  REQUIRE(js_Publish(&ack, js, "orders.new", "first", 5, nullptr, &code) == NATS_OK);
+  CHECK(std::string(ack->Stream) == "noted");
+  CHECK(ack->Sequence == 1);
+  jsPubAck_Destroy(ack);
+  for (int i = 0; i < 1000; ++i)
+    REQUIRE(js_PublishAsync(js, "orders.new", "x", 1, nullptr) == NATS_OK);
+  jsPubOptions wait;
+  jsPubOptions_Init(&wait);
+  wait.MaxWait = 20'000;
+  CHECK(js_PublishAsyncComplete(js, &wait) == NATS_OK);
+  CHECK(w.partition.size() == 1001);
+  // Sequence 1000 is not the last one: JetStream's error, number and text.
+  jsPubOptions expect;
+  jsPubOptions_Init(&expect);
+  expect.ExpectLastSeq = 1000;
+  ack = nullptr;
+  CHECK(js_Publish(&ack, js, "orders.new", "late", 4, &expect, &code) != NATS_OK);
+  CHECK(code == JSStreamWrongLastSequenceErr);
+  expect.ExpectLastSeq = 1001;
+  REQUIRE(js_Publish(&ack, js, "orders.new", "next", 4, &expect, &code) == NATS_OK);
+  CHECK(ack->Sequence == 1002);
+  jsPubAck_Destroy(ack);
+  jsPubOptions unsupported;
+  jsPubOptions_Init(&unsupported);
+  unsupported.ExpectLastMsgId = "abc";
+  ack = nullptr;
+  CHECK(js_Publish(&ack, js, "orders.new", "no", 2, &unsupported, &code) != NATS_OK);
+  CHECK(code == JSBadRequestErr);
+  CHECK(w.partition.size() == 1002);
+  jsCtx_Destroy(js);
+  w.Close(std::move(feed));
+}
+
+TEST_CASE(
+    "nats bus: random bytes, and envelopes with any byte changed, never crash and are all stored") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("noise");
+  PlainClient client(w.server->url());
+  PublishMessage message;
+  message.key = "key";
+  message.value = "value";
+  message.headers = {{"h", "v"}};
+  message.correlation_id = "c";
+  std::string good;
+  AppendPublishEnvelope(good, message);
+  uint64_t state = 42;
+  const auto next = [&] {
+    return state = state * 6364136223846793005u + 1442695040888963407u, state >> 33;
+  };
+  size_t sent = 0;
+  for (size_t i = 0; i < good.size(); ++i) {
+    for (int change = 1; change < 256; change += 7) {
+      std::string bytes = good;
+      bytes[i] = static_cast<char>(bytes[i] ^ change);
+      client.Publish("noise", bytes);
+      ++sent;
+    }
+  }
+  for (int i = 0; i < 2000; ++i, ++sent) {
+    std::string bytes(next() % 64, '\0');
+    for (char& c : bytes) c = static_cast<char>(next());
+    if (i % 2 == 0 && bytes.size() >= 8)
+      bytes.replace(0, 5, std::string("\xB9\x0E\x43\xB4\x00", 5));
+    client.Publish("noise", bytes);
+  }
+  client.Flush();
+  REQUIRE(w.Hears(sent));
+  CHECK(w.partition.size() == sent);
+  w.Close(std::move(feed));
+}
+
+}  // namespace
+}  // namespace bascule

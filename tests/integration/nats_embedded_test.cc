@@ -1,0 +1,106 @@
+// A nats-server of our own: started, restarted when it dies, gone when we go.
+#include <doctest/doctest.h>
+
+#include <signal.h>
+
+#include <fstream>
+
+#include "nats_bridge/embedded_nats.h"
+#include "tests/integration/nats_world.h"
+#include "tests/support/temp_dir.h"
+
+namespace bascule {
+namespace {
+
+EmbeddedNatsOptions In(const TempDir& directory) {
+  EmbeddedNatsOptions options;
+  options.directory = directory.Path("nats");
+  return options;
+}
+
+bool Alive(int pid) { return kill(pid, 0) == 0; }
+
+TEST_CASE("nats embedded: starts on a free port, ends with Stop") {
+  const TempDir files;
+  EmbeddedNatsOptions options = In(files);
+  options.max_payload = 4 << 20;
+  auto nats = EmbeddedNats::Start(options, RealClock());
+  REQUIRE_MESSAGE(nats.ok(), nats.status().ToString());
+  const int pid = (*nats)->pid();
+  {
+    PlainClient client((*nats)->url());
+    CHECK(natsConnection_GetMaxPayload(client.get()) == 4 << 20);
+  }
+  CHECK(Alive(pid));
+  (*nats)->Stop();
+  CHECK(!Alive(pid));
+  CHECK((*nats)->pid() == -1);
+}
+
+TEST_CASE("nats embedded: two at once, and a bus on one of them") {
+  const TempDir a, b;
+  auto first = EmbeddedNats::Start(In(a), RealClock());
+  auto second = EmbeddedNats::Start(In(b), RealClock());
+  REQUIRE(first.ok());
+  REQUIRE(second.ok());
+  CHECK((*first)->url() != (*second)->url());
+  PlainClient one((*first)->url()), two((*second)->url());
+}
+
+TEST_CASE("nats embedded: started again on the same port when it dies") {
+  const TempDir files;
+  auto nats = EmbeddedNats::Start(In(files), RealClock());
+  REQUIRE(nats.ok());
+  const std::string url = (*nats)->url();
+  const int first = (*nats)->pid();
+  kill(first, SIGKILL);
+  REQUIRE(Eventually([&] { return (*nats)->pid() > 0 && (*nats)->pid() != first; }));
+  CHECK((*nats)->url() == url);
+  CHECK((*nats)->restarts() == 1);
+  PlainClient client(url);
+}
+
+TEST_CASE("nats embedded: a user's own configuration and log file") {
+  const TempDir files;
+  EmbeddedNatsOptions options = In(files);
+  options.config_file = files.Path("own.conf");
+  options.log_file = files.Path("nats.log");
+  std::ofstream(options.config_file)
+      << "listen: 127.0.0.1:-1\nmax_payload: 2MB\nauthorization: { token: abc }\n";
+  auto nats = EmbeddedNats::Start(options, RealClock());
+  REQUIRE_MESSAGE(nats.ok(), nats.status().ToString());
+  std::string url = (*nats)->url();
+  url.insert(url.find("//") + 2, "abc@");
+  PlainClient client(url);
+  CHECK(natsConnection_GetMaxPayload(client.get()) == 2 << 20);
+  std::ifstream log(options.log_file);
+  std::string line;
+  CHECK(std::getline(log, line));
+}
+
+TEST_CASE("nats embedded: clear errors") {
+  const TempDir files;
+  EmbeddedNatsOptions options = In(files);
+  options.binary = "no-such-nats-server";
+  auto missing = EmbeddedNats::Start(options, RealClock()).status();
+  CHECK(missing.code() == absl::StatusCode::kNotFound);
+  CHECK(missing.message().find("apt install nats-server") != absl::string_view::npos);
+  options.binary = "nats-server";
+  options.config_file = files.Path("bad.conf");
+  std::ofstream(options.config_file) << "listen: [\n";
+  auto bad = EmbeddedNats::Start(options, RealClock()).status();
+  CHECK(bad.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK_MESSAGE(bad.message().find("bad.conf") != absl::string_view::npos, bad.ToString());
+  // A port that somebody else has.
+  auto other = EmbeddedNats::Start(In(files), RealClock());
+  REQUIRE(other.ok());
+  const TempDir second;
+  EmbeddedNatsOptions taken = In(second);
+  taken.port = std::stoi((*other)->url().substr((*other)->url().rfind(':') + 1));
+  const auto in_use = EmbeddedNats::Start(taken, RealClock()).status();
+  CHECK(in_use.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(in_use.message().find("address already in use") != absl::string_view::npos);
+}
+
+}  // namespace
+}  // namespace bascule

@@ -1,0 +1,173 @@
+// NATS comes and goes: what the bus does meanwhile, and which gaps it reports.
+#include <doctest/doctest.h>
+
+#include "core/wire/ack.h"
+#include "tests/integration/nats_world.h"
+
+namespace bascule {
+namespace {
+
+TEST_CASE("nats reconnect: a gap from before the loss to after the return, then messages flow") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  {
+    PlainClient client(w.server->url());
+    client.Publish("foo", "before");
+    client.Flush();
+    REQUIRE(w.Hears(1));
+  }
+  const Timestamp before = RealClock().Wall();
+  w.server->Kill();
+  REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+  const Timestamp down = RealClock().Wall();
+  REQUIRE(w.server->Restart().ok());
+  REQUIRE(Eventually([&] { return !w.partition.gaps().empty(); }));
+  const GapReport gap = w.partition.gaps()[0];
+  CHECK(gap.reason == GapReason::kDisconnected);
+  CHECK(gap.count == -1);
+  CHECK(gap.from <= before);
+  CHECK(gap.to >= down);
+  // Whoever saw the gap's end may publish and be heard.
+  PlainClient client(w.server->url());
+  client.Publish("foo", "after");
+  client.Flush();
+  REQUIRE(w.Hears(2));
+  CHECK(w.partition.heard()[1].view().value == "after");
+  CHECK(w.partition.gaps().size() == 1);
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  const Counters counters = w.bus->ReadCounters();
+  CHECK(counters.at("nats_ingest_disconnects") == 1);
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats reconnect: a server that hangs is noticed too") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  w.server->Freeze();
+  REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+  w.server->Thaw();
+  REQUIRE(Eventually([&] { return !w.partition.gaps().empty() && w.bus->connected(); }));
+  PlainClient client(w.server->url());
+  client.Publish("foo", "after");
+  CHECK(w.Hears(1));
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats reconnect: the bus starts before NATS does, and nothing was missed") {
+  NatsWorld w;
+  w.server->Stop();
+  w.StartBus();
+  CHECK(!w.bus->connected());
+  FeedOptions options;
+  options.subject = "foo";
+  auto [feed, told] = w.Open(options, w.partition);
+  PublishMessage message;
+  CHECK(w.bus->Publish("foo", message).code() == absl::StatusCode::kUnavailable);
+  auto inbox = w.bus->OpenAckInbox(std::nullopt, [](std::string_view) {});
+  REQUIRE(inbox.ok());
+  CHECK(told.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+  REQUIRE(w.server->Restart().ok());
+  REQUIRE(told.get().ok());
+  PlainClient client(w.server->url());
+  client.Publish("foo", "x");
+  CHECK(w.Hears(1));
+  CHECK(w.partition.gaps().empty());
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats reconnect: acks lost for lack of a connection are counted, inboxes survive") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  std::atomic<int> acks{0};
+  auto made = w.bus->OpenAckInbox(std::nullopt, [&](std::string_view) { ++acks; });
+  auto named = w.bus->OpenAckInbox("my.inbox", [&](std::string_view) { ++acks; });
+  REQUIRE(made.ok());
+  REQUIRE(named.ok());
+  w.server->Kill();
+  REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+  Ack ack;
+  ack.inbox = "anybody";
+  w.bus->Send(std::span(&ack, 1));
+  CHECK(Eventually([&] { return w.bus->ReadCounters()["nats_acks_lost"] > 0; }));
+  REQUIRE(w.server->Restart().ok());
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  for (const auto& inbox : {(*made)->subject(), (*named)->subject()}) {
+    PublishMessage message;
+    message.ack_inbox = inbox;
+    // The subscriptions of both connections return before the connection says that it is up.
+    REQUIRE(w.bus->Publish("foo", message).ok());
+  }
+  CHECK(Eventually([&] { return acks == 2; }));
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats reconnect: a connection the server closes for good is made anew") {
+  // This server hangs up on clients that subscribe to more than it allows, which nats.c takes as
+  // final.
+  NatsServerOptions server;
+  server.config = "max_subscriptions: 3\n";
+  NatsWorld w(server);
+  w.StartBus();
+  auto feed = w.OpenAndListen("a");
+  std::vector<std::unique_ptr<SubjectFeed>> more;
+  for (const auto* subject : {"b", "c", "d"}) {
+    FeedOptions options;
+    options.subject = subject;
+    more.push_back(w.Open(options, w.partition).first);
+  }
+  REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_connects"] >= 2; }));
+  for (auto& one : more) w.Close(std::move(one));
+  // With fewer feeds it comes back and stays.
+  REQUIRE(Eventually([&] {
+    PlainClient client(w.server->url());
+    client.Publish("a", "x");
+    client.Flush();
+    return w.partition.size() > 0;
+  }));
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats reconnect: feeds end while messages are in flight") {
+  NatsWorld w;
+  w.StartBus();
+  PlainClient client(w.server->url());
+  const std::string payload(128, 'x');
+  for (int round = 0; round < 20; ++round) {
+    auto partition = std::make_unique<NotingPartition>();
+    FeedOptions options;
+    options.subject = "flood";
+    auto feed = w.OpenAndListen(options, *partition);
+    for (int i = 0; i < 2000; ++i) client.Publish("flood", payload);
+    natsConnection_Flush(client.get());
+    w.Close(std::move(feed));
+    // Nothing may reach it from here on, though nats.c has messages for it still.
+    std::promise<void> gone;
+    w.shard.Post([&] {
+      partition.reset();
+      gone.set_value();
+    });
+    gone.get_future().get();
+  }
+}
+
+TEST_CASE("nats reconnect: stopping with everything open") {
+  for (int round = 0; round < 5; ++round) {
+    NatsWorld w;
+    w.StartBus();
+    auto feed = w.OpenAndListen("foo");
+    auto inbox = w.bus->OpenAckInbox("acks.here", [](std::string_view) {});
+    PlainClient client(w.server->url());
+    for (int i = 0; i < 1000; ++i) client.Publish("foo", "x");
+    w.bus->Stop();
+    CHECK(!w.bus->connected());
+    CHECK(w.bus->Publish("foo", PublishMessage{}).code() == absl::StatusCode::kUnavailable);
+    w.Close(std::move(feed));
+  }
+}
+
+}  // namespace
+}  // namespace bascule

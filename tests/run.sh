@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+set -euo pipefail
+# Installs what is missing, builds, and runs every test and check in numbered steps. The last line is always
+# "N passed, N failed": the sum over all ctest runs, a format or clang check and a failed build counting as one each.
+# The exit status is 0 only when nothing failed.
+
+cd "$(dirname "$0")/.."
+all_steps=(deps format dev threads asan tsan)
+quick_steps=(deps format dev)
+
+usage() {
+  cat <<'TEXT'
+Usage: tests/run.sh [--quick] [--step NAME]... [--jobs N]
+
+  --quick      deps, format and dev only: no second compiler, no sanitizers
+  --step NAME  only this step; may be repeated:
+    deps     installs the Debian packages that are missing (deploy/install-deps.sh)
+    format   clang-format finds nothing to change
+    dev      builds all with assertions and runs every test
+    threads  clang checks the locking annotations of the product's sources
+    asan     unit, simulation and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer
+    tsan     unit tests under ThreadSanitizer
+  --jobs N     compile and test N at a time (default: one per processor)
+TEXT
+}
+
+passed=0
+failed=0
+failures=()
+started=$SECONDS
+log_dir=build/test-logs
+
+say() { printf '%s\n' "$*"; }
+clock_of() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+jobs=$(nproc)
+steps=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --quick) steps=("${quick_steps[@]}") ;;
+    --step) steps+=("${2:?--step needs a name}"); shift ;;
+    --jobs) jobs=${2:?--jobs needs a number}; shift ;;
+    -h|--help) usage; exit 0 ;;
+    *) usage >&2; printf 'tests/run.sh: unknown option %s\n' "$1" >&2; exit 2 ;;
+  esac
+  shift
+done
+[ ${#steps[@]} -gt 0 ] || steps=("${all_steps[@]}")
+for step in "${steps[@]}"; do
+  case " ${all_steps[*]} " in
+    *" $step "*) ;;
+    *) usage >&2; printf 'tests/run.sh: no step is called %s\n' "$step" >&2; exit 2 ;;
+  esac
+done
+[[ "$jobs" =~ ^[1-9][0-9]*$ ]] || { printf 'tests/run.sh: --jobs takes a number, not %s\n' "$jobs" >&2; exit 2; }
+
+# One thing that can only succeed or fail.
+count() {  # count NAME STATUS
+  if [ "$2" = 0 ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    failures+=("$1")
+  fi
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
+    count "tests/run.sh itself (status $status)" 1
+  fi
+  say ""
+  for failure in "${failures[@]}"; do say "FAILED: $failure"; done
+  say "total time $(clock_of $((SECONDS - started)))"
+  say "$passed passed, $failed failed"
+  [ "$failed" = 0 ] || exit 1
+  exit 0
+}
+trap finish EXIT
+
+# Configures a preset and builds the named targets (all without a name). A failure is counted here.
+build() {  # build PRESET [TARGET]...
+  local preset=$1
+  shift
+  if ! cmake --preset "$preset" >"$log_dir/$preset-configure.log" 2>&1; then
+    tail -n 40 "$log_dir/$preset-configure.log"
+    count "$preset: configure (whole log in $log_dir/$preset-configure.log)" 1
+    return 1
+  fi
+  if ! NINJA_STATUS="[$preset %f/%t %es] " ninja -C "build/$preset" -j "$jobs" "$@"; then
+    count "$preset: build" 1
+    return 1
+  fi
+}
+
+# Runs ctest and adds its summary to the sum.
+run_ctest() {  # run_ctest PRESET [CTEST OPTION]...
+  local preset=$1 log="$log_dir/$1-ctest.log" summary total bad
+  shift
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --jobs "$jobs" "$@" 2>&1 | tee "$log" || true
+  summary=$(grep -E '^[0-9]+% tests passed, [0-9]+ tests? failed out of [0-9]+' "$log" || true)
+  if [ -z "$summary" ]; then
+    count "$preset: ctest ended without a summary (see $log)" 1
+    return
+  fi
+  read -r bad total < <(sed -E 's/.*passed, ([0-9]+) tests? failed out of ([0-9]+).*/\1 \2/' <<<"$summary")
+  passed=$((passed + total - bad))
+  failed=$((failed + bad))
+  while read -r name; do
+    failures+=("$preset: $name (output above and in $log)")
+  done < <(sed -nE '/^The following tests FAILED/,$ s/^[[:space:]]*[0-9]+ - ([^ ]+).*/\1/p' "$log")
+}
+
+step_deps() {
+  local status=0
+  deploy/install-deps.sh || status=$?
+  if [ "$status" != 0 ]; then
+    count "deps: deploy/install-deps.sh" 1
+    exit 1
+  fi
+}
+
+step_format() {
+  local status=0
+  git ls-files --cached --others --exclude-standard -z -- '*.h' '*.cc' '*.c' |
+    xargs -0 -r clang-format --dry-run -Werror || status=$?
+  count "format: run clang-format -i on the files above" "$status"
+}
+
+step_dev() {
+  build dev || return 0
+  run_ctest dev
+}
+
+# The build's own command lines, with clang in the compiler's place and nothing written.
+step_threads() {
+  local status=0 commands="$log_dir/threads.commands"
+  local clang='clang++ -fsyntax-only -Wthread-safety -Wno-unknown-warning-option'
+  build dev || return 0
+  ninja -C build/dev -t commands |
+    grep -E ' -c [^ ]*/(core|nats_bridge|replication|cmd)/[^ ]*\.cc$' |
+    grep -v ' -c [^ ]*/build/dev/' |
+    sed -E "s/^.*ccache //; s/^[^ ]+ /$clang /; s/ -MD -MT [^ ]+ -MF [^ ]+ -o [^ ]+ / /" >"$commands" || true
+  if [ ! -s "$commands" ]; then
+    count "threads: no compile command found in build/dev" 1
+    return
+  fi
+  say "clang++ reads $(wc -l <"$commands") sources"
+  tr '\n' '\0' <"$commands" | (cd build/dev && xargs -0 -P "$jobs" -I{} bash -c '{}') || status=1
+  count "threads: clang's complaints are above" "$status"
+}
+
+step_asan() {
+  local fuzz=() source
+  for source in tests/fuzz/*_fuzz.cc; do
+    [ -e "$source" ] && fuzz+=("$(basename "$source" .cc)")
+  done
+  build asan unit_tests sim_tests "${fuzz[@]}" || return 0
+  run_ctest asan -L '^(unit|sim|fuzz)$'
+}
+
+step_tsan() {
+  build tsan unit_tests || return 0
+  run_ctest tsan -L '^unit$'
+}
+
+mkdir -p "$log_dir"
+number=0
+for step in "${steps[@]}"; do
+  number=$((number + 1))
+  before=$SECONDS
+  say ""
+  say "== step $number of ${#steps[@]}: $step"
+  "step_$step"
+  say "== step $number of ${#steps[@]}: $step took $(clock_of $((SECONDS - before)))"
+done

@@ -1,0 +1,191 @@
+// bascule.v1.Bascule over a real connection.
+#include <doctest/doctest.h>
+
+#include "bascule/v1/bascule.grpc.pb.h"
+#include "tests/unit/api_world.h"
+
+namespace bascule {
+namespace {
+
+struct OwnWorld : ApiWorld {
+  OwnWorld() : own(v1::Bascule::NewStub(channel)) {}
+
+  std::string Create(const v1::CreateStreamRequest& request, v1::CreateStreamResponse& response) {
+    grpc::ClientContext context;
+    LimitCall(context);
+    return Shown(own->CreateStream(&context, request, &response));
+  }
+  std::string List(const std::vector<std::string>& names, v1::ListStreamsResponse& response) {
+    v1::ListStreamsRequest request;
+    for (const auto& name : names) request.add_names(name);
+    grpc::ClientContext context;
+    LimitCall(context);
+    return Shown(own->ListStreams(&context, request, &response));
+  }
+
+  std::unique_ptr<v1::Bascule::Stub> own;
+};
+
+v1::CreateStreamRequest FullRequest() {
+  v1::CreateStreamRequest request;
+  request.set_name("s");
+  request.set_subject("foo");
+  request.set_group("g");
+  request.set_partitions(2);
+  request.set_replication_factor(1);
+  v1::StreamSettings& settings = *request.mutable_settings();
+  settings.set_retention_max_bytes(1);
+  settings.set_retention_max_messages(2);
+  settings.set_retention_max_age_ms(3);
+  settings.set_cleaner_interval_ms(4);
+  settings.set_segment_max_bytes(70000);
+  settings.set_segment_max_age_ms(6);
+  settings.set_min_isr(1);
+  settings.set_optimistic_concurrency_control(true);
+  settings.set_durability(v1::DURABILITY_OS);
+  settings.set_reply_acks(v1::REPLY_ACKS_JETSTREAM);
+  settings.set_leader_acks(v1::LEADER_ACKS_COMMITTED);
+  settings.set_record_internal_subjects(true);
+  return request;
+}
+
+TEST_CASE("create stream: every setting reaches metadata") {
+  OwnWorld world;
+  v1::CreateStreamResponse response;
+  CHECK(world.Create(FullRequest(), response) == "0 ");
+  CHECK(response.created());
+  StreamOverrides wanted;
+  wanted.retention_max_bytes = 1;
+  wanted.retention_max_messages = 2;
+  wanted.retention_max_age = std::chrono::milliseconds(3);
+  wanted.cleaner_interval = std::chrono::milliseconds(4);
+  wanted.segment_max_bytes = 70000;
+  wanted.segment_max_age = std::chrono::milliseconds(6);
+  wanted.min_isr = 1;
+  wanted.optimistic_concurrency_control = true;
+  wanted.durability = Durability::kOs;
+  wanted.reply_acks = ReplyAcks::kJetStream;
+  wanted.leader_acks = LeaderAcks::kCommitted;
+  wanted.record_internal_subjects = true;
+  CHECK(world.admin.last_spec.overrides == wanted);
+  CHECK(world.admin.last_spec.partitions == 2);
+  CHECK(world.admin.last_spec.group == "g");
+
+  v1::CreateStreamRequest plain;
+  plain.set_name("p");
+  CHECK(world.Create(plain, response) == "0 ");
+  CHECK(world.admin.last_spec.overrides == StreamOverrides());
+
+  plain.mutable_settings()->set_durability(static_cast<v1::Durability>(9));
+  CHECK(world.Create(plain, response) ==
+        "3 settings.durability: 9 is not a value that this version knows");
+}
+
+TEST_CASE("create stream if absent: what is there is compared with what was asked") {
+  OwnWorld world;
+  world.AddStream("s", "bar");
+  world.admin.answer = absl::AlreadyExistsError("stream already exists");
+  v1::CreateStreamResponse response;
+  v1::CreateStreamRequest request = FullRequest();
+  CHECK(world.Create(request, response) == "6 stream already exists");
+  request.set_if_absent(true);
+  request.mutable_settings()->clear_retention_max_age_ms();
+  CHECK(world.Create(request, response) == "0 ");
+  CHECK_FALSE(response.created());
+  const std::vector<std::string> differences(response.differences().begin(),
+                                             response.differences().end());
+  REQUIRE(differences.size() == 14);
+  CHECK(differences[0] == "subject: \"bar\" here, \"foo\" asked");
+  CHECK(differences[1] == "group: \"\" here, \"g\" asked");
+  CHECK(differences[2] == "partitions: 1 here, 2 asked");
+  CHECK(differences[3] == "retention_max_bytes: 0 here, 1 asked");
+  CHECK(differences[5] == "cleaner_interval: 300000 ms here, 4 ms asked");
+  CHECK(differences[8] == "min_isr: 0 here, 1 asked");
+  CHECK(differences[9] == "optimistic_concurrency_control: false here, true asked");
+  CHECK(differences[10] == "durability: fsync here, os asked");
+
+  v1::CreateStreamRequest same;
+  same.set_name("s");
+  same.set_subject("bar");
+  same.set_replication_factor(-1);  // every broker: there is one
+  same.set_if_absent(true);
+  response.Clear();
+  CHECK(world.Create(same, response) == "0 ");
+  CHECK(response.differences().empty());
+
+  same.set_name("just going");
+  CHECK(world.Create(same, response) ==
+        "14 stream just going is just being created or deleted: try again");
+}
+
+TEST_CASE("list streams: all, or those asked for") {
+  OwnWorld world;
+  auto partitions = world.AddStream("s", "foo", 2);
+  world.AddStream("a", "bar");
+  PartitionStatus status;
+  status.log_start = Offset(3);
+  status.high_watermark = Offset(8);
+  status.log_end = Offset(10);
+  status.flushed_end = Offset(9);
+  status.bytes = 1234;
+  status.segments = 2;
+  status.messages_refused = 1;
+  status.gap_records = 5;
+  status.degraded = "disk reserve reached";
+  partitions[0]->SetDescribe(status);
+  partitions[1]->SetDescribe(absl::UnavailableError("going away"));
+  v1::ListStreamsResponse response;
+  CHECK(world.List({"s", "x"}, response) == "5 no such stream: x");
+  CHECK(world.List({}, response) == "0 ");
+  REQUIRE(response.streams_size() == 2);
+  CHECK(response.streams(0).name() == "a");
+  CHECK(response.streams(0).partitions(0).oldest_offset() == -1);
+  CHECK(response.streams(0).partitions(0).newest_offset() == -1);
+  CHECK(world.List({"s"}, response) == "0 ");
+  REQUIRE(response.streams_size() == 1);
+  const v1::Stream& stream = response.streams(0);
+  CHECK(stream.subject() == "foo");
+  CHECK(stream.replication_factor() == 1);
+  CHECK(stream.settings().durability() == v1::DURABILITY_FSYNC);
+  CHECK(stream.settings().has_retention_max_bytes());
+  CHECK(stream.settings().retention_max_age_ms() == 168 * 3600 * 1000);
+  REQUIRE(stream.partitions_size() == 2);
+  const v1::Partition& first = stream.partitions(0);
+  CHECK(first.oldest_offset() == 3);
+  CHECK(first.newest_offset() == 9);
+  CHECK(first.high_watermark() == 7);
+  CHECK(first.flushed_offset() == 8);
+  CHECK(first.leader_epoch() == 4);
+  CHECK(first.bytes() == 1234);
+  CHECK(first.messages_refused() == 1);
+  CHECK(first.gap_records() == 5);
+  CHECK(first.degraded() == "disk reserve reached");
+  CHECK(stream.partitions(1).error() == "going away");
+  CHECK(stream.partitions(1).newest_offset() == -1);
+}
+
+TEST_CASE("server info: the facts and the counts") {
+  OwnWorld world;
+  world.AddStream("s", "foo", 3);
+  world.AddStream("t", "foo", 1);
+  world.facts.facts.version = "1.2.3";
+  world.facts.facts.server_id = "me";
+  world.facts.facts.cluster_namespace = "ns";
+  world.facts.facts.nats_max_payload = 5;
+  world.facts.facts.counters = {{"nats.reconnects", 4}};
+  world.facts.facts.degraded = {"NATS is not connected"};
+  grpc::ClientContext context;
+  LimitCall(context);
+  v1::GetServerInfoResponse response;
+  CHECK(Shown(world.own->GetServerInfo(&context, v1::GetServerInfoRequest(), &response)) == "0 ");
+  CHECK(response.version() == "1.2.3");
+  CHECK(response.namespace_() == "ns");
+  CHECK(response.streams() == 2);
+  CHECK(response.partitions() == 4);
+  CHECK(response.nats_max_payload() == 5);
+  CHECK(response.counters().at("nats.reconnects") == 4);
+  CHECK(response.degraded(0) == "NATS is not connected");
+}
+
+}  // namespace
+}  // namespace bascule

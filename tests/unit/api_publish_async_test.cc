@@ -1,0 +1,264 @@
+// PublishAsync over a real connection: order, responses, bounds, how a session ends.
+#include <doctest/doctest.h>
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include <thread>
+
+#include "tests/support/eventually.h"
+#include "tests/unit/api_world.h"
+
+namespace bascule {
+namespace {
+
+struct Session {
+  explicit Session(ApiWorld& world) {
+    LimitCall(context);
+    stream = world.stub->PublishAsync(&context);
+  }
+  bool Send(std::string name, std::string correlation,
+            std::function<void(proto::PublishRequest&)> change = nullptr) {
+    proto::PublishRequest request;
+    request.set_stream(std::move(name));
+    request.set_value("v" + correlation);
+    request.set_correlationid(std::move(correlation));
+    if (change) change(request);
+    return stream->Write(request);
+  }
+  proto::PublishResponse Receive() {
+    proto::PublishResponse response;
+    REQUIRE(stream->Read(&response));
+    return response;
+  }
+  std::string Error() {
+    const proto::PublishResponse response = Receive();
+    CHECK(response.has_asyncerror());
+    CHECK(response.has_ack());
+    CHECK(response.ack().ByteSizeLong() == 0);
+    return response.correlationid() + ": " + std::to_string(response.asyncerror().code()) + " " +
+           response.asyncerror().message();
+  }
+  std::string HalfClose() {
+    stream->WritesDone();
+    proto::PublishResponse response;
+    CHECK_FALSE(stream->Read(&response));
+    return Shown(stream->Finish());
+  }
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<proto::PublishRequest, proto::PublishResponse>> stream;
+};
+
+TEST_CASE("publish async: published in order, acked, ended OK by the half-close") {
+  ApiWorld world;
+  world.AddStream("s", "foo", 2);
+  world.bus.AckAll();
+  Session session(world);
+  constexpr int kCount = 20'000;
+  std::thread sender([&] {
+    for (int i = 0; i < kCount; ++i) {
+      session.Send("s", std::to_string(i), [&](auto& r) {
+        r.set_partition(i % 2);
+        r.set_ackinbox("a.client's.own");
+        r.set_expectedoffset(i);
+      });
+    }
+  });
+  for (int i = 0; i < kCount; ++i) {
+    const proto::PublishResponse response = session.Receive();
+    if (response.correlationid() != std::to_string(i) || response.ack().offset() != i) {
+      CHECK(response.correlationid() == std::to_string(i));
+      break;
+    }
+  }
+  sender.join();
+  CHECK(session.HalfClose() == "0 ");
+  const auto published = world.bus.published();
+  REQUIRE(published.size() == kCount);
+  CHECK(published[7].nats_subject == "foo.1");
+  CHECK(published[7].value == "v7");
+  CHECK(published[7].expected_offset == 7);
+  CHECK(published[7].ack_inbox.substr(0, 9) == "test.ack.");
+  for (int i = 0; i < kCount; ++i)
+    REQUIRE(published[static_cast<size_t>(i)].correlation_id == std::to_string(i));
+  CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
+}
+
+TEST_CASE("publish async: what goes wrong with one request is a response, the session goes on") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  auto strict = world.MakeEntry("occ", "bar", 1);
+  strict->settings.optimistic_concurrency_control = true;
+  world.catalog.Put(strict);
+  uint64_t error = 0;
+  world.bus.on_publish = [&](const Published& message) {
+    return std::optional(world.bus.Ack(message, error));
+  };
+  Session session(world);
+  session.Send("x", "1");
+  CHECK(session.Error() == "1: 2 no such stream: x");
+  session.Send("", "2");
+  CHECK(session.Error() == "2: 2 no such stream: ");
+  session.Send("s", "3", [](auto& r) { r.set_partition(5); });
+  CHECK(session.Error() == "3: 2 no such partition: 5");
+  session.Send("occ", "4", [](auto& r) { r.set_ackpolicy(proto::NONE); });
+  CHECK(session.Error() == "4: 1 stream with concurrency control must have AckPolicy set");
+  error = 3;
+  session.Send("s", "5");
+  CHECK(session.Error() == "5: 1 message exceeds max replication size");
+  error = 2;
+  session.Send("s", "6");
+  CHECK(session.Error() == "6: 5 incorrect expected offset");
+  error = 4;
+  session.Send("s", "7");
+  CHECK(session.Error() == "7: 6 encryption failed on partition");
+  error = 1;
+  session.Send("s", "8");
+  CHECK(session.Error() == "8: 0 unknown error");
+  world.bus.FailWith(absl::UnavailableError("nats: disconnected"));
+  session.Send("s", "9");
+  CHECK(session.Error() == "9: 3 failed to publish to NATS: nats: disconnected");
+  session.Send("s", "10", [](auto& r) { r.set_ackpolicy(proto::NONE); });
+  CHECK(session.Error() == "10: 3 failed to publish to NATS: nats: disconnected");
+  world.bus.FailWith(absl::OkStatus());
+  world.bus.set_max_payload(10);
+  session.Send("s", "11", [](auto& r) { r.set_value("more than ten bytes"); });
+  CHECK(session.Error() == "11: 3 failed to publish to NATS: nats: maximum payload exceeded");
+  error = 0;
+  session.Send("s", "12");
+  CHECK(session.Receive().ack().correlationid() == "12");
+  session.Send("s", "");
+  CHECK(session.Receive().correlationid().empty());
+  CHECK(session.HalfClose() == "0 ");  // nothing of the failed ones is waited for
+}
+
+TEST_CASE("publish async: policy NONE is not answered and not waited for") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  Session session(world);
+  for (int i = 0; i < 3; ++i) session.Send("s", "n", [](auto& r) { r.set_ackpolicy(proto::NONE); });
+  CHECK(session.HalfClose() == "0 ");
+  CHECK(world.bus.published().size() == 3);
+}
+
+TEST_CASE("publish async: the half-close waits for acks that are on their way") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  Session session(world);
+  session.Send("s", "late");
+  REQUIRE(Eventually([&] { return world.bus.published().size() == 1; }));
+  session.stream->WritesDone();
+  const Published message = world.bus.published()[0];
+  world.bus.Deliver(message.ack_inbox, world.bus.Ack(message));
+  CHECK(session.Receive().correlationid() == "late");
+  proto::PublishResponse response;
+  CHECK_FALSE(session.stream->Read(&response));
+  CHECK(Shown(session.stream->Finish()) == "0 ");
+}
+
+TEST_CASE("publish async: acks that never come are waited for so long and no longer") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  Session session(world);
+  session.Send("s", "lost");
+  CHECK(session.HalfClose() == "0 ");
+}
+
+TEST_CASE("publish async: bytes that are no request are answered, the session goes on") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  world.bus.AckAll();
+  grpc::GenericStub stub(world.channel);
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  LimitCall(context);
+  auto call = stub.PrepareCall(&context, "/proto.API/PublishAsync", &queue);
+  const auto wait = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    REQUIRE(queue.Next(&tag, &ok));
+    return ok;
+  };
+  call->StartCall(nullptr);
+  REQUIRE(wait());
+  const auto exchange = [&](const std::string& bytes) {
+    const grpc::Slice slice(bytes);
+    call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+    REQUIRE(wait());
+    grpc::ByteBuffer received;
+    call->Read(&received, nullptr);
+    REQUIRE(wait());
+    grpc::Slice flat;
+    REQUIRE(received.DumpToSingleSlice(&flat).ok());
+    proto::PublishResponse response;
+    REQUIRE(response.ParseFromArray(flat.begin(), static_cast<int>(flat.size())));
+    return response;
+  };
+  proto::PublishResponse response = exchange("\x3a\x02id\xff\xff\xff");
+  CHECK(response.asyncerror().code() == proto::PublishAsyncError::BAD_REQUEST);
+  CHECK(response.correlationid() == "id");
+  response = exchange("\x1a\x01s\x3a\x02ok");
+  CHECK(response.correlationid() == "ok");
+  CHECK_FALSE(response.has_asyncerror());
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  wait();
+  queue.Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue.Next(&tag, &ok)) {
+  }
+}
+
+TEST_CASE("publish async: a full window stops reading until acks come") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  Session session(world);
+  std::atomic<bool> done{false};
+  std::thread sender([&] {
+    for (size_t i = 0; i < limits::kMaxAsyncInFlight + 1000; ++i) session.Send("s", "");
+    done = true;
+  });
+  REQUIRE(Eventually([&] { return world.bus.published().size() == limits::kMaxAsyncInFlight; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(world.bus.published().size() == limits::kMaxAsyncInFlight);
+  const Published first = world.bus.published()[0];
+  for (int i = 0; i < 10; ++i) world.bus.Deliver(first.ack_inbox, world.bus.Ack(first));
+  for (int i = 0; i < 10; ++i) session.Receive();
+  CHECK(Eventually([&] { return world.bus.published().size() == limits::kMaxAsyncInFlight + 10; }));
+  for (int i = 0; i < 1000; ++i) world.bus.Deliver(first.ack_inbox, world.bus.Ack(first));
+  for (int i = 0; i < 1000; ++i) session.Receive();
+  sender.join();
+  CHECK(
+      Eventually([&] { return world.bus.published().size() == limits::kMaxAsyncInFlight + 1000; }));
+  session.context.TryCancel();
+  CHECK(session.stream->Finish().error_code() == grpc::StatusCode::CANCELLED);
+  CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
+}
+
+TEST_CASE("publish async: cancelling frees the session, whatever is under way") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  world.bus.AckAll();
+  for (int round = 0; round < 30; ++round) {
+    Session session(world);
+    for (int i = 0; i < round * 20; ++i) session.Send("s", "c");
+    if (round % 3 == 0 && round > 0) session.Receive();
+    if (round % 2 == 0) session.stream->WritesDone();
+    session.context.TryCancel();
+    session.stream->Finish();
+  }
+  CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
+}
+
+TEST_CASE("publish async: without an inbox there is no session") {
+  ApiWorld world;
+  world.bus.FailInboxesWith(absl::UnavailableError("nats: no connection"));
+  Session session(world);
+  proto::PublishResponse response;
+  CHECK_FALSE(session.stream->Read(&response));
+  CHECK(Shown(session.stream->Finish()) == "14 failed to publish to NATS: nats: no connection");
+}
+
+}  // namespace
+}  // namespace bascule

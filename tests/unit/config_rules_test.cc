@@ -1,0 +1,174 @@
+// What settings mean together: addresses, pairs, ways to log in, the embedded server, and what is
+// not built yet.
+#include <doctest/doctest.h>
+
+#include "core/config/settings.h"
+#include "tests/unit/config_loading.h"
+
+namespace bascule {
+namespace {
+
+TEST_CASE("config rules: where to listen and what to advertise") {
+  struct Case {
+    const char* text;
+    Address listen, advertised;
+  };
+  const Case cases[] = {{"", {"0.0.0.0", 9292}, {"localhost", 9292}},
+                        {"port: 7", {"0.0.0.0", 7}, {"localhost", 7}},
+                        {"host: h", {"h", 9292}, {"h", 9292}},
+                        {"{host: h, port: 7}", {"h", 7}, {"h", 7}},
+                        {"listen: l:5", {"l", 5}, {"l", 5}},
+                        {"listen: 0.0.0.0:5", {"0.0.0.0", 5}, {"localhost", 5}},
+                        {"listen: ':5'", {"0.0.0.0", 5}, {"localhost", 5}},
+                        {"listen: '[::]:5'", {"::", 5}, {"localhost", 5}},
+                        {"listen: 127.0.0.1:0", {"127.0.0.1", 0}, {"127.0.0.1", 0}},
+                        {"{listen: l:5, host: h}", {"l", 5}, {"h", 5}},
+                        {"{listen: l:5, host: h, port: 7}", {"l", 5}, {"h", 7}},
+                        {"{listen: l:5, port: 7}", {"l", 5}, {"l", 7}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    const auto config = LoadFile(c.text);
+    REQUIRE(config.ok());
+    CHECK(ToText(config->listen) == ToText(c.listen));
+    CHECK(ToText(config->advertised) == ToText(c.advertised));
+  }
+  for (const char* text :
+       {"listen: ''", "listen: h", "listen: 'h:'", "listen: h:99999", "listen: ::1:5",
+        "listen: '[::1]5'", "listen: '[::1'", "listen: 'a b:5'", "listen: h:-1"})
+    CHECK_FALSE(LoadFile(text).ok());
+}
+
+TEST_CASE("config rules: TLS comes in whole pairs") {
+  CHECK(LoadFile("tls: {cert: c, key: k}")->tls.enabled());
+  CHECK_FALSE(LoadFile("tls: {cert: '', key: ''}")->tls.enabled());
+  CHECK(FileFaults("tls.cert: c") ==
+        "bascule.yaml:1: \"tls.cert\" is set but \"tls.key\" is not; set both or neither");
+  CHECK(
+      FileFaults("nats.tls.key: k") ==
+      "bascule.yaml:1: \"nats.tls.key\" is set but \"nats.tls.cert\" is not; set both or neither");
+  CHECK(LoadFile("nats.tls.ca: ca")->nats.tls.enabled());
+  CHECK(FileFaults("tls.client.auth.enabled: true") ==
+        "bascule.yaml:1: \"tls.client.auth.enabled\" needs TLS; set \"tls.cert\" and \"tls.key\" "
+        "too");
+  CHECK(FileFaults("tls: {cert: c, key: k, client.auth.ca: ca}") ==
+        "bascule.yaml:1: \"tls.client.auth.ca\" has no effect unless \"tls.client.auth.enabled\" "
+        "is true; set that "
+        "too or remove it");
+  const auto both = LoadFile("tls: {cert: c, key: k, client.auth: {enabled: true, ca: ca}}");
+  REQUIRE(both.ok());
+  CHECK(both->tls.client_auth);
+}
+
+TEST_CASE("config rules: one way to log in to NATS") {
+  CHECK(FileFaults("nats.user: u\nnats.token: t\n") ==
+        "bascule.yaml:2: \"nats.token\" and \"nats.user\" (bascule.yaml:1) are two ways to log in "
+        "to NATS; keep one");
+  CHECK(Holds(FileFaults("nats.creds: c\nnats.nkey.seed: n\n"),
+              "\"nats.nkey.seed\" and \"nats.creds\""));
+  CHECK(FileFaults("nats.password: p") ==
+        "bascule.yaml:1: \"nats.password\" is set but \"nats.user\" is not; set both or neither");
+  CHECK(LoadFile("nats.user: u").ok());
+  CHECK(LoadFile("nats.creds: c").ok());
+}
+
+TEST_CASE("config rules: secrets do not show in errors and descriptions") {
+  CHECK_FALSE(Holds(FileFaults("nats.password: \"hush\\n\"\nnats.user: u"), "hush"));
+  CHECK(Holds(FileFaults("nats.password: \"hush\\n\"\nnats.user: u"), "holds a line break"));
+  CHECK(FileFaults("nats.servers: 'http://u:hush@h'") ==
+        "bascule.yaml:1: \"nats.servers\" must hold addresses such as nats://host:4222 or "
+        "tls://host:4222; "
+        "\"http://***@h\" has the scheme \"http\"");
+  const auto config = LoadFile("nats: {user: u, password: hush, servers: nats://u:hush@h:1}");
+  REQUIRE(config.ok());
+  CHECK(config->nats.password == "hush");
+  CHECK_FALSE(Holds(DescribeConfig(*config), "hush"));
+  CHECK(Holds(DescribeConfig(*config), "nats.password: ***\n"));
+}
+
+TEST_CASE("config rules: NATS server addresses") {
+  for (const char* text : {"nats://h:4222", "h", "h:4222", "tls://h", "nats://u:p@h:1", "NATS://h/",
+                           "nats://[::1]:4222", "'nats://a , nats://b'", "nats://u:p@ss@h"}) {
+    CAPTURE(text);
+    CHECK(FileFaults(std::string("nats.servers: ") + text) == "");
+  }
+  for (const char* text : {"http://h", "nats://", "nats://:4222", "nats://h:0", "nats://h:x",
+                           "nats://h:70000", "nats://h h"}) {
+    CAPTURE(text);
+    CHECK(Holds(FileFaults(std::string("nats.servers: '") + text + "'"),
+                "must hold addresses such as"));
+  }
+}
+
+TEST_CASE("config rules: the embedded server, where false means false") {
+  CHECK_FALSE(LoadFile("nats.embedded: false")->nats.embedded.enabled);
+  CHECK(LoadFile("nats.embedded: true")->nats.embedded.enabled);
+  CHECK(LoadFile("nats.embedded.config: f")->nats.embedded.enabled);
+  CHECK_FALSE(LoadFile("nats.embedded: false\nnats.embedded.config: f")->nats.embedded.enabled);
+  CHECK(LoadFile("nats:\n  embedded:\n    config: f\n    port: 0\n")->nats.embedded.port == 0);
+  CHECK(FileFaults("nats.embedded.port: 5") ==
+        "bascule.yaml:1: \"nats.embedded.port\" has no effect unless "
+        "\"nats.embedded\" is true; set that too or remove it");
+  CHECK(FileFaults("nats.embedded: true\nnats.servers: h\n") ==
+        "bascule.yaml:2: \"nats.servers\" names servers, but an embedded one is asked for; remove "
+        "one of the two");
+}
+
+TEST_CASE("config rules: names that travel in NATS subjects") {
+  CHECK(LoadFile("clustering.server.id: ''").ok());
+  for (const char* id : {"a.b", "a b", "*", ">", "\u00e9"})
+    CHECK(Holds(FileFaults(std::string("clustering.server.id: '") + id + "'"), "letters, digits"));
+  CHECK(LoadFile("clustering.namespace: a.b-c_d").ok());
+  for (const char* name : {"", ".a", "a.", "a..b", "a.*", "a b"})
+    CHECK(Holds(FileFaults(std::string("clustering.namespace: '") + name + "'"),
+                "begins NATS subjects"));
+}
+
+TEST_CASE("config rules: one broker cannot keep two copies") {
+  CHECK(FileFaults("clustering.min.insync.replicas: 2") ==
+        "bascule.yaml:1: \"clustering.min.insync.replicas\" asks for 2 copies of every record, but "
+        "this version runs "
+        "one broker and keeps one; remove it or set it to 1");
+}
+
+TEST_CASE("config rules: what is not built yet is accepted when off and refused otherwise") {
+  int seen = 0;
+  for (const Setting<Config>& row : BrokerSettings().rows()) {
+    if (row.state != Setting<Config>::State::kNotBuilt) continue;
+    CAPTURE(row.key);
+    ++seen;
+    CHECK(FileFaults(row.key + ": '" + row.show(Config()) + "'") == "");
+    const std::string other = row.type == "bool" ? "true" : row.type == "duration" ? "77s" : "77";
+    CHECK(Holds(FileFaults("\n" + row.key + ": " + other),
+                "bascule.yaml:2: \"" + row.key + "\" belongs to "));
+    CHECK(Holds(FileFaults(row.key + ": [[x]]"), "\"" + row.key + "\" must be "));
+  }
+  CHECK(seen >= 30);
+  CHECK(FileFaults("streams.compact.enabled: true") ==
+        "bascule.yaml:1: \"streams.compact.enabled\" belongs to log compaction, which this version "
+        "does not have; "
+        "remove it or set it to false");
+  CHECK(FileFaults("clustering.raft.bootstrap.peers: [a, b]") ==
+        "bascule.yaml:1: \"clustering.raft.bootstrap.peers\" belongs to the replicated metadata "
+        "group, which this "
+        "version does not have; remove it");
+  CHECK(FileFaults("clustering.raft.bootstrap.peers: []") == "");
+  CHECK(FileFaults("streams.auto.pause.time: 0s") == "");
+}
+
+TEST_CASE("config rules: settings that one broker fulfils by itself") {
+  CHECK(LoadFile("clustering.raft.bootstrap.seed: false\nmetadata.cache.max.age: 2m\n").ok());
+  CHECK_FALSE(LoadFile("clustering.raft.bootstrap.seed: maybe").ok());
+  CHECK_FALSE(LoadFile("metadata.cache.max.age: soon").ok());
+}
+
+TEST_CASE("config rules: the disk reserve") {
+  CHECK(Config().disk_reserve.Of(10 * limits::kGiB) == limits::kGiB);
+  CHECK(Config().disk_reserve.Of(100 * limits::kGiB) == 2 * limits::kGiB);
+  CHECK(LoadFile("disk.reserve: 5GiB")->disk_reserve.Of(1000 * limits::kGiB) == 5 * limits::kGiB);
+  CHECK(LoadFile("disk.reserve: 0")->disk_reserve.Of(limits::kGiB) == 0);
+  CHECK_FALSE(LoadFile("disk.reserve: -1").ok());
+  CHECK_FALSE(LoadFile("disk.reserve: lots").ok());
+}
+
+}  // namespace
+}  // namespace bascule

@@ -1,0 +1,209 @@
+#include "core/env/file_system.h"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+
+#include "tests/support/temp_dir.h"
+
+namespace bascule {
+namespace {
+
+using absl::StatusCode;
+
+std::unique_ptr<File> OpenOrDie(const std::string& path, OpenMode mode) {
+  auto file = RealFileSystem().Open(path, mode);
+  INFO(file.status().ToString());
+  REQUIRE(file.ok());
+  return std::move(*file);
+}
+
+bool Mentions(const absl::Status& status, const std::string& part) {
+  return std::string(status.message()).find(part) != std::string::npos;
+}
+
+TEST_CASE("a file gives back what was written, at any position") {
+  TempDir dir;
+  const auto file = OpenOrDie(dir.Path("f"), OpenMode::kCreate);
+  REQUIRE(file->WriteAt(FilePosition(0), "hello").ok());
+  REQUIRE(file->WriteAt(FilePosition(8), "world").ok());
+  REQUIRE(file->Sync().ok());
+  CHECK(file->Size().value() == 13);
+  CHECK(ReadWhole(*file, 13).value() == std::string("hello\0\0\0world", 13));
+
+  char out[16];
+  CHECK(file->ReadAt(FilePosition(8), out, sizeof(out)).value() == 5);
+  CHECK(file->ReadAt(FilePosition(13), out, sizeof(out)).value() == 0);
+  CHECK(file->ReadAt(FilePosition(99), out, sizeof(out)).value() == 0);
+
+  REQUIRE(file->Truncate(4).ok());
+  CHECK(ReadWhole(*file, 100).value() == "hell");
+  CHECK(file->path() == dir.Path("f"));
+}
+
+TEST_CASE("a read that must not wait gives fresh bytes from memory or says Unavailable") {
+  TempDir dir;
+  const auto file = OpenOrDie(dir.Path("f"), OpenMode::kCreate);
+  REQUIRE(file->WriteAt(FilePosition(0), "fresh").ok());
+  char out[8];
+  for (int i = 0; i < 2; ++i) {  // the second call takes the path remembered by the first
+    const auto got = file->ReadAtNoWait(FilePosition(0), out, sizeof(out));
+    if (got.ok()) {
+      CHECK(std::string(out, *got) == "fresh");
+      CHECK(file->ReadAtNoWait(FilePosition(5), out, sizeof(out)).value() == 0);
+    } else {
+      CHECK(got.status().code() == StatusCode::kUnavailable);
+    }
+  }
+}
+
+TEST_CASE("each mode opens what it says and nothing else") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  const std::string path = dir.Path("f");
+  for (const OpenMode mode : {OpenMode::kRead, OpenMode::kReadWrite}) {
+    const absl::Status missing = fs.Open(path, mode).status();
+    CHECK(missing.code() == StatusCode::kNotFound);
+    CHECK(Mentions(missing, "open " + path + ": No such file"));
+  }
+  REQUIRE(OpenOrDie(path, OpenMode::kCreate)->WriteAt(FilePosition(0), "abc").ok());
+  CHECK(fs.Open(path, OpenMode::kCreate).status().code() == StatusCode::kAlreadyExists);
+  CHECK(OpenOrDie(path, OpenMode::kReadWrite)->Size().value() == 3);
+  CHECK(OpenOrDie(path, OpenMode::kRead)->WriteAt(FilePosition(0), "x").code() ==
+        StatusCode::kInternal);
+  CHECK(OpenOrDie(path, OpenMode::kReplace)->Size().value() == 0);
+}
+
+TEST_CASE("a write that the system cuts short is an error that names the file") {
+  TempDir dir;
+  const auto file = OpenOrDie(dir.Path("f"), OpenMode::kCreate);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1000, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const absl::Status status = file->WriteAt(FilePosition(0), std::string(3000, 'x'));
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, old_handler);
+  CHECK(status.code() == StatusCode::kInternal);
+  CHECK(Mentions(status, "write " + dir.Path("f")));
+  CHECK(file->Size().value() == 1000);
+}
+
+TEST_CASE("a full disk is ResourceExhausted") {
+  auto file = RealFileSystem().Open("/dev/full", OpenMode::kReadWrite);
+  if (!file.ok()) return;  // not every container has the device
+  const absl::Status status = (*file)->WriteAt(FilePosition(0), "x");
+  CHECK(status.code() == StatusCode::kResourceExhausted);
+  CHECK(Mentions(status, "write /dev/full: No space left"));
+}
+
+TEST_CASE(
+    "reading exactly n bytes says DataLoss where the file ends, and the whole file respects its "
+    "limit") {
+  TempDir dir;
+  const auto file = OpenOrDie(dir.Path("f"), OpenMode::kCreate);
+  REQUIRE(file->WriteAt(FilePosition(0), "12345").ok());
+  char out[8];
+  CHECK(ReadFully(*file, FilePosition(1), out, 4).ok());
+  CHECK(std::string(out, 4) == "2345");
+  const absl::Status short_file = ReadFully(*file, FilePosition(1), out, 5);
+  CHECK(short_file.code() == StatusCode::kDataLoss);
+  CHECK(Mentions(short_file, dir.Path("f") + ": ends at 5"));
+  CHECK(ReadWhole(*file, 4).status().code() == StatusCode::kResourceExhausted);
+}
+
+TEST_CASE(
+    "directories are created with their parents, listed in order, removed with all they hold") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  REQUIRE(fs.CreateDirectories(dir.Path("a/b/c")).ok());
+  REQUIRE(fs.CreateDirectories(dir.Path("a/b/c/")).ok());
+  REQUIRE(WriteFileAtomically(fs, dir.Path("a/z"), "1").ok());
+  REQUIRE(WriteFileAtomically(fs, dir.Path("a/b/x"), "2").ok());
+  const auto entries = fs.List(dir.Path("a"));
+  REQUIRE(entries.ok());
+  REQUIRE(entries->size() == 2);
+  CHECK((*entries)[0].name == "b");
+  CHECK((*entries)[0].is_directory);
+  CHECK((*entries)[1].name == "z");
+  CHECK_FALSE((*entries)[1].is_directory);
+
+  CHECK(fs.CreateDirectories(dir.Path("a/z/below")).code() == StatusCode::kInternal);
+  CHECK(fs.SyncDir(dir.Path("a")).ok());
+  CHECK(fs.RemoveTree(dir.Path("a")).ok());
+  CHECK_FALSE(fs.Exists(dir.Path("a")));
+  CHECK(fs.RemoveTree(dir.Path("a")).ok());
+  CHECK(fs.List(dir.Path("a")).status().code() == StatusCode::kNotFound);
+  CHECK(fs.SyncDir(dir.Path("a")).code() == StatusCode::kNotFound);
+}
+
+TEST_CASE("rename replaces, remove removes, both name what they miss") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  REQUIRE(WriteFileAtomically(fs, dir.Path("a"), "new").ok());
+  REQUIRE(WriteFileAtomically(fs, dir.Path("b"), "old").ok());
+  REQUIRE(fs.Rename(dir.Path("a"), dir.Path("b")).ok());
+  CHECK_FALSE(fs.Exists(dir.Path("a")));
+  CHECK(ReadWhole(*OpenOrDie(dir.Path("b"), OpenMode::kRead), 10).value() == "new");
+  const absl::Status renamed = fs.Rename(dir.Path("a"), dir.Path("b"));
+  CHECK(renamed.code() == StatusCode::kNotFound);
+  CHECK(Mentions(renamed, dir.Path("a") + " to " + dir.Path("b")));
+  REQUIRE(fs.Remove(dir.Path("b")).ok());
+  CHECK(fs.Remove(dir.Path("b")).code() == StatusCode::kNotFound);
+}
+
+TEST_CASE("an atomic write leaves no temporary file, also when it fails") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  REQUIRE(WriteFileAtomically(fs, dir.Path("f"), "one").ok());
+  REQUIRE(WriteFileAtomically(fs, dir.Path("f"), "two").ok());
+  CHECK(ReadWhole(*OpenOrDie(dir.Path("f"), OpenMode::kRead), 10).value() == "two");
+  REQUIRE(fs.CreateDirectories(dir.Path("d")).ok());
+  CHECK_FALSE(WriteFileAtomically(fs, dir.Path("d"), "x").ok());
+  CHECK(fs.List(dir.path())->size() == 2);
+}
+
+TEST_CASE("a lock is held by one, until its object goes") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  auto first = fs.Lock(dir.Path("LOCK"));
+  REQUIRE(first.ok());
+  const absl::Status second = fs.Lock(dir.Path("LOCK")).status();
+  CHECK(second.code() == StatusCode::kFailedPrecondition);
+  CHECK(Mentions(second, dir.Path("LOCK")));
+  first->reset();
+  CHECK(fs.Lock(dir.Path("LOCK")).ok());
+  CHECK(fs.Lock(dir.Path("none/LOCK")).status().code() == StatusCode::kNotFound);
+}
+
+TEST_CASE("space and boot id") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  const auto space = fs.Space(dir.path());
+  REQUIRE(space.ok());
+  CHECK(space->total_bytes > 0);
+  CHECK(space->available_bytes <= space->total_bytes);
+  CHECK(fs.Space(dir.Path("none")).status().code() == StatusCode::kNotFound);
+  CHECK(fs.BootId() == fs.BootId());
+  CHECK(fs.BootId().find('\n') == std::string::npos);
+}
+
+TEST_CASE("paths join and have parents") {
+  CHECK(JoinPath("a", "b") == "a/b");
+  CHECK(JoinPath("a/", "b") == "a/b");
+  CHECK(JoinPath("", "b") == "b");
+  CHECK(JoinPath("/", "b") == "/b");
+  CHECK(ParentPath("a/b") == "a");
+  CHECK(ParentPath("a/b/") == "a");
+  CHECK(ParentPath("a//b") == "a");
+  CHECK(ParentPath("a") == ".");
+  CHECK(ParentPath("/a") == "/");
+  CHECK(ParentPath("/") == "/");
+}
+
+}  // namespace
+}  // namespace bascule

@@ -1,0 +1,92 @@
+#include "core/wire/ack.h"
+
+#include <doctest/doctest.h>
+
+#include "api.pb.h"
+#include "tests/unit/wire_samples.h"
+
+namespace bascule::wire {
+namespace {
+
+void CheckSame(const std::string& bytes) {
+  proto::Ack theirs;
+  AckView ours;
+  const bool taken = theirs.ParseFromString(bytes);
+  REQUIRE(ParseAck(bytes, ours) == taken);
+  if (!taken) return;
+  CHECK(ours.stream == theirs.stream());
+  CHECK(ours.partition_subject == theirs.partitionsubject());
+  CHECK(ours.message_subject == theirs.msgsubject());
+  CHECK(ours.offset == theirs.offset());
+  CHECK(ours.ack_inbox == theirs.ackinbox());
+  CHECK(ours.correlation_id == theirs.correlationid());
+  CHECK(ours.ack_policy == static_cast<uint64_t>(int64_t{theirs.ackpolicy()}));
+  CHECK(ours.reception_timestamp == theirs.receptiontimestamp());
+  CHECK(ours.commit_timestamp == theirs.committimestamp());
+  CHECK(ours.ack_error == static_cast<uint64_t>(int64_t{theirs.ackerror()}));
+}
+
+TEST_CASE("the bytes of an ack") {
+  AckView ack;
+  ack.stream = "s";
+  ack.partition_subject = "p";
+  ack.message_subject = "m";
+  ack.offset = 300;
+  ack.ack_inbox = "i";
+  ack.correlation_id = "c";
+  ack.ack_policy = 1;
+  ack.reception_timestamp = 1;
+  ack.commit_timestamp = 2;
+  ack.ack_error = 3;
+  std::string out = "before";
+  AppendAck(out, ack);
+  CHECK(out ==
+        "before\x0a\x01s\x12\x01p\x1a\x01m\x20\xac\x02\x2a\x01i\x32\x01\x63\x38\x01\x40\x01\x48\x02"
+        "\x50\x03");
+  out.clear();
+  AppendAck(out, AckView());
+  CHECK(out.empty());
+}
+
+TEST_CASE("acks are byte for byte what libprotobuf writes") {
+  Samples samples(11);
+  for (int i = 0; i < 5000; ++i) {
+    proto::Ack theirs;
+    theirs.set_stream(EscapeInvalidUtf8(samples.Text()));
+    theirs.set_partitionsubject(EscapeInvalidUtf8(samples.Text()));
+    theirs.set_msgsubject(EscapeInvalidUtf8(samples.Text()));
+    theirs.set_offset(static_cast<int64_t>(samples.Number()));
+    theirs.set_ackinbox(EscapeInvalidUtf8(samples.Text()));
+    theirs.set_correlationid(EscapeInvalidUtf8(samples.Text()));
+    theirs.set_ackpolicy(static_cast<proto::AckPolicy>(static_cast<int32_t>(samples.Number())));
+    theirs.set_receptiontimestamp(static_cast<int64_t>(samples.Number()));
+    theirs.set_committimestamp(static_cast<int64_t>(samples.Number()));
+    theirs.set_ackerror(static_cast<proto::Ack::Error>(samples.Below(5)));
+    const std::string bytes = theirs.SerializeAsString();
+    CheckSame(bytes);
+    AckView ours;
+    REQUIRE(ParseAck(bytes, ours));
+    std::string out;
+    AppendAck(out, ours);
+    CHECK(out == bytes);
+  }
+}
+
+TEST_CASE("acks are taken and refused as libprotobuf does, whatever the bytes") {
+  const Quiet quiet;
+  Samples samples(12);
+  int taken = 0;
+  constexpr int kRounds = 20'000;
+  for (int i = 0; i < kRounds; ++i) {
+    const std::string bytes = samples.Message(10);
+    CAPTURE(i);
+    CheckSame(bytes);
+    AckView ack;
+    taken += ParseAck(bytes, ack);
+  }
+  CHECK(taken > kRounds / 4);
+  CHECK(taken < kRounds * 3 / 4);
+}
+
+}  // namespace
+}  // namespace bascule::wire
