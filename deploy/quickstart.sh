@@ -58,7 +58,8 @@ finish() {
   stop_reader
   if [ -n "$broker_pid" ]; then
     kill "$broker_pid" 2>/dev/null || true
-    wait "$broker_pid" 2>/dev/null || true
+    for _ in $(seq 200); do kill -0 "$broker_pid" 2>/dev/null && sleep 0.05 || break; done
+    kill -KILL "$broker_pid" 2>/dev/null || true
   fi
   if [ -n "$dir" ] && [ "$keep" = yes ]; then
     say "kept: $dir"
@@ -127,6 +128,7 @@ start_broker() {
   "$bin/basculed" --embedded-nats --set "nats.embedded.port=$nats_port" --listen "127.0.0.1:$grpc_port" \
     --data-dir "$dir/data" >>"$dir/basculed.log" 2>&1 3>&- &
   broker_pid=$!
+  disown "$broker_pid"  # so that the shell does not report its end
   wait_until "the broker answers" broker_answers
 }
 broker_answers() {
@@ -143,11 +145,15 @@ connect_nats() {
   cat <&3 >>"$dir/acks.raw" 2>/dev/null &
   reader_pid=$!
 }
-publish_one() {
-  local number=$((sent + 1)) value
-  value="order $number"
-  printf 'PUB orders.new quickstart.ack.%d %d\r\n%s\r\n' "$number" "${#value}" "$value" 2>/dev/null >&3 || return 1
-  sent=$number
+# Writes the next 50 messages at once. False when nobody takes them; some may have been taken all the same.
+publish_some() {
+  local burst="" value last=$((sent + 50))
+  while [ "$sent" -lt "$last" ]; do
+    sent=$((sent + 1))
+    value="order $sent"
+    burst+="PUB orders.new quickstart.ack.$sent ${#value}"$'\r\n'"$value"$'\r\n'
+  done
+  printf '%s' "$burst" 2>/dev/null >&3
 }
 acked_count() { grep -a -c '"seq"' "$dir/acks.raw" || true; }
 more_acks_than() { [ "$(acked_count)" -ge "$1" ]; }
@@ -157,9 +163,7 @@ publish_until() {
   local wanted=$1 deadline=$((SECONDS + limit_seconds))
   while ! more_acks_than "$wanted"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "only $(acked_count) of $wanted acks within $limit_seconds s"
-    for _ in $(seq 50); do
-      publish_one || fail "NATS hung up"
-    done
+    publish_some || fail "NATS hung up"
     sleep 0.002
   done
 }
@@ -195,20 +199,23 @@ say "publishing plain NATS messages to orders.new"
 : >"$dir/acks.raw"
 connect_nats
 publish_until "$per_half"
-before_kill=$(acked_count)
 
 say "killing the broker with SIGKILL in the middle of it"
 killed=$broker_pid
-kill -KILL "$killed"
-# The nats-server dies with its broker; what is written until then is not acknowledged and does not count.
-for _ in $(seq 200); do publish_one || break; done
-wait "$killed" 2>/dev/null || true
+{ sleep 0.1; kill -KILL "$killed"; } &
+# The nats-server dies with its broker; what is not acknowledged by then does not count.
+while publish_some; do :; done
 broker_pid=""
-wait_until "the nats-server is gone" bash -c "! (exec 4<>/dev/tcp/127.0.0.1/$nats_port) 2>/dev/null"
-wait_until "the last acks are read" bash -c "! kill -0 $reader_pid"
+broker_gone() { ! kill -0 "$killed"; }
+wait_until "the broker is dead" broker_gone
+nats_gone() { ! port_open "$nats_port"; }
+wait_until "its nats-server is gone too" nats_gone
+reader_gone() { ! kill -0 "$reader_pid"; }
+wait_until "the last acks are read" reader_gone
 stop_reader
 list_acks >"$dir/acks.first"
-lost_on_the_way=$((sent - $(wc -l <"$dir/acks.first")))
+before_kill=$(wc -l <"$dir/acks.first")
+not_acked=$((sent - before_kill))
 
 say "starting it again on the same data"
 restart_time=$(date +@%s.%N)
@@ -231,11 +238,12 @@ replay "$dir/time" --from "$restart_time"
 
 # --- what it proved ---
 
-# Every acked message at its offset, once; offsets without a gap; numbers in the order they were published.
+# Every acked message at its offset, once; numbers in the order they were published. Offsets rise, but not always by
+# one: where the broker was away it notes a gap record, which takes an offset and is not delivered.
 verdict=$(awk '
-  NR == FNR { if ($2 != FNR - 1) bad("offset " $2 " where " FNR - 1 " should be")
+  NR == FNR { if (FNR > 1 && $2 <= offset) bad("offset " $2 " after offset " offset)
               if ($1 <= last) bad("order " $1 " after order " last)
-              last = $1; at[$1] = $2; next }
+              last = $1; offset = $2; at[$1] = $2; next }
   !($1 in at) { bad("order " $1 ", acked at offset " $2 ", is lost") ; next }
   at[$1] != $2 { bad("order " $1 ", acked at offset " $2 ", is at " at[$1]) }
   function bad(what) { if (!errors++) print what }' "$dir/all" "$dir/acks")
@@ -249,9 +257,9 @@ awk -v from="$first_after" '$1 >= from' "$dir/all" | cmp -s - "$dir/time" ||
 cat <<TEXT
 
 Proved on this machine:
-  $sent plain NATS messages were published; $acked were acknowledged, $before_kill of them before the kill was sent.
-  SIGKILL hit the broker with $lost_on_the_way messages not acknowledged; the rest was recovered at its next start.
-  Replay from offset 0:        $(wc -l <"$dir/all") messages; each acked one is there, once, at its offset, in order.
-  Replay from offset $middle:$(printf '%*s' $((8 - ${#middle})) '')  $(wc -l <"$dir/middle") messages.
-  Replay from the restart's time: $(wc -l <"$dir/time") messages, exactly those published after it.
+  $sent plain NATS messages were published, $acked were acknowledged: $before_kill before SIGKILL hit the broker.
+  It died with $not_acked messages on their way, which nobody was promised, and recovered at its next start.
+  Replay from offset 0:    $(wc -l <"$dir/all") messages; each acked one is there, once, at its offset, in order.
+  Replay from offset $middle: $(wc -l <"$dir/middle") messages, the same as the end of the first replay.
+  Replay from the time of the restart: $(wc -l <"$dir/time") messages, exactly those published after it.
 TEXT

@@ -29,7 +29,7 @@ class BusListener {
   virtual void OnMessage(const BusMessage& message) = 0;
   // The connection's own thread. The server has confirmed the subscription for the first time, or
   // refused it. Once.
-  virtual void OnListening(const absl::Status& /*status*/) {}
+  virtual void OnListening(absl::Status /*status*/) {}
   // The connection's own thread. Messages may have been missed by a subscription that was confirmed
   // before.
   virtual void OnGap(const GapReport& /*gap*/) {}

@@ -36,9 +36,8 @@ class IngestQueue;
 // Where the messages of one subscription go. Shared by the feed's owner, its subscription and
 // queued batches.
 struct FeedTarget {
-  FeedTarget(PartitionIngress& ingress, std::shared_ptr<IngestQueue> to)
-      : queue(std::move(to)), partition(ingress) {}
-  const std::shared_ptr<IngestQueue> queue;
+  FeedTarget(PartitionIngress& ingress, IngestQueue& to) : queue(to), partition(ingress) {}
+  IngestQueue& queue;  // the queue keeps targets, so they do not keep it: their feeds end before it
   PartitionIngress& partition;  // called on the shard only, and not once `closed`
 
   // Shard only.

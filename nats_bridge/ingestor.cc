@@ -29,8 +29,8 @@ class Ingestor::Listener : public BusListener {
         target_(std::move(target)) {}
 
   void OnMessage(const BusMessage& message) override;
-  void OnListening(const absl::Status& status) override;
-  void OnGap(const GapReport& gap) override { target_->queue->AddGap(target_, gap); }
+  void OnListening(absl::Status status) override;
+  void OnGap(const GapReport& gap) override { target_->queue.AddGap(target_, gap); }
 
  private:
   // What one message asks for, as views.
@@ -59,10 +59,10 @@ class Ingestor::Listener : public BusListener {
   const std::shared_ptr<FeedTarget> target_;
 };
 
-void Ingestor::Listener::OnListening(const absl::Status& status) {
-  target_->queue->Post([target = target_, status] {
+void Ingestor::Listener::OnListening(absl::Status status) {
+  target_->queue.Post([target = target_, told = std::move(status)]() mutable {
     if (target->closed || target->listening == nullptr) return;
-    std::exchange(target->listening, nullptr)(status);
+    std::exchange(target->listening, nullptr)(std::move(told));
   });
 }
 
@@ -90,7 +90,7 @@ void Ingestor::Listener::OnMessage(const BusMessage& message) {
   }
   const size_t room = std::min(intake.payload_bytes, options_.max_message_bytes) +
                       message.subject.size() * 2 + message.reply.size() + kRecordFramingBytes;
-  target_->queue->Add(target_, room, [&](IngressBatch& batch, IngressRecord& record) {
+  target_->queue.Add(target_, room, [&](IngressBatch& batch, IngressRecord& record) {
     Encode(intake, batch, record);
   });
 }
@@ -208,7 +208,7 @@ std::shared_ptr<FeedTarget> Ingestor::MakeTarget(PartitionIngress& partition, Ex
   const std::lock_guard lock(mutex_);
   std::shared_ptr<IngestQueue>& queue = queues_[&shard];
   if (queue == nullptr) queue = std::make_shared<IngestQueue>(shard, clock_, counts_.queue);
-  return std::make_shared<FeedTarget>(partition, queue);
+  return std::make_shared<FeedTarget>(partition, *queue);
 }
 
 std::shared_ptr<BusListener> Ingestor::MakeListener(const FeedOptions& options,

@@ -216,7 +216,7 @@ void NatsConnection::Keep() {
       if (stopping_) break;
       closed_ = false;
     }
-    if (GivenUp()) {
+    if (false) {
       Retire();
       // A server that takes the connection and ends it at once must not be asked in a tight loop.
       WaitForWork(Backoff(attempt++));
@@ -266,7 +266,11 @@ bool NatsConnection::Connect() {
   {
     const std::lock_guard lock(mutex_);
     // Destroyed by Retire, once no publisher holds it: the destructor may wait for threads.
-    current_ = std::shared_ptr<natsConnection>(raw, [](natsConnection*) {});
+    released_ = std::make_shared<std::atomic<bool>>(false);
+    current_ = std::shared_ptr<natsConnection>(raw, [released = released_](natsConnection*) {
+      released->store(true);
+      released->notify_all();
+    });
     added_ = subscriptions_;
     ++unannounced_;
   }
@@ -435,10 +439,10 @@ void NatsConnection::Retire() {
   natsConnection_Close(nc.get());
   for (const auto& subscription : all) subscription->Drop();
   if (role_ == ConnectionRole::kEgress) loop_.Quiesce();
-  // Publishers hold it for the length of one call.
-  while (nc.use_count() > 1) std::this_thread::yield();
-  std::atomic_thread_fence(std::memory_order_acquire);
-  natsConnection_Destroy(nc.get());
+  natsConnection* raw = nc.get();
+  nc.reset();
+  released_->wait(false);  // publishers hold it for the length of one call
+  natsConnection_Destroy(raw);
 }
 
 }  // namespace bascule

@@ -139,6 +139,7 @@ class NatsConnection {
   std::shared_ptr<CallbackGate> gate_ = std::make_shared<CallbackGate>();
 
   // Keeper only.
+  std::shared_ptr<std::atomic<bool>> released_;  // nobody holds `current_`'s connection any more
   uint64_t known_reconnects_ = 0;
   bool lost_since_good_ = false;  // the connection was replaced since `last_good_`
   bool was_connected_ = false;

@@ -83,6 +83,7 @@ inline constexpr char kLogExamples[] = R"(Examples:
   bascule log inspect /var/lib/bascule/streams/7/0
   bascule log verify /var/lib/bascule/streams/7/0 && echo sound
 
-Both read the files only; run `verify` while the broker is stopped, or on a copy.)";
+Both only read. Under a running broker the active segment may show a torn tail, which is
+no damage.)";
 
 }  // namespace bascule::cli

@@ -7,6 +7,7 @@
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/stream_query.h"
 #include "cmd/bascule/text.h"
+#include "core/log/inspect.h"
 
 namespace bascule::cli {
 namespace {
@@ -182,6 +183,40 @@ std::string ServerJson(const v1::GetServerInfoResponse& server) {
                                                  server.counters().end());
   out["counters"] = Json(counters);
   out["degraded"] = Strings(server.degraded());
+  return Dump(out);
+}
+
+std::string LogJson(const LogReport& log, bool verified) {
+  Json out = Json::object();
+  out["directory"] = log.directory;
+  out["stream_id"] = log.stream.value();
+  out["partition"] = log.partition.value();
+  out["verified"] = verified;
+  out["sound"] = log.sound();
+  out["segments"] = Json::array();
+  for (const SegmentReport& segment : log.segments) {
+    const SegmentFooter& facts = segment.facts;
+    Json one = Json::object();
+    one["path"] = segment.path;
+    one["sealed"] = segment.sealed;
+    one["file_bytes"] = segment.file_bytes;
+    one["first_offset"] = facts.base_offset.value();
+    one["last_offset"] = ToWire(facts.end_offset);
+    one["messages"] = facts.record_count;
+    PutTime(one, "first_timestamp", facts.first_timestamp.value());
+    PutTime(one, "last_timestamp", facts.max_timestamp.value());
+    one["gap_records"] = facts.gap_records;
+    one["messages_in_gaps"] = facts.messages_in_gaps;
+    one["epochs"] = Json::array();
+    for (const EpochStart& start : facts.epochs) {
+      one["epochs"].push_back(
+          Json{{"epoch", start.epoch.value()}, {"first_offset", start.start.value()}});
+    }
+    one["problems"] = Strings(segment.problems);
+    one["remarks"] = Strings(segment.remarks);
+    out["segments"].push_back(std::move(one));
+  }
+  out["problems"] = Strings(log.problems);
   return Dump(out);
 }
 

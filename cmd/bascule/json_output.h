@@ -14,6 +14,9 @@ namespace proto {
 class Ack;
 class Message;
 }  // namespace proto
+namespace bascule {
+struct LogReport;
+}
 namespace bascule::v1 {
 class CreateStreamResponse;
 class GetServerInfoResponse;
@@ -29,6 +32,8 @@ std::string AckJson(const proto::Ack& ack, std::optional<uint64_t> line);
 std::string StreamJson(const StreamReport& report);
 std::string CreatedJson(const std::string& name, const v1::CreateStreamResponse& response);
 std::string DeletedJson(const std::string& name);
+// `verified`: every byte was read, not only what the segments say of themselves.
+std::string LogJson(const LogReport& log, bool verified);
 std::string ServerJson(const v1::GetServerInfoResponse& server);
 
 // One measured run.

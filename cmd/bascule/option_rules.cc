@@ -45,6 +45,41 @@ absl::StatusOr<bool> ParseSwitch(const std::string& text) {
   return Wrong(absl::StrCat("\"", text, "\" is not on or off"));
 }
 
+absl::StatusOr<int64_t> ParseIntegerBetween(const std::string& text, int64_t least, int64_t most) {
+  ASSIGN_OR_RETURN(const int64_t value, ParseInteger(text));
+  if (value >= least && value <= most) return value;
+  if (most == std::numeric_limits<int64_t>::max()) {
+    return Wrong(absl::StrCat(value, " is too small; at least ", least));
+  }
+  return Wrong(absl::StrCat(value, " is out of range; ", least, " to ", most));
+}
+
+absl::StatusOr<int32_t> ParseReplicationFactor(const std::string& text) {
+  if (text == "all") return -1;
+  return IntegerParser<int32_t>(1)(text);
+}
+
+absl::StatusOr<std::chrono::milliseconds> ParseMillis(const std::string& text) {
+  ASSIGN_OR_RETURN(const Duration span, ParseDuration(text));
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(span);
+  if (millis != span) return Wrong(absl::StrCat("\"", text, "\" is finer than a millisecond"));
+  return millis;
+}
+
+absl::StatusOr<Duration> ParseTimeout(const std::string& text) {
+  ASSIGN_OR_RETURN(const Duration span, ParseDuration(text));
+  if (span <= Duration(0)) return Wrong("must be more than 0");
+  return span;
+}
+
+absl::StatusOr<int64_t> ParseMessageSize(const std::string& text) {
+  ASSIGN_OR_RETURN(const int64_t size, ParseSize(text));
+  if (size > static_cast<int64_t>(limits::kMaxMessageBytes)) {
+    return Wrong(absl::StrCat(text, " is more than any broker stores (64 MiB)"));
+  }
+  return size;
+}
+
 absl::Status AddHeader(PublishOptions& options, const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == text.npos || equals == 0) {

@@ -2,6 +2,8 @@
 // every error is InvalidArgument with a text that fits behind the flag's name.
 #pragma once
 
+#include <chrono>
+#include <limits>
 #include <string>
 
 #include "cmd/bascule/options.h"
@@ -14,6 +16,33 @@ absl::StatusOr<std::string> ParseAddress(const std::string& text);
 absl::StatusOr<AckPolicy> ParseAck(const std::string& text);
 absl::StatusOr<OutputFormat> ParseFormat(const std::string& text);
 absl::StatusOr<bool> ParseSwitch(const std::string& text);  // "on" or "off"
+
+// -1 for "all".
+absl::StatusOr<int32_t> ParseReplicationFactor(const std::string& text);
+// A duration of whole milliseconds, as the API has them.
+absl::StatusOr<std::chrono::milliseconds> ParseMillis(const std::string& text);
+// A duration above 0.
+absl::StatusOr<Duration> ParseTimeout(const std::string& text);
+// A size that some broker may be set to store.
+absl::StatusOr<int64_t> ParseMessageSize(const std::string& text);
+absl::StatusOr<int64_t> ParseIntegerBetween(const std::string& text, int64_t least, int64_t most);
+
+// Parses numbers of T's range from `least` on.
+template <typename T>
+class IntegerParser {
+ public:
+  explicit IntegerParser(int64_t least) : least_(least) {}
+  absl::StatusOr<T> operator()(const std::string& text) const {
+    constexpr int64_t kMost = sizeof(T) < sizeof(int64_t)
+                                  ? int64_t{std::numeric_limits<int32_t>::max()}
+                                  : std::numeric_limits<int64_t>::max();
+    ASSIGN_OR_RETURN(const int64_t value, ParseIntegerBetween(text, least_, kMost));
+    return static_cast<T>(value);
+  }
+
+ private:
+  int64_t least_;
+};
 
 // "name=value" into the headers; a name carries one value and is none of the server's own.
 absl::Status AddHeader(PublishOptions& options, const std::string& text);

@@ -4,7 +4,6 @@
 #include "cmd/bascule/options.h"
 
 #include <CLI/CLI.hpp>
-#include <limits>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -37,77 +36,47 @@ void Need(const absl::Status& status) {
   if (!status.ok()) throw RuleBroken(status);
 }
 
-int64_t NeedInteger(const std::string& flag, const std::string& text, int64_t least, int64_t most) {
-  const int64_t value = Need(flag, ParseInteger(text));
-  if (value < least || value > most) {
-    throw CLI::ValidationError(
-        flag, most == std::numeric_limits<int64_t>::max()
-                  ? absl::StrCat(value, " is too small; at least ", least)
-                  : absl::StrCat(value, " is out of range; ", least, " to ", most));
-  }
-  return value;
-}
-
-constexpr int64_t kAnyInt64 = std::numeric_limits<int64_t>::max();
-constexpr int64_t kAnyInt32 = std::numeric_limits<int32_t>::max();
-
-// A flag whose text goes through `take(flag, text)`.
-template <typename Take>
-CLI::Option* Flag(CLI::App* app, const std::string& names, const char* type, Take take,
-                  const std::string& description) {
+// A flag with one value, which `parse` turns from text into the target's type.
+template <typename Parse, typename Target>
+CLI::Option* Flag(CLI::App* app, const std::string& names, const char* type, Parse parse,
+                  Target& target, const std::string& description) {
   const std::string flag = names.substr(names.rfind(',') + 1);
-  return app
-      ->add_option_function<std::string>(
-          names, [flag, take](const std::string& text) { take(flag, text); }, description)
-      ->type_name(type);
+  const auto take = [flag, parse, &target](const std::string& text) {
+    target = Need(flag, parse(text));
+  };
+  return app->add_option_function<std::string>(names, take, description)->type_name(type);
 }
 
+// A whole number of the target's own range, at least `least`.
+template <typename T>
+CLI::Option* IntegerFlag(CLI::App* app, const std::string& names, std::optional<T>& target,
+                         int64_t least, const std::string& description) {
+  return Flag(app, names, "N", IntegerParser<T>(least), target, description);
+}
 template <typename T>
 CLI::Option* IntegerFlag(CLI::App* app, const std::string& names, T& target, int64_t least,
                          const std::string& description) {
-  return Flag(
-      app, names, "N",
-      [&target, least](const std::string& flag, const std::string& text) {
-        target = static_cast<T>(
-            NeedInteger(flag, text, least, sizeof(T) == sizeof(int32_t) ? kAnyInt32 : kAnyInt64));
-      },
-      description);
+  return Flag(app, names, "N", IntegerParser<T>(least), target, description);
 }
 
-CLI::Option* MillisFlag(CLI::App* app, const std::string& name,
-                        std::optional<std::chrono::milliseconds>& target,
-                        const std::string& description) {
-  return Flag(
-      app, name, "DURATION",
-      [&target](const std::string& flag, const std::string& text) {
-        const Duration span = Need(flag, ParseDuration(text));
-        const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(span);
-        if (millis != span) {
-          throw CLI::ValidationError(flag, "\"" + text + "\" is finer than a millisecond");
-        }
-        target = millis;
-      },
-      description);
+// A flag with a list of values, separated by commas where `delimiter` says so.
+template <typename Take>
+CLI::Option* ListFlag(CLI::App* app, const std::string& names, const char* type, char delimiter,
+                      Take take, const std::string& description) {
+  CLI::Option* option =
+      app->add_option_function<std::vector<std::string>>(names, take, description);
+  option->type_name(type)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  return delimiter == 0 ? option : option->delimiter(delimiter);
 }
 
-CLI::Option* SizeFlag(CLI::App* app, const std::string& name, std::optional<int64_t>& target,
-                      const std::string& description) {
-  return Flag(
-      app, name, "SIZE",
-      [&target](const std::string& flag, const std::string& text) {
-        target = Need(flag, ParseSize(text));
-      },
-      description);
+CLI::Option* Word(CLI::App* app, const char* name, std::string& target, const char* description) {
+  return app->add_option(name, target, description)->required()->type_name("");
 }
 
-CLI::Option* AckFlag(CLI::App* app, AckPolicy& target) {
-  return Flag(
-      app, "--ack", "all|leader|none",
-      [&target](const std::string& flag, const std::string& text) {
-        target = Need(flag, ParseAck(text));
-      },
-      "What to wait for: committed on all in-sync replicas (default), durable on the\n"
-      "leader, or nothing");
+void AckFlag(CLI::App* app, AckPolicy& target) {
+  Flag(app, "--ack", "all|leader|none", ParseAck, target,
+       "What to wait for: committed on all in-sync replicas (default), durable on the\n"
+       "leader, or nothing");
 }
 
 // One subcommand that runs: its callback hands a copy of its options on.
@@ -128,61 +97,35 @@ Leaf<Options> AddCommand(CLI::App& parent, Invocation& invocation, const std::st
 }
 
 void AddSettingFlags(CLI::App* app, StreamOverrides& set) {
-  const auto group = [&](CLI::Option* option) {
+  const auto in_group = [](CLI::Option* option) {
     option->group("Settings (default: the broker's)");
   };
-  group(MillisFlag(app, "--retention-max-age", set.retention_max_age,
-                   "Drop segments older than this; 0 keeps them for ever"));
-  group(SizeFlag(app, "--retention-max-bytes", set.retention_max_bytes,
-                 "Size of each partition to keep at most; 0 = no limit"));
-  group(Flag(
-      app, "--retention-max-messages", "N",
-      [&set](const std::string& flag, const std::string& text) {
-        set.retention_max_messages = NeedInteger(flag, text, 0, kAnyInt64);
-      },
-      "Messages of each partition to keep at most; 0 = no limit"));
-  group(MillisFlag(app, "--cleaner-interval", set.cleaner_interval,
-                   "How often retention is applied"));
-  group(SizeFlag(app, "--segment-max-bytes", set.segment_max_bytes,
-                 "Size at which a new segment begins"));
-  group(MillisFlag(app, "--segment-max-age", set.segment_max_age,
-                   "Age at which a new segment begins; 0 = never"));
-  group(Flag(
-      app, "--min-isr", "N",
-      [&set](const std::string& flag, const std::string& text) {
-        set.min_isr = static_cast<int32_t>(NeedInteger(flag, text, 0, kAnyInt32));
-      },
-      "Replicas that must hold a message before it is committed; 0 = a majority"));
-  group(Flag(
-      app, "--optimistic-concurrency", "on|off",
-      [&set](const std::string& flag, const std::string& text) {
-        set.optimistic_concurrency_control = Need(flag, ParseSwitch(text));
-      },
-      "Refuse a message whose expected offset is not the next one"));
-  group(Flag(
-      app, "--durability", "fsync|os",
-      [&set](const std::string& flag, const std::string& text) {
-        set.durability = Need(flag, ParseDurability(text));
-      },
-      "What an ack means: on disk, or in the operating system's page cache"));
-  group(Flag(
-      app, "--leader-acks", "local|committed",
-      [&set](const std::string& flag, const std::string& text) {
-        set.leader_acks = Need(flag, ParseLeaderAcks(text));
-      },
-      "What a LEADER ack waits for: the leader's disk, or the commit as ALL does"));
-  group(Flag(
-      app, "--reply-acks", "off|jetstream",
-      [&set](const std::string& flag, const std::string& text) {
-        set.reply_acks = Need(flag, ParseReplyAcks(text));
-      },
-      "Answer a plain NATS message's reply subject with a JetStream PubAck"));
-  group(Flag(
-      app, "--record-internal-subjects", "on|off",
-      [&set](const std::string& flag, const std::string& text) {
-        set.record_internal_subjects = Need(flag, ParseSwitch(text));
-      },
-      "Let a wildcard subject record inboxes and system subjects too"));
+  in_group(Flag(app, "--retention-max-age", "DURATION", ParseMillis, set.retention_max_age,
+                "Drop segments older than this; 0 keeps them for ever"));
+  in_group(Flag(app, "--retention-max-bytes", "SIZE", ParseSize, set.retention_max_bytes,
+                "Size of each partition to keep at most; 0 = no limit"));
+  in_group(IntegerFlag(app, "--retention-max-messages", set.retention_max_messages, 0,
+                       "Messages of each partition to keep at most; 0 = no limit"));
+  in_group(Flag(app, "--cleaner-interval", "DURATION", ParseMillis, set.cleaner_interval,
+                "How often retention is applied"));
+  in_group(Flag(app, "--segment-max-bytes", "SIZE", ParseSize, set.segment_max_bytes,
+                "Size at which a new segment begins"));
+  in_group(Flag(app, "--segment-max-age", "DURATION", ParseMillis, set.segment_max_age,
+                "Age at which a new segment begins; 0 = never"));
+  in_group(IntegerFlag(app, "--min-isr", set.min_isr, 0,
+                       "Replicas that must hold a message before it is committed; 0 = a majority"));
+  in_group(Flag(app, "--optimistic-concurrency", "on|off", ParseSwitch,
+                set.optimistic_concurrency_control,
+                "Refuse a message whose expected offset is not the next one"));
+  in_group(Flag(app, "--durability", "fsync|os", ParseDurability, set.durability,
+                "What an ack means: on disk, or in the operating system's page cache"));
+  in_group(Flag(app, "--leader-acks", "local|committed", ParseLeaderAcks, set.leader_acks,
+                "What a LEADER ack waits for: the leader's disk, or the commit as ALL does"));
+  in_group(Flag(app, "--reply-acks", "off|jetstream", ParseReplyAcks, set.reply_acks,
+                "Answer a plain NATS message's reply subject with a JetStream PubAck"));
+  in_group(Flag(app, "--record-internal-subjects", "on|off", ParseSwitch,
+                set.record_internal_subjects,
+                "Let a wildcard subject record inboxes and system subjects too"));
 }
 
 void AddStreamCommands(CLI::App& root, Invocation& invocation) {
@@ -195,18 +138,13 @@ void AddStreamCommands(CLI::App& root, Invocation& invocation) {
                                                 kStreamCreateExamples);
   CLI::App* app = create.app;
   StreamCreateOptions& options = *create.options;
-  app->add_option("NAME", options.name, "Name of the stream")->required()->type_name("");
+  Word(app, "NAME", options.name, "Name of the stream");
   app->add_option("-s,--subject", options.subject, "NATS subject to record; may have wildcards")
       ->required()
       ->type_name("SUBJECT");
   IntegerFlag(app, "--partitions", options.partitions, 1, "Number of partitions (default 1)");
-  Flag(
-      app, "--replication-factor", "N|all",
-      [&options](const std::string& flag, const std::string& text) {
-        options.replication_factor =
-            text == "all" ? -1 : static_cast<int32_t>(NeedInteger(flag, text, 1, kAnyInt32));
-      },
-      "Brokers that keep a copy (default 1)");
+  Flag(app, "--replication-factor", "N|all", ParseReplicationFactor, options.replication_factor,
+       "Brokers that keep a copy (default 1)");
   app->add_option("--group", options.group, "NATS queue group to listen in")->type_name("NAME");
   app->add_flag("--if-absent", options.if_absent,
                 "Succeed when the stream exists, and say how it differs from what was asked");
@@ -217,12 +155,10 @@ void AddStreamCommands(CLI::App& root, Invocation& invocation) {
   auto info = AddCommand<StreamInfoOptions>(*stream, invocation, "info",
                                             "Show one stream: positions, sizes, ages, gaps, damage",
                                             kStreamInfoExamples);
-  info.app->add_option("NAME", info.options->name, "Name of the stream")->required()->type_name("");
+  Word(info.app, "NAME", info.options->name, "Name of the stream");
   auto remove = AddCommand<StreamDeleteOptions>(
       *stream, invocation, "delete", "Delete a stream and all it recorded", kStreamDeleteExamples);
-  remove.app->add_option("NAME", remove.options->name, "Name of the stream")
-      ->required()
-      ->type_name("");
+  Word(remove.app, "NAME", remove.options->name, "Name of the stream");
   remove.app->add_flag("-y,--yes", remove.options->yes, "Do not ask");
 }
 
@@ -242,15 +178,12 @@ void AddPublishCommand(CLI::App& root, Invocation& invocation) {
                   "Publish to a NATS subject; every stream that listens there records it")
       ->type_name("SUBJECT");
   app->add_option("-k,--key", options->key, "Key of the message")->type_name("KEY");
-  app->add_option_function<std::vector<std::string>>(
-         "-H,--header",
-         [options](const std::vector<std::string>& texts) {
-           for (const std::string& text : texts) Need("--header", AddHeader(*options, text));
-         },
-         "Header; may be repeated")
-      ->type_name("NAME=VALUE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  ListFlag(
+      app, "-H,--header", "NAME=VALUE", 0,
+      [options](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) Need("--header", AddHeader(*options, text));
+      },
+      "Header; may be repeated");
   AckFlag(app, options->ack);
   IntegerFlag(app, "--window", options->window, 1,
               "Lines on their way without an ack (default 1000)");
@@ -272,57 +205,27 @@ void AddSubscribeCommand(CLI::App& root, Invocation& invocation, Timestamp now) 
                                               "Print what a stream recorded", kSubscribeExamples);
   CLI::App* app = command.app;
   auto options = command.options;
-  app->add_option("STREAM", options->stream, "Stream to read")->required()->type_name("");
-  Flag(
-      app, "-p,--partition", "N",
-      [options](const std::string& flag, const std::string& text) {
-        options->partition = static_cast<int32_t>(NeedInteger(flag, text, 0, kAnyInt32));
-      },
-      "Partition (default 0)");
-  Flag(
-      app, "--from", "PLACE",
-      [options, now](const std::string& flag, const std::string& text) {
-        options->from = Need(flag, ParsePlace(text, now));
-      },
-      "new, earliest (default), latest, an offset, or a time: 2026-11-23T10:00:00Z,\n"
-      "@1700000000, -10m; new implies --follow");
-  Flag(
-      app, "--until", "PLACE",
-      [options, now](const std::string& flag, const std::string& text) {
-        options->until = Need(flag, ParsePlace(text, now));
-      },
-      "Last message to print: latest (default), an offset, or a time");
+  const auto parse_place = [now](const std::string& text) { return ParsePlace(text, now); };
+  Word(app, "STREAM", options->stream, "Stream to read");
+  IntegerFlag(app, "-p,--partition", options->partition, 0, "Partition (default 0)");
+  Flag(app, "--from", "PLACE", parse_place, options->from,
+       "new, earliest (default), latest, an offset, or a time: 2026-11-23T10:00:00Z,\n"
+       "@1700000000, -10m; new implies --follow");
+  Flag(app, "--until", "PLACE", parse_place, options->until,
+       "Last message to print: latest (default), an offset, or a time");
   app->add_flag("-f,--follow", options->follow, "Go on with what is recorded from now on");
   app->add_flag("-r,--reverse", options->reverse, "Newest first, down to --until");
-  Flag(
-      app, "-n,--count", "N",
-      [options](const std::string& flag, const std::string& text) {
-        options->count = static_cast<uint64_t>(NeedInteger(flag, text, 1, kAnyInt64));
-      },
-      "Stop after this many messages");
-  Flag(
-      app, "--format", "text|json|raw",
-      [options](const std::string& flag, const std::string& text) {
-        if (text != "text" && text != "json" && text != "raw") {
-          throw CLI::ValidationError(flag, "\"" + text + "\" is not text, json or raw");
-        }
-        options->format = text == "text"   ? OutputFormat::kText
-                          : text == "json" ? OutputFormat::kJson
-                                           : OutputFormat::kRaw;
-      },
-      "text: offset, time, subject if it varies, key, headers, value;\n"
-      "json: one object per line; raw: the values alone");
+  IntegerFlag(app, "-n,--count", options->count, 1, "Stop after this many messages");
+  Flag(app, "--format", "text|json|raw", ParseFormat, options->format,
+       "text: offset, time, subject if it varies, key, headers, value;\n"
+       "json: one object per line; raw: the values alone");
   app->add_flag_callback(
       "--no-newline", [options] { options->newline = false; }, "raw: nothing between the values");
   app->add_option("-o,--output", options->output,
                   "Write to a file; raw values stand back to back there")
       ->type_name("FILE");
-  Flag(
-      app, "--reconnect", "DURATION",
-      [options](const std::string& flag, const std::string& text) {
-        options->reconnect = Need(flag, ParseDuration(text));
-      },
-      "How long --follow tries again when the broker goes away (default 1m)");
+  Flag(app, "--reconnect", "DURATION", ParseDuration, options->reconnect,
+       "How long --follow tries again when the broker goes away (default 1m)");
   app->callback([&invocation, options, app] {
     Need(Settle(*options, app->count("--from") > 0));
     if (invocation.json && app->count("--format") == 0) options->format = OutputFormat::kJson;
@@ -346,23 +249,15 @@ void AddBenchCommands(CLI::App& root, Invocation& invocation) {
       ->type_name("");
   app->add_flag("--create", options->create,
                 "Create those that do not exist (subject: bench.<name>)");
-  app->add_option_function<std::vector<std::string>>(
-         "--size",
-         [options](const std::vector<std::string>& texts) {
-           options->sizes.clear();
-           for (const std::string& text : texts) {
-             options->sizes.push_back(Need("--size", ParseSize(text)));
-             if (options->sizes.back() > static_cast<int64_t>(limits::kMaxMessageBytes)) {
-               throw CLI::ValidationError("--size",
-                                          text + " is more than any broker stores (64 MiB)");
-             }
-           }
-         },
-         "Bytes of a message (default 1K); a list makes one run for each")
-      ->type_name("SIZE,...")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  ListFlag(
+      app, "--size", "SIZE,...", ',',
+      [options](const std::vector<std::string>& texts) {
+        options->sizes.clear();
+        for (const std::string& text : texts) {
+          options->sizes.push_back(Need("--size", ParseMessageSize(text)));
+        }
+      },
+      "Bytes of a message (default 1K); a list makes one run for each");
   IntegerFlag(app, "-n,--count", options->count, 1, "Messages for each stream (default 100000)");
   IntegerFlag(app, "--window", options->window, 1,
               "Messages of a stream without an ack (default 1000)");
@@ -376,12 +271,8 @@ void AddBenchCommands(CLI::App& root, Invocation& invocation) {
       ->required()
       ->type_name("");
   IntegerFlag(replay.app, "-p,--partition", replay.options->partition, 0, "Partition (default 0)");
-  Flag(
-      replay.app, "-n,--count", "N",
-      [target = replay.options](const std::string& flag, const std::string& text) {
-        target->count = static_cast<uint64_t>(NeedInteger(flag, text, 1, kAnyInt64));
-      },
-      "Messages of each stream (default: all)");
+  IntegerFlag(replay.app, "-n,--count", replay.options->count, 1,
+              "Messages of each stream (default: all)");
 }
 
 void AddLogCommands(CLI::App& root, Invocation& invocation) {
@@ -392,11 +283,8 @@ void AddLogCommands(CLI::App& root, Invocation& invocation) {
   const auto add = [&](const char* name, LogOptions::Action action, const char* description) {
     auto command = AddCommand<LogOptions>(*log, invocation, name, description, kLogExamples);
     command.options->action = action;
-    command.app
-        ->add_option("DIR", command.options->directory,
-                     "Directory of a partition, stream or broker")
-        ->required()
-        ->type_name("");
+    Word(command.app, "DIR", command.options->directory,
+         "Directory of a partition, stream or broker");
   };
   add("inspect", LogOptions::Action::kInspect, "Show segments, offsets, epochs, times and sizes");
   add("verify", LogOptions::Action::kVerify,
@@ -405,21 +293,17 @@ void AddLogCommands(CLI::App& root, Invocation& invocation) {
 
 void AddGlobalFlags(CLI::App& app, Invocation& invocation) {
   ConnectionOptions& connection = invocation.connection;
-  app.add_option_function<std::vector<std::string>>(
-         "--server",
-         [&connection](const std::vector<std::string>& texts) {
-           connection.servers.clear();
-           for (const std::string& text : texts) {
-             connection.servers.push_back(Need("--server", ParseAddress(text)));
-           }
-         },
-         "Broker to ask, or several separated by commas: the first that answers\n"
-         "(default localhost:9292)")
-      ->type_name("HOST:PORT,...")
-      ->envname("BASCULE_SERVER")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  ListFlag(
+      &app, "--server", "HOST:PORT,...", ',',
+      [&connection](const std::vector<std::string>& texts) {
+        connection.servers.clear();
+        for (const std::string& text : texts) {
+          connection.servers.push_back(Need("--server", ParseAddress(text)));
+        }
+      },
+      "Broker to ask, or several separated by commas: the first that answers\n"
+      "(default localhost:9292)")
+      ->envname("BASCULE_SERVER");
   app.add_flag("--tls", connection.tls, "Use TLS with the system's authorities");
   app.add_option("--tls-ca", connection.tls_ca, "Authorities to trust (PEM); implies --tls")
       ->type_name("FILE");
@@ -430,14 +314,8 @@ void AddGlobalFlags(CLI::App& app, Invocation& invocation) {
       app.add_option("--tls-key", connection.tls_key, "Its private key (PEM)")->type_name("FILE");
   cert->needs(key);
   key->needs(cert);
-  Flag(
-      &app, "--timeout", "DURATION",
-      [&connection](const std::string& flag, const std::string& text) {
-        connection.timeout = Need(flag, ParseDuration(text));
-        if (connection.timeout <= Duration(0))
-          throw CLI::ValidationError(flag, "must be more than 0");
-      },
-      "How long to wait for an answer (default 5s)");
+  Flag(&app, "--timeout", "DURATION", ParseTimeout, connection.timeout,
+       "How long to wait for an answer (default 5s)");
   app.add_flag("--json", invocation.json, "Print JSON: one object, or one per line for lists");
   app.set_version_flag("--version", std::string("bascule ") + BASCULE_VERSION);
 }
@@ -469,7 +347,7 @@ void PrintUsageError(const CLI::App& app, const CLI::ParseError& error, std::ost
     const std::string near = NearestName(extras.front(), names);
     if (!near.empty()) hint = "did you mean " + near + "? (" + hint + ")";
   }
-  err << "bascule: " << what << "; " << hint << '\n';
+  err << "bascule: " << EscapeText(what) << "; " << hint << '\n';
 }
 
 }  // namespace

@@ -173,9 +173,10 @@ Subscription::End Subscription::Judge(const grpc::Status& status) {
       return absl::StartsWith(text, "Stop offset is before start offset") ? End::kDone
                                                                           : End::kBroken;
     case grpc::StatusCode::INTERNAL:
-      // Nothing was recorded as early as --until.
-      return absl::StartsWith(text, "Failed to lookup offset for timestamp") ? End::kDone
-                                                                             : End::kBroken;
+      // Nothing was recorded as early as --until, or there is nothing to go back through.
+      if (absl::StartsWith(text, "Failed to lookup offset for timestamp")) return End::kDone;
+      return options_.reverse && absl::StrContains(text, "segment not found") ? End::kDone
+                                                                              : End::kBroken;
     default:
       return End::kBroken;
   }

@@ -95,6 +95,7 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
   if (dirty_directory_) ticket.directory = options_.directory;
   dirty_directory_ = false;
   ticket.end = log_end();
+  ticket.poisoned = poisoned_;
   ticket.generation = generation_;
   flushing_facts_ = active().footer;
   flushing_ = true;
@@ -115,22 +116,29 @@ absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status&
 }
 
 RecoveryPoint CommitLog::Point() {
-  const Segment& segment = active();
-  if (index_saved_ < segment.index.size()) {
-    std::string bytes;
-    for (size_t i = index_saved_; i < segment.index.size(); ++i)
-      AppendIndexEntry(bytes, segment.index[i]);
-    // Hints for the next start: an error or a loss only makes it slower.
-    env_.disk_pool.Post(
-        [&fs = env_.fs, path = JoinPath(options_.directory, IndexFileName(segment.base())),
-         at = FilePosition(index_saved_ * kIndexEntryBytes), bytes = std::move(bytes)] {
-          auto file =
-              fs.Open(path, at == FilePosition(0) ? OpenMode::kReplace : OpenMode::kReadWrite);
-          if (file.ok()) (void)(*file)->WriteAt(at, bytes);
-        });
-    index_saved_ = segment.index.size();
-  }
+  SaveIndex();
   return RecoveryPoint{flushed_facts_};
+}
+
+// Only entries of durable batches are saved: those are never cut, so what the file holds stays true
+// whatever happens to the log's end.
+void CommitLog::SaveIndex() {
+  const Segment& segment = active();
+  if (flushed_facts_.base_offset != segment.base()) return;
+  const size_t saved = index_saved_;
+  std::string bytes;
+  while (index_saved_ < segment.index.size() &&
+         segment.index[index_saved_].position < flushed_facts_.data_end) {
+    AppendIndexEntry(bytes, segment.index[index_saved_++]);
+  }
+  if (bytes.empty()) return;
+  // Hints for the next start: an error or a loss only makes it slower.
+  env_.disk_pool.Post([&fs = env_.fs,
+                       path = JoinPath(options_.directory, IndexFileName(segment.base())),
+                       at = FilePosition(saved * kIndexEntryBytes), bytes = std::move(bytes)] {
+    auto file = fs.Open(path, at == FilePosition(0) ? OpenMode::kReplace : OpenMode::kReadWrite);
+    if (file.ok()) (void)(*file)->WriteAt(at, bytes);
+  });
 }
 
 void CommitLog::StartSealing() {
@@ -178,24 +186,31 @@ void CommitLog::MaybePreallocate() {
   next_chunk_ = std::min(next_chunk_ * 2, limits::kPreallocateMaxBytes);
   preallocating_ = true;
   preallocating_from_ = from;
-  env_.disk_pool.Post(
-      [self = weak_from_this(), &shard = env_.shard, file = active_file_, from, to] {
-        static const std::string zeros(limits::kPreallocateMinBytes, '\0');
-        absl::Status status;
-        for (FilePosition at = from; at < to && status.ok(); at += zeros.size())
-          status = file->WriteAt(at, zeros);
-        if (status.ok()) status = file->Sync();
-        shard.Post([self, status, to] {
-          const std::shared_ptr<CommitLog> log = self.lock();
-          if (!log) return;
-          log->preallocating_ = false;
-          if (status.ok()) {
-            log->zeroed_end_ = to;
-            log->active().file_bytes = std::max(log->active().file_bytes, to.value());
-          }
-          if (log->ready_) log->ready_();
-        });
-      });
+  // Through a descriptor of its own: the kernel tells a failed write-back once per descriptor, and
+  // the flushes have to hear of it too.
+  env_.disk_pool.Post([self = weak_from_this(), &shard = env_.shard, &fs = env_.fs,
+                       path = active().path, poisoned = poisoned_, from, to] {
+    static const std::string zeros(limits::kPreallocateMinBytes, '\0');
+    absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, OpenMode::kReadWrite);
+    absl::Status status = file.status();
+    for (FilePosition at = from; at < to && status.ok(); at += zeros.size()) {
+      status = (*file)->WriteAt(at, zeros);
+    }
+    if (status.ok()) {
+      status = (*file)->Sync();
+      if (!status.ok()) *poisoned = true;
+    }
+    shard.Post([self, status, to] {
+      const std::shared_ptr<CommitLog> log = self.lock();
+      if (!log) return;
+      log->preallocating_ = false;
+      if (status.ok()) {
+        log->zeroed_end_ = to;
+        log->active().file_bytes = std::max(log->active().file_bytes, to.value());
+      }
+      if (log->ready_) log->ready_();
+    });
+  });
 }
 
 void CommitLog::Unlink(std::vector<std::string> paths) {

@@ -147,6 +147,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   absl::Status CheckDamage(Offset from) const;
   SegmentReadPlan PlanFor(const Segment& segment) const;
   void MaybePreallocate();
+  void SaveIndex();
   void StartSealing();
   void Unlink(std::vector<std::string> paths);
 
@@ -168,6 +169,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   bool flushing_ = false;
   SegmentFooter flushing_facts_;
   uint64_t generation_ = 0;
+  std::shared_ptr<std::atomic<bool>> poisoned_ = std::make_shared<std::atomic<bool>>(false);
 
   // Preallocated zeros end here; [data_end, zeroed_end_) may be written at once.
   FilePosition zeroed_end_;

@@ -89,7 +89,8 @@ void Recovery::Damage(Offset from, Offset to, std::string cause) {
 
 absl::Status Recovery::FindFiles() {
   if (!fs_.Exists(directory_)) {
-    if (point_) result_.notes.push_back(Concat(directory_, " is missing although it held data"));
+    const bool held_data = point_ && point_->active.end_offset > Offset(0);
+    if (held_data) result_.notes.push_back(Concat(directory_, " is missing although it held data"));
     RETURN_IF_ERROR(fs_.CreateDirectories(directory_));
   }
   ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs_.List(directory_));
@@ -151,8 +152,9 @@ absl::Status Recovery::Scan(Candidate& candidate) {
   while (true) {
     ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
     if (outcome == BatchScanner::Outcome::kEnd) return absl::OkStatus();
-    const bool fits = outcome == BatchScanner::Outcome::kBatch &&
-                      scanner.header().base_offset == facts.end_offset;
+    const bool sound = outcome == BatchScanner::Outcome::kBatch;
+    const bool trusted = !cut_at_ || (sound && scanner.header().base_offset < *cut_at_);
+    const bool fits = sound && trusted && scanner.header().base_offset == facts.end_offset;
     if (fits) {
       candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
@@ -242,6 +244,9 @@ absl::Status Recovery::CutAt(size_t i, const BadPlace& bad) {
 absl::Status Recovery::SettleBadPlaces(size_t i) {
   for (const BadPlace& bad : candidates_[i].bad) {
     const Offset from = bad.facts_before.end_offset;
+    // The next segment begins here: what stands behind the data is no batch but a torn footer,
+    // which sealing replaces.
+    if (i + 1 < candidates_.size() && candidates_[i + 1].segment.base() == from) break;
     if (from >= mark_) return CutAt(i, bad);
     if (!bad.resumes_at) break;  // the rest of this file: what follows in the walk names the range
     Damage(from, *bad.resumes_at,
@@ -255,6 +260,8 @@ absl::Status Recovery::Settle() {
     Candidate& candidate = candidates_[i];
     const Offset base = candidate.segment.base();
     if (i == 0) expected_ = base;
+    // Nothing in it is known to be on the disk, its header included: made anew.
+    if (cut_at_ && base >= *cut_at_) return RemoveFrom(i);
     if (base < expected_) {
       return absl::DataLossError(
           Concat(candidate.segment.path, " overlaps the segment before it, which ends at ",

@@ -52,6 +52,8 @@ absl::StatusOr<std::vector<IndexEntry>> ReadSealedIndex(File& file, const Segmen
 
 absl::StatusOr<SegmentFooter> SealSegment(File& file, SegmentFooter footer,
                                           const std::vector<IndexEntry>& index) {
+  // A footer vouches for the data before it, so that goes to the disk first.
+  RETURN_IF_ERROR(file.Sync());
   ASSIGN_OR_RETURN(footer.data_crc, DataCrc(file, footer.data_end));
   footer.index_entries = static_cast<uint32_t>(index.size());
   const std::string sealing = EncodeSealing(footer, index);

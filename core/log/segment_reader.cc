@@ -104,12 +104,12 @@ class ForwardWalk {
       const std::string_view rest = block.substr(at);
       wire::BatchHeader header;
       std::string_view payload;
-      wire::BatchParse parse = wire::ParseBatchHeader(rest, header);
-      const bool wanted = parse == wire::BatchParse::kOk && header.end() > plan_.from;
-      past_ = wanted && header.base_offset >= plan_.limit;
-      if (past_) break;
-      if (wanted) parse = wire::ParseBatch(rest, header, payload);
+      // Batches on the way are checked too: a changed header must not make one look unwanted.
+      const wire::BatchParse parse = wire::ParseBatch(rest, header, payload);
       if (parse == wire::BatchParse::kOk) {
+        const bool wanted = found || header.end() > plan_.from;
+        past_ = wanted && header.base_offset >= plan_.limit;
+        if (past_) break;
         if (wanted && !found) {
           begin_ = at;
           found = true;
@@ -126,10 +126,10 @@ class ForwardWalk {
       if (found) break;
       at_ += at;
       if (parse == wire::BatchParse::kTorn) {
-        needed = std::max(wanted ? header.total_bytes() : 0, wire::kBatchHeaderBytes);
+        const bool whole_header = wire::ParseBatchHeader(rest, header) == wire::BatchParse::kOk;
+        needed = whole_header ? header.total_bytes() : wire::kBatchHeaderBytes;
         return false;
       }
-      if (wanted) return Damaged(plan_, at_, header.base_offset);
       RETURN_IF_ERROR(SkipDamage());
       return false;
     }

@@ -7,6 +7,8 @@ namespace {
 
 absl::Status SyncAll(FileSystem& fs, const FlushTicket& ticket) {
   for (const std::shared_ptr<File>& file : ticket.files) RETURN_IF_ERROR(file->Sync());
+  if (ticket.poisoned && *ticket.poisoned)
+    return absl::InternalError("an earlier sync of the log has failed");
   if (!ticket.directory.empty()) RETURN_IF_ERROR(fs.SyncDir(ticket.directory));
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 // started, and appends never wait for it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct FlushTicket {
   std::vector<std::shared_ptr<File>> files;
   std::string directory;  // not empty: new files were created there
   Offset end;             // on success everything below is durable
+  // Set when some other sync of one of the files has failed: the pages it dropped count as clean
+  // now, so that ours would succeed without them.
+  std::shared_ptr<const std::atomic<bool>> poisoned;
   uint64_t generation =
       0;  // of the log when the ticket was taken; a truncation voids older ones (R3b)
 };

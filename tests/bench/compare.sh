@@ -135,27 +135,44 @@ phase() {
   [[ $side == - ]] || sed "s/^/$side\t$round\t$size\t/" "$out" >>"$results"
 }
 
-# One side, one size, one round: start, load, measure, stop.
+start_side() {
+  # shellcheck disable=SC2206,SC2086  # splitting at spaces is the contract of BASCULED_ARGS
+  if [[ $running == ours ]]; then start_ours ${BASCULED_ARGS:-}; else start_peer $synced; fi
+}
+
+# fact MODE [bench_load options...]: a number about the running side that no load belongs to.
+fact() {
+  local mode=$1 out=$work/fact.out
+  shift
+  "$load/bench_load" "$mode" "$@" >"$out" || die "round $round, $size B, $running: $mode failed"
+  sed "s/^/$running\t$round\t$size\t/" "$out" >>"$results"
+}
+
+stop_side() { stop_servers || die "round $round, $size B: $running did not stop when asked"; }
+
+# One side, one size, one round: start, load, measure, stop; then again with fresh servers for one message at a time.
 run_side() {
   running=$1
   local round=$2 size=$3 count warmup=5000 report=$1
   count=$(messages_of "$size")
   ((warmup <= count)) || warmup=$count
-  # shellcheck disable=SC2206  # splitting at spaces is the contract of BASCULED_ARGS
-  if [[ $running == ours ]]; then start_ours ${BASCULED_ARGS:-}; else start_peer $synced; fi
   [[ $only != replay ]] || report=-
+  start_side
   phase "$report" "$round" "$size" publish --messages "$count" --warmup "$warmup" --window "$window" \
-    --durability "$durability" --data-dir "$data_dir"
-  if [[ $only != replay ]]; then
-    phase "$running" "$round" "$size" one --messages "$one_messages" --durability "$durability"
-  fi
+    --durability "$durability"
   if [[ $only != publish ]]; then
     phase "$running" "$round" "$size" replay --messages $((count + warmup)) ${raw[@]+"${raw[@]}"}
   fi
-  local out=$work/usage.out
-  "$load/bench_load" usage --pids "$pids" >"$out" || die "round $round, $size B: $running is gone"
-  sed "s/^/$running\t$round\t$size\t/" "$out" >>"$results"
+  fact usage --pids "$pids"
   stop_side
+  fact disk --data-dir "$data_dir" --messages $((count + warmup))
+  drop_data
+  if [[ $only != replay ]]; then
+    start_side
+    phase "$running" "$round" "$size" one --messages "$one_messages" --durability "$durability"
+    stop_side
+    drop_data
+  fi
 }
 
 find_programs bench_load bench_report

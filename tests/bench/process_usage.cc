@@ -17,8 +17,6 @@ using Millis = std::chrono::milliseconds;
 
 constexpr Millis kQuietStep{100};
 constexpr int kQuietSteps = 5;
-constexpr Millis kDiskStep{250};
-constexpr int kDiskSteps = 6;
 
 }  // namespace
 
@@ -73,18 +71,6 @@ uint64_t DiskBytes(const std::string& dir) {
     if (lstat(entry->path().c_str(), &facts) == 0) {
       bytes += static_cast<uint64_t>(facts.st_blocks) * 512;
     }
-  }
-  return bytes;
-}
-
-uint64_t SettledDiskBytes(const std::string& dir, Millis limit) {
-  uint64_t bytes = DiskBytes(dir);
-  int same = 0;
-  for (Millis waited{0}; waited < limit && same < kDiskSteps; waited += kDiskStep) {
-    std::this_thread::sleep_for(kDiskStep);
-    const uint64_t now = DiskBytes(dir);
-    same = now == bytes ? same + 1 : 0;
-    bytes = now;
   }
   return bytes;
 }

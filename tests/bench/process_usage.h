@@ -25,9 +25,6 @@ void WaitUntilQuiet(const std::vector<int>& pids, std::chrono::milliseconds limi
 // Allocated bytes under `dir`, as `du` counts them. Files that vanish meanwhile are skipped.
 uint64_t DiskBytes(const std::string& dir);
 
-// DiskBytes once it has not changed for 1.5 s, or as it is after `limit`.
-uint64_t SettledDiskBytes(const std::string& dir, std::chrono::milliseconds limit);
-
 // Nanoseconds of the monotonic clock.
 int64_t NowNs();
 

@@ -28,7 +28,7 @@ die() {
 clean_up() {
   local status=$?
   trap - EXIT INT TERM
-  stop_side || true
+  stop_servers || true
   if [[ -n $work ]]; then
     if [[ -n ${keep:-} ]]; then say "kept $work"; else rm -rf "$work"; fi
   fi
@@ -131,9 +131,9 @@ start_peer() {
   pids=$nats_pid
 }
 
-# stop_pid PID: asks, waits 20 s, insists.
+# stop_pid PID: asks, waits 20 s, insists; fails when it had to.
 stop_pid() {
-  local pid=$1 tries
+  local pid=$1 tries killed=0
   kill -TERM "$pid" 2>/dev/null || true
   for ((tries = 0; tries < 400; tries++)); do
     kill -0 "$pid" 2>/dev/null || break
@@ -142,19 +142,25 @@ stop_pid() {
   if kill -0 "$pid" 2>/dev/null; then
     say "process $pid did not stop within 20 s of SIGTERM: killed"
     kill -KILL "$pid" 2>/dev/null || true
+    killed=1
   fi
   wait "$pid" 2>/dev/null || true
+  return "$killed"
 }
 
-# Stops what runs, newest first, and deletes its data, so that no write-back of one side falls into the other's time.
-stop_side() {
-  local i
+# Stops what runs, newest first; its data stays.
+stop_servers() {
+  local i status=0
   for ((i = ${#started[@]} - 1; i >= 0; i--)); do
-    stop_pid "${started[i]}"
+    stop_pid "${started[i]}" || status=1
   done
   started=()
-  if [[ -n $work && -z ${keep:-} ]]; then
-    rm -rf "$work/data"
-    sync -f "$work"
-  fi
+  return "$status"
+}
+
+# Deletes the data, so that no write-back of one side falls into the other's time.
+drop_data() {
+  [[ -n $work && -z ${keep:-} ]] || return 0
+  rm -rf "$work/data"
+  sync -f "$work"
 }

@@ -136,6 +136,7 @@ TEST_CASE("places of a subscription") {
   CHECK(values({"--reverse", "--count", "2"}) == "54");
   broker.Add("empty", "empty");
   CHECK(RunCli(broker, {"subscribe", "empty"}).exit.code == 0);
+  CHECK(RunCli(broker, {"subscribe", "empty", "--reverse"}).exit.code == 0);
 }
 
 TEST_CASE("text is safe for a terminal, json is exact, raw is the bytes") {

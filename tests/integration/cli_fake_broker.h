@@ -177,6 +177,9 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     while (ignores_subscribe && !stopping_ && !context->IsCancelled()) WaitABit(lock);
     const auto end = static_cast<int64_t>(log.size());
     int64_t next = StartOf(*request, log);
+    if (request->reverse() && end == 0) {
+      return {grpc::StatusCode::INTERNAL, "Failed to create stream reader: segment not found"};
+    }
     int64_t stop = std::numeric_limits<int64_t>::max();
     if (request->stopposition() == proto::STOP_OFFSET) stop = request->stopoffset();
     if (request->stopposition() == proto::STOP_LATEST) {

@@ -149,10 +149,12 @@ CrashPublisher::~CrashPublisher() {
 }
 
 void CrashPublisher::OnAck(natsConnection*, natsSubscription*, natsMsg* message, void* self) {
-  static_cast<CrashPublisher*>(self)->TakeAck(
-      natsMsg_GetSubject(message),
-      std::string_view(natsMsg_GetData(message),
-                       static_cast<size_t>(natsMsg_GetDataLength(message))));
+  // Without a body: the nats-server says that nobody listens, between two lives of the broker.
+  const auto length = static_cast<size_t>(natsMsg_GetDataLength(message));
+  if (length > 0) {
+    static_cast<CrashPublisher*>(self)->TakeAck(natsMsg_GetSubject(message),
+                                                std::string_view(natsMsg_GetData(message), length));
+  }
   natsMsg_Destroy(message);
 }
 
@@ -259,9 +261,10 @@ std::vector<std::string> Compare(const std::map<int64_t, int64_t>& acked,
   std::map<int64_t, int64_t> offset_of;  // number -> offset
   for (size_t i = 0; i < recorded.size(); ++i) {
     const Recorded& here = recorded[i];
-    if (here.offset != static_cast<int64_t>(i)) {
-      wrong.push_back(absl::StrCat("offset ", here.offset, " where ", i, " should be"));
-      break;
+    // Gap records take offsets and are not delivered, so not every offset shows.
+    if (i > 0 && recorded[i - 1].offset >= here.offset) {
+      wrong.push_back(
+          absl::StrCat("offset ", here.offset, " after offset ", recorded[i - 1].offset));
     }
     if (!offset_of.emplace(here.number, here.offset).second) {
       wrong.push_back(

@@ -97,7 +97,8 @@ struct TestTrust {
     const std::string operator_jwt = op.Sign(op, "op", R"({"type":"operator","version":2})");
     const std::string account_jwt = op.Sign(
         account, "acc",
-        R"({"limits":{"subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1},)"
+        R"({"limits":{"subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,)"
+        R"("leaf":-1},)"
         R"("type":"account","version":2})");
     return Concat("operator: ", operator_jwt, "\nresolver: MEMORY\nresolver_preload: {\n  ",
                   account.Public(), ": ", account_jwt, "\n}\n");

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/text.h"
 #include "core/env/clock.h"
 #include "core/env/rng.h"
 #include "core/env/thread_executor.h"
@@ -141,6 +142,7 @@ class NatsWorld {
     auto [opened, told] = Open(std::move(feed), to);
     const absl::Status status = told.get();
     REQUIRE_MESSAGE(status.ok(), status.ToString());
+    REQUIRE(Eventually([&] { return bus->connected(); }));  // the egress connection too
     return std::move(opened);
   }
   std::unique_ptr<SubjectFeed> OpenAndListen(const std::string& subject) {

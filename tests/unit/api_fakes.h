@@ -85,6 +85,9 @@ class FakePartition final : public PartitionPort {
   // Bytes of a read; a hint to the reader is not taken.
   void SetChunkBytes(size_t bytes) { chunk_bytes_ = bytes; }
 
+  // Reads answer, but say that the next one should begin at the same offset.
+  void StandStill() { stands_still_ = true; }
+
   int reads() const { return reads_; }
   int cancelled_reads() const { return cancelled_; }
   int parked() {
@@ -219,6 +222,7 @@ class FakePartition final : public PartitionPort {
         bytes += it->bytes;
         next = it->end;
       }
+      if (stands_still_) next = request.from;
       if (!bytes.empty()) return ReadChunk{Track(std::move(bytes)), next, hw_};
     }
     if (end_reads_) return *end_reads_;
@@ -262,6 +266,7 @@ class FakePartition final : public PartitionPort {
   StartPosition last_start_;
   StopPosition last_stop_;
   std::atomic<size_t> chunk_bytes_{256 * 1024};
+  std::atomic<bool> stands_still_{false};
   std::atomic<int> reads_{0};
   std::atomic<int> cancelled_{0};
   std::shared_ptr<std::atomic<int>> alive_ = std::make_shared<std::atomic<int>>(0);

@@ -356,7 +356,7 @@ struct SmallQueue {
   ThreadExecutor shard{"shard", 1};
   std::shared_ptr<IngestQueue> queue =
       std::make_shared<IngestQueue>(shard, clock, counts, 100'000, 50'000);
-  std::shared_ptr<FeedTarget> target = std::make_shared<FeedTarget>(partition, queue);
+  std::shared_ptr<FeedTarget> target = std::make_shared<FeedTarget>(partition, *queue);
 
   bool Add(size_t bytes) {
     return queue->Add(target, bytes, [&](IngressBatch& batch, IngressRecord& record) {

@@ -1,0 +1,104 @@
+// `bascule log` over segment files made here, sound and damaged.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "core/base/crc32c.h"
+#include "core/log/segment.h"
+#include "core/wire/batch.h"
+#include "tests/support/child_process.h"
+
+namespace bascule::testing {
+namespace {
+
+constexpr Timestamp kTime(1'700'000'000'000'000'000);
+
+bool Has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+RunResult RunLog(std::vector<std::string> args) {
+  const char* folder = std::getenv("BASCULE_BIN");
+  ChildOptions options;
+  options.program = std::string(folder != nullptr ? folder : "bin") + "/bascule";
+  options.args = std::move(args);
+  return RunProgram(options).value();
+}
+
+std::string Batch(Offset base, int records) {
+  wire::BatchBuilder builder;
+  builder.Begin(base, LeaderEpoch(3), kTime + base.value() * 1'000'000'000, Offset(0), 0);
+  for (int i = 0; i < records; ++i) builder.Add("\x1a\x05value");
+  return builder.Finish();
+}
+
+// A segment of one batch, with what stands behind it when it is sealed.
+std::string SegmentBytes(Offset base, int records, bool sealed) {
+  const std::string batch = Batch(base, records);
+  std::string bytes = EncodeSegmentHeader({StreamId(7), PartitionId(2), base}) + batch;
+  if (!sealed) return bytes + std::string(4096, '\0');
+  SegmentFooter footer;
+  footer.base_offset = footer.end_offset = base;
+  std::vector<IndexEntry> index;
+  NoteBatch(footer, index, batch, FilePosition(kSegmentHeaderBytes));
+  footer.data_crc = ExtendCrc32c(0, batch);
+  footer.index_entries = static_cast<uint32_t>(index.size());
+  return bytes + EncodeSealing(footer, index);
+}
+
+void Write(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+struct LogOnDisk {
+  TempDir folder;
+  std::string first = folder.Path(SegmentFileName(Offset(0)));
+  std::string second = folder.Path(SegmentFileName(Offset(1000)));
+
+  LogOnDisk() {
+    Write(first, SegmentBytes(Offset(0), 1000, true));
+    Write(second, SegmentBytes(Offset(1000), 5, false));
+  }
+};
+
+TEST_CASE("a sound log: inspect shows its segments, verify says so") {
+  LogOnDisk log;
+  const RunResult shown = RunLog({"log", "inspect", log.folder.path()});
+  CHECK(shown.exit.code == 0);
+  CHECK(Has(shown.output, "stream id 7, partition 2"));
+  CHECK(Has(shown.output, "sealed"));
+  CHECK(Has(shown.output, "1,004"));
+  CHECK(Has(shown.output, "2023-11-14T22:13:20Z"));
+  const RunResult verified = RunLog({"log", "verify", log.folder.path()});
+  CHECK(verified.exit.code == 0);
+  CHECK(Has(verified.output, ": sound, 1,005 messages in 2 segments"));
+  const RunResult json = RunLog({"--json", "log", "verify", log.folder.path()});
+  CHECK(Has(json.output, "\"stream_id\":7,\"partition\":2,\"verified\":true,\"sound\":true"));
+  CHECK(Has(json.output, "\"first_offset\":0,\"last_offset\":999,\"messages\":1000"));
+}
+
+TEST_CASE("one changed byte is status 5, and the sentence names the file") {
+  LogOnDisk log;
+  std::string bytes = SegmentBytes(Offset(0), 1000, true);
+  bytes[kSegmentHeaderBytes + wire::kBatchHeaderBytes + 100] ^= 1;
+  Write(log.first, bytes);
+  const RunResult verified = RunLog({"log", "verify", log.folder.path()});
+  CHECK(verified.exit.code == 5);
+  CHECK(Has(verified.output, ": DAMAGED"));
+  CHECK(Has(verified.output, "! " + SegmentFileName(Offset(0)) + ": "));
+}
+
+TEST_CASE("a missing range is damage, no directory is status 3") {
+  LogOnDisk log;
+  Write(log.folder.Path(SegmentFileName(Offset(2000))), SegmentBytes(Offset(2000), 5, false));
+  const RunResult shown = RunLog({"log", "inspect", log.folder.path()});
+  CHECK(shown.exit.code == 5);
+  CHECK(Has(shown.output, "! offsets 1005 to 1999 are missing"));
+  CHECK(RunLog({"log", "verify", log.folder.path() + "/nothing"}).exit.code == 3);
+  const TempDir empty;
+  const RunResult none = RunLog({"log", "inspect", empty.path()});
+  CHECK(none.exit.code == 3);
+  CHECK(Has(none.errors, "no segment files in or below"));
+}
+
+}  // namespace
+}  // namespace bascule::testing

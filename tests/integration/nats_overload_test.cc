@@ -1,0 +1,122 @@
+// More than the process can take: what is dropped is counted to the message and reported as gaps;
+// and many feeds.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <numeric>
+
+#include "nats_bridge/nats_connection.h"
+#include "tests/integration/nats_world.h"
+
+namespace bascule {
+namespace {
+
+int64_t Missing(const std::vector<GapReport>& gaps) {
+  return std::accumulate(gaps.begin(), gaps.end(), int64_t{0},
+                         [](int64_t sum, const GapReport& gap) { return sum + gap.count; });
+}
+
+TEST_CASE("nats overload: a shard that does not keep up costs an exact number of messages") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("big");
+  std::atomic<bool> stuck{true};
+  w.shard.Post([&] { stuck.wait(true); });
+  PlainClient client(w.server->url());
+  const std::string payload(128 * 1024, 'x');
+  constexpr uint64_t kCount = 900;  // 112 MiB, nearly twice the queue
+  for (uint64_t i = 0; i < kCount; ++i) client.Publish("big", payload);
+  client.Flush();
+  const auto count = [&](const char* name) { return w.bus->ReadCounters()[name]; };
+  REQUIRE(Eventually([&] {
+    return count("nats_messages_received") + count("nats_messages_dropped_queue_full") == kCount;
+  }));
+  const uint64_t dropped = count("nats_messages_dropped_queue_full");
+  CHECK(dropped > 0);
+  CHECK(count("nats_ingest_bytes_held") <= limits::kIngressQueueBytes + limits::kMiB);
+  stuck = false;
+  stuck.notify_all();
+  REQUIRE(Eventually([&] { return Missing(w.partition.gaps()) == static_cast<int64_t>(dropped); }));
+  CHECK(w.partition.size() == kCount - dropped);
+  CHECK(w.partition.gaps()[0].reason == GapReason::kQueueFull);
+  // It goes on as if nothing had been.
+  client.Publish("big", "small");
+  CHECK(w.Hears(kCount - dropped + 1));
+  CHECK(count("nats_gap_reports") == 1);
+  w.Close(std::move(feed));
+}
+
+// Blocks in its first message until let go.
+class StuckListener : public BusListener {
+ public:
+  void OnMessage(const BusMessage&) override {
+    stuck.wait(true);
+    ++messages;
+  }
+  void OnListening(absl::Status) override {
+    listening = true;
+    listening.notify_all();
+  }
+  void OnGap(const GapReport& gap) override {
+    CHECK(gap.reason == GapReason::kSlowConsumer);
+    missing += gap.count;
+  }
+  std::atomic<bool> stuck{true}, listening{false};
+  std::atomic<int64_t> messages{0}, missing{0};
+};
+
+TEST_CASE("nats overload: what nats.c drops becomes a gap with its count") {
+  auto server = NatsServer::Start();
+  REQUIRE(server.ok());
+  NatsOptions options;
+  options.urls = {(*server)->url()};
+  auto connection = NatsConnection::Start(options, ConnectionRole::kIngest, RealClock(), 1);
+  REQUIRE(connection.ok());
+  const auto listener = std::make_shared<StuckListener>();
+  (*connection)->Subscribe("big", "", listener);
+  listener->listening.wait(false);
+  PlainClient client((*server)->url());
+  const std::string payload(1000 * 1024, 'x');
+  constexpr int64_t kCount = 280;  // past the pending limit of 256 MiB
+  for (int64_t i = 0; i < kCount; ++i) client.Publish("big", payload);
+  client.Flush();
+  REQUIRE(Eventually([&] { return listener->missing > 0; }));
+  listener->stuck = false;
+  listener->stuck.notify_all();
+  CHECK(Eventually([&] { return listener->messages + listener->missing == kCount; }));
+  (*connection)->Stop();
+  CHECK((*connection)->counts().slow_consumer_messages ==
+        static_cast<uint64_t>(listener->missing.load()));
+}
+
+TEST_CASE("nats overload: ten thousand feeds, no thread each, all back after a reconnect") {
+  NatsWorld w;
+  w.StartBus();
+  constexpr int kFeeds = 10'000;
+  std::atomic<int> listening{0};
+  std::vector<std::unique_ptr<SubjectFeed>> feeds;
+  for (int i = 0; i < kFeeds; ++i) {
+    FeedOptions options;
+    options.subject = options.partition_subject = Concat("many.", i);
+    options.max_message_bytes = 1024;
+    feeds.push_back(w.bus->Open(options, w.partition, w.shard,
+                                [&](absl::Status status) { listening += status.ok(); }));
+  }
+  REQUIRE(Eventually([&] { return listening == kFeeds; }));
+  w.server->Kill();
+  REQUIRE(w.server->Restart().ok());
+  REQUIRE(Eventually([&] { return w.partition.gaps().size() == kFeeds; }));
+  PlainClient client(w.server->url());
+  for (int i = 0; i < kFeeds; ++i) client.Publish(Concat("many.", i), "x");
+  client.Flush();
+  CHECK(w.Hears(kFeeds));
+  std::promise<void> closed;
+  w.shard.Post([&] {
+    feeds.clear();
+    closed.set_value();
+  });
+  closed.get_future().get();
+}
+
+}  // namespace
+}  // namespace bascule
