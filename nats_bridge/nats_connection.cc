@@ -216,7 +216,7 @@ void NatsConnection::Keep() {
       if (stopping_) break;
       closed_ = false;
     }
-    if (false) {
+    if (GivenUp()) {
       Retire();
       // A server that takes the connection and ends it at once must not be asked in a tight loop.
       WaitForWork(Backoff(attempt++));

@@ -46,6 +46,37 @@ TEST_CASE("nats overload: a shard that does not keep up costs an exact number of
   w.Close(std::move(feed));
 }
 
+TEST_CASE(
+    "nats overload: a server that does not read fills the outgoing buffer, and gets it all later") {
+  NatsWorld w;
+  w.StartBus();
+  PlainClient client(w.server->url());
+  std::atomic<int64_t> arrived{0};
+  natsSubscription* sub = nullptr;
+  REQUIRE(natsConnection_Subscribe(
+              &sub, client.get(), "out",
+              [](natsConnection*, natsSubscription*, natsMsg* msg, void* count) {
+                ++*static_cast<std::atomic<int64_t>*>(count);
+                natsMsg_Destroy(msg);
+              },
+              &arrived) == NATS_OK);
+  client.Flush();
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  w.server->Freeze();
+  const std::string payload(256 * 1024, 'x');
+  PublishMessage message;
+  message.value = payload;
+  int64_t taken = 0;
+  absl::Status status;
+  while ((status = w.bus->Publish("out", message)).ok()) ++taken;
+  CHECK_MESSAGE(status.code() == absl::StatusCode::kResourceExhausted, status.ToString());
+  CHECK(taken > 64);
+  w.server->Thaw();
+  CHECK(Eventually([&] { return arrived == taken; }));
+  CHECK(w.bus->Publish("out", message).ok());
+  natsSubscription_Destroy(sub);
+}
+
 // Blocks in its first message until let go.
 class StuckListener : public BusListener {
  public:
