@@ -14,9 +14,9 @@ namespace bascule::limits {
 inline constexpr size_t kEgressBufferBytes = 32 * kMiB;
 // nats.c's buffers for reading and writing a socket.
 inline constexpr int kNatsIoBufferBytes = 256 * static_cast<int>(kKiB);
-// Arenas of one shard's ingress batches: what the first of a quiet shard reserves, and where a
+// Arenas of one shard's ingress batches: what a fresh one reserves, and where a
 // batch is closed.
-inline constexpr size_t kIngressArenaMinBytes = 16 * kKiB;
+inline constexpr size_t kIngressArenaMinBytes = 4 * kKiB;
 inline constexpr size_t kIngressArenaBytes = 512 * kKiB;
 // Emptied batches that a shard keeps for reuse.
 inline constexpr size_t kIngressSpareBatches = 8;

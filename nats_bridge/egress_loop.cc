@@ -51,8 +51,12 @@ absl::Status EgressLoop::Start() {
 }
 
 natsStatus EgressLoop::Install(natsOptions* options) {
-  return natsOptions_SetEventLoop(options, this, &OnAttach, &OnReadWanted, &OnWriteWanted,
-                                  &OnDetach);
+  const natsStatus s =
+      natsOptions_SetEventLoop(options, this, &OnAttach, &OnReadWanted, &OnWriteWanted, &OnDetach);
+  // Otherwise nats.c leaves each write to its flusher thread, which first sleeps a millisecond.
+  // Under an event loop "as soon as possible" costs no write: it calls OnWriteWanted, once until
+  // the buffer is empty again.
+  return s == NATS_OK ? natsOptions_SetSendAsap(options, true) : s;
 }
 
 // The four callbacks run under nats.c's connection lock (OnDetach without), so they only note and

@@ -96,15 +96,19 @@ std::unique_ptr<IngestQueue::Carrier> IngestQueue::NewCarrierLocked(size_t bytes
   } else {
     carrier = std::make_unique<Carrier>();
   }
-  carrier->batch.arena.reserve(std::max(arena_hint_, std::min(bytes, limits::kIngressArenaBytes)));
+  carrier->batch.arena.reserve(
+      std::max(limits::kIngressArenaMinBytes, std::min(bytes, limits::kIngressArenaBytes)));
   ChargeLocked(*carrier);
   return carrier;
 }
 
+// By what is in it, not by what is reserved: under load many carriers with few messages each wait
+// for their acks, and their spare room (bounded by the number of spare carriers) must not count
+// against messages.
 void IngestQueue::ChargeLocked(Carrier& carrier) {
-  const size_t bytes =
-      carrier.batch.arena.capacity() + carrier.batch.records.capacity() * sizeof(IngressRecord) +
-      carrier.runs.capacity() * sizeof(Run) + carrier.gaps.capacity() * sizeof(GapReport);
+  const size_t bytes = sizeof(Carrier) + carrier.batch.arena.size() +
+                       carrier.batch.records.size() * sizeof(IngressRecord) +
+                       carrier.runs.size() * sizeof(Run) + carrier.gaps.size() * sizeof(GapReport);
   held_ += bytes - carrier.charged;
   carrier.charged = bytes;
 }
@@ -157,16 +161,14 @@ void IngestQueue::HandOver(std::unique_ptr<Carrier> carrier,
 void IngestQueue::Release(Carrier* carrier) {
   std::unique_ptr<Carrier> owned(carrier);
   owned->runs.clear();  // feeds may end with them: outside the lock
-  const size_t used = owned->batch.arena.size();
   const size_t charged = owned->charged;
   {
     const std::lock_guard lock(mutex_);
     held_ -= charged;
-    arena_hint_ = std::clamp(std::max(2 * used, arena_hint_ - arena_hint_ / 8),
-                             limits::kIngressArenaMinBytes, limits::kIngressArenaBytes);
     if (overrun_ && held_ <= resume_) overrun_ = false;
     if (!overrun_ && !overruns_.empty()) PostDrainLocked();
-    if (spare_.size() < limits::kIngressSpareBatches && charged <= 2 * limits::kIngressArenaBytes) {
+    if (spare_.size() < limits::kIngressSpareBatches &&
+        owned->batch.arena.capacity() <= 2 * limits::kIngressArenaBytes) {
       owned->gaps.clear();
       owned->batch.records.clear();
       owned->batch.arena.clear();

@@ -121,7 +121,6 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   bool drain_posted_ = false;
   bool overrun_ = false;  // full, and not yet below resume_
   size_t held_ = 0;       // bytes of all batches that live
-  size_t arena_hint_ = limits::kIngressArenaMinBytes;
   std::vector<std::shared_ptr<FeedTarget>>
       overruns_;  // guarded by mutex_; feeds with drops to report
 };

@@ -149,13 +149,14 @@ grpc::ServerUnaryReactor* BeginFetchPartitionMetadata(
     reactor->Finish(ToGrpc(not_leader));
     return reactor;
   }
-  entry->partitions[number]->Describe(
-      [entry, number, not_leader, &response, reactor](absl::StatusOr<PartitionStatus> status) {
-        if (!status.ok()) return reactor->Finish(ToGrpc(status.status()));
-        if (!status->leader) return reactor->Finish(ToGrpc(not_leader));
-        FillPartition(entry->stream.partitions[number], status, *response.mutable_metadata());
-        reactor->Finish(grpc::Status::OK);
-      });
+  // A copy, not the entry: a partition's callback must not hold the partition.
+  entry->partitions[number]->Describe([partition = entry->stream.partitions[number], not_leader,
+                                       &response, reactor](absl::StatusOr<PartitionStatus> status) {
+    if (!status.ok()) return reactor->Finish(ToGrpc(status.status()));
+    if (!status->leader) return reactor->Finish(ToGrpc(not_leader));
+    FillPartition(partition, status, *response.mutable_metadata());
+    reactor->Finish(grpc::Status::OK);
+  });
   return reactor;
 }
 

@@ -89,10 +89,7 @@ void SubscribeSession::OnLocated(absl::StatusOr<ReadRange> range) {
 void SubscribeSession::RequestChunk() {
   if (requested_ || !end_.ok()) return;
   requested_ = true;
-  {
-    std::lock_guard lock(mutex_);
-    reading_ = true;
-  }
+  read_ = true;
   const ReadRequest request{reader_, subscription_.direction, range_.from, limits::kReadChunkBytes};
   subscription_.port->Read(request,
                            [session = shared_from_this()](absl::StatusOr<ReadChunk> chunk) {
@@ -103,7 +100,6 @@ void SubscribeSession::RequestChunk() {
 void SubscribeSession::OnChunk(absl::StatusOr<ReadChunk> chunk) {
   {
     std::lock_guard lock(mutex_);
-    reading_ = false;
     arrived_ = std::move(chunk);
     if (writing_) return;
     writing_ = true;
@@ -128,7 +124,10 @@ void SubscribeSession::OnCancel() {
 
 void SubscribeSession::OnDone() {
   state_.slots.Release(subscription_.port.get());
-  // A cancelled read may still be on its way and holds the session till then.
+  // A cancelled read may still be on its way and hold the session till then. The partition is let
+  // go here, so that a callback of it never drops the last reference to it.
+  subscription_.port.reset();
+  subscription_.entry.reset();
   std::shared_ptr<SubscribeSession> last = std::move(self_);
 }
 
@@ -224,13 +223,9 @@ absl::Status SubscribeSession::PlanNextReverse(const ReadChunk& chunk, Offset lo
 }
 
 // The token is never given back: this is the call's last step.
-void SubscribeSession::End(absl::Status status) {
-  bool reading;
-  {
-    std::lock_guard lock(mutex_);
-    reading = reading_;
-  }
-  if (reading) subscription_.port->CancelRead(reader_);
+void SubscribeSession::End(const absl::Status& status) {
+  // Also without a parked read: the partition remembers its readers until told.
+  if (read_) subscription_.port->CancelRead(reader_);
   Finish(ToGrpc(status));
 }
 

@@ -57,10 +57,10 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   absl::Status PlanNextForward(const ReadChunk& chunk);
   absl::Status PlanNextReverse(const ReadChunk& chunk, Offset lowest);
   OffsetBounds Bounds(const ReadChunk& chunk) const;
-  void End(absl::Status status);
+  void End(const absl::Status& status);
 
-  ApiState& state_;  // not after OnDone
-  const Subscription subscription_;
+  ApiState& state_;            // not after OnDone
+  Subscription subscription_;  // its pointers until OnDone
   const ReaderId reader_;
   std::shared_ptr<SubscribeSession> self_;  // until OnDone
   std::atomic<bool> cancelled_{false};
@@ -68,14 +68,14 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   // With the token.
   MessageFeed feed_;
   grpc::ByteBuffer message_;
+  bool read_ = false;       // the partition knows this reader
   ReadRange range_;         // `from` moves with what was read
   bool requested_ = false;  // a chunk that was not opened yet
   size_t chunk_bytes_ = 0;  // of the open one
   absl::Status end_;        // why nothing more is read; OK = more to come
 
   std::mutex mutex_;
-  bool writing_ = true;   // the token is held
-  bool reading_ = false;  // Read was called, OnChunk was not
+  bool writing_ = true;  // the token is held
   std::optional<absl::StatusOr<ReadChunk>> arrived_;
 };
 

@@ -94,6 +94,11 @@ class FakePartition final : public PartitionPort {
     std::lock_guard lock(mutex_);
     return static_cast<int>(parked_.size());
   }
+  // Readers that have read and were not told off.
+  int readers() {
+    std::lock_guard lock(mutex_);
+    return static_cast<int>(readers_.size());
+  }
   // Chunks that somebody still holds.
   int chunks_alive() const { return *alive_; }
   StartPosition last_start() {
@@ -123,6 +128,7 @@ class FakePartition final : public PartitionPort {
     shard_.Post([this, request, done = std::move(done)]() mutable {
       {
         std::lock_guard lock(mutex_);
+        readers_.insert(request.reader);
         parked_.push_back({request, std::move(done)});
       }
       ServeParked();
@@ -133,6 +139,7 @@ class FakePartition final : public PartitionPort {
     shard_.Post([this, reader] {
       {
         std::lock_guard lock(mutex_);
+        readers_.erase(reader);
         cancelled_readers_.insert(reader);
       }
       ServeParked();
@@ -259,6 +266,7 @@ class FakePartition final : public PartitionPort {
   Offset end_{0};
   Offset hw_{0};
   std::vector<Parked> parked_;
+  std::set<ReaderId> readers_;
   std::set<ReaderId> cancelled_readers_;
   std::optional<absl::Status> end_reads_;
   std::optional<absl::StatusOr<PartitionStatus>> describe_;

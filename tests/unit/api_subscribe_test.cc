@@ -191,6 +191,8 @@ TEST_CASE("subscribe: stop offsets, also ones that do not exist any more") {
     return ReadRange{Offset(6), Offset(5)};
   });
   CHECK(Shown(Run(world, request).status) == "8 Stop offset reached");
+  // Whoever has read is forgotten again, however the subscription ended.
+  CHECK(Eventually([&] { return partition->readers() == 0; }));
 }
 
 TEST_CASE("subscribe: waits at the end, and shows committed records only") {
@@ -235,6 +237,7 @@ TEST_CASE("subscribe: ends as its partition's reads end, after everything that w
     const Subscribed result = Run(world, From("s", proto::EARLIEST));
     CHECK(OffsetsOf(result) == Offsets{0, 1});
     CHECK(Shown(result.status) == shown);
+    CHECK(Eventually([&] { return partition->readers() == 0; }));
   }
 }
 
@@ -319,6 +322,7 @@ TEST_CASE("subscribe: cancelling frees a parked session and its read") {
   for (auto& context : contexts) context->TryCancel();
   for (auto& reader : readers) CHECK(reader->Finish().error_code() == grpc::StatusCode::CANCELLED);
   CHECK(Eventually([&] { return partition->cancelled_reads() == 20; }));
+  CHECK(partition->readers() == 0);
   CHECK(partition->parked() == 0);
   // Sessions and their callbacks let go of the partition.
   world.catalog.Remove("s");
