@@ -62,6 +62,8 @@ inline constexpr uint64_t kMaxSegmentBytes = 16 * kGiB;
 inline constexpr size_t kIndexStrideBytes = 32 * kKiB;
 inline constexpr size_t kPreallocateMinBytes = 64 * kKiB;
 inline constexpr size_t kPreallocateMaxBytes = 8 * kMiB;
+// Logs whose flushes are larger get no preallocated blocks.
+inline constexpr size_t kPreallocateFlushBytes = 16 * kKiB;
 
 // --- recovery points ---
 inline constexpr std::chrono::milliseconds kRecoveryPointPeriod{5000};

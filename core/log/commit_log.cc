@@ -8,6 +8,14 @@
 #include "core/base/text.h"
 
 namespace bascule {
+namespace {
+
+uint64_t BytesBetween(const SegmentFooter& flushed, const SegmentFooter& now) {
+  const bool same_segment = flushed.base_offset == now.base_offset;
+  return now.data_end - (same_segment ? flushed.data_end : FilePosition(kSegmentHeaderBytes));
+}
+
+}  // namespace
 
 std::shared_ptr<CommitLog> CommitLog::Create(const LogEnvironment& env, LogOptions options,
                                              RecoveredLog recovered) {
@@ -95,6 +103,7 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
   if (dirty_directory_) ticket.directory = options_.directory;
   dirty_directory_ = false;
   ticket.end = log_end();
+  last_flush_bytes_ = BytesBetween(flushed_facts_, active().footer);
   ticket.poisoned = poisoned_;
   ticket.generation = generation_;
   flushing_facts_ = active().footer;
@@ -176,6 +185,8 @@ void CommitLog::StartSealing() {
 
 void CommitLog::MaybePreallocate() {
   if (!options_.preallocate || preallocating_) return;
+  // A large flush gains nothing from blocks made ahead, and would pay for writing them twice.
+  if (last_flush_bytes_ > limits::kPreallocateFlushBytes) return;
   const FilePosition data_end = active().footer.data_end;
   if (zeroed_end_ < data_end) zeroed_end_ = data_end;
   if (zeroed_end_ - data_end > next_chunk_ / 2) return;

@@ -167,6 +167,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
       dirty_files_;  // closed since the last flush began; the active one is implied
   bool dirty_directory_ = false;
   bool flushing_ = false;
+  uint64_t last_flush_bytes_ = 0;
   SegmentFooter flushing_facts_;
   uint64_t generation_ = 0;
   std::shared_ptr<std::atomic<bool>> poisoned_ = std::make_shared<std::atomic<bool>>(false);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/crc32c.h"
 #include "core/base/text.h"
 #include "core/log/batch_scanner.h"
 #include "core/log/recovery.h"
@@ -56,11 +55,9 @@ class SegmentWalk {
                                           facts.end_offset - 1));
       }
       NoteBatch(facts, index_, scanner.bytes(), scanner.position());
-      crc_ = ExtendCrc32c(crc_, scanner.bytes());
       ++report_.batches;
       progress(facts.data_end.value());
     }
-    facts.data_crc = crc_;
     Compare(facts);
     return absl::OkStatus();
   }
@@ -98,7 +95,6 @@ class SegmentWalk {
   SegmentReport& report_;
   const FilePosition end_;
   std::vector<IndexEntry> index_;
-  uint32_t crc_ = 0;
 };
 
 absl::Status InspectSegment(FileSystem& fs, InspectDepth depth, Offset base, LogReport& log,

@@ -65,7 +65,7 @@ absl::StatusOr<SegmentFooter> ReadFooter(File& file, uint64_t file_bytes);
 // The index of a sealed segment. DataLoss when an entry is damaged (reads then start from the
 // segment's beginning).
 absl::StatusOr<std::vector<IndexEntry>> ReadSealedIndex(File& file, const SegmentFooter& footer);
-// Syncs the data, reads its checksum, writes index and footer, cuts off what lies behind, syncs.
+// Syncs the data, writes index and footer behind it, cuts off what lies behind, syncs.
 // Blocks.
 absl::StatusOr<SegmentFooter> SealSegment(File& file, SegmentFooter footer,
                                           const std::vector<IndexEntry>& index);

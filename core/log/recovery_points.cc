@@ -28,6 +28,7 @@ void AppendPoint(std::string& out, const PartitionKey& key, const SegmentFooter&
   AppendFixed<int64_t>(out, active.first_timestamp.value());
   AppendFixed<int64_t>(out, active.max_timestamp.value());
   AppendFixed<int64_t>(out, active.last_message_end.value());
+  AppendFixed<uint32_t>(out, active.data_crc);
   for (const EpochStart& start : active.epochs) {
     AppendFixed<uint64_t>(out, start.epoch.value());
     AppendFixed<int64_t>(out, start.start.value());
@@ -80,6 +81,7 @@ void TakePoint(Taker& take, RecoveryPointSet& points) {
   active.first_timestamp = Timestamp(take.Take<int64_t>());
   active.max_timestamp = Timestamp(take.Take<int64_t>());
   active.last_message_end = Offset(take.Take<int64_t>());
+  active.data_crc = take.Take<uint32_t>();
   for (uint32_t i = 0; i < epochs && take.ok(); ++i) {
     const LeaderEpoch epoch(take.Take<uint64_t>());
     active.epochs.push_back({epoch, Offset(take.Take<int64_t>())});

@@ -1,26 +1,9 @@
 #include <algorithm>
 
-#include "core/base/crc32c.h"
 #include "core/base/text.h"
 #include "core/log/recovery.h"
 
 namespace bascule {
-namespace {
-
-absl::StatusOr<uint32_t> DataCrc(File& file, FilePosition end) {
-  uint32_t crc = 0;
-  std::string window;
-  FilePosition at(kSegmentHeaderBytes);
-  while (at < end) {
-    window.resize(std::min<uint64_t>(1 << 20, end - at));
-    RETURN_IF_ERROR(ReadFully(file, at, window.data(), window.size()));
-    crc = ExtendCrc32c(crc, window);
-    at += window.size();
-  }
-  return crc;
-}
-
-}  // namespace
 
 absl::StatusOr<SegmentFooter> ReadFooter(File& file, uint64_t file_bytes) {
   size_t needed = kFooterTailBytes;
@@ -54,7 +37,6 @@ absl::StatusOr<SegmentFooter> SealSegment(File& file, SegmentFooter footer,
                                           const std::vector<IndexEntry>& index) {
   // A footer vouches for the data before it, so that goes to the disk first.
   RETURN_IF_ERROR(file.Sync());
-  ASSIGN_OR_RETURN(footer.data_crc, DataCrc(file, footer.data_end));
   footer.index_entries = static_cast<uint32_t>(index.size());
   const std::string sealing = EncodeSealing(footer, index);
   RETURN_IF_ERROR(file.WriteAt(footer.data_end, sealing));

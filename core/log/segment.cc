@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/wire/batch.h"
+#include "core/wire/coding.h"
 #include "core/wire/record.h"
 
 namespace bascule {
@@ -60,6 +62,9 @@ void NoteBatch(SegmentFooter& footer, std::vector<IndexEntry>& index, std::strin
     footer.record_count += header.record_count;
     footer.last_message_end = header.end();
   }
+  char crc[4];
+  wire::PutFixed<uint32_t>(crc, header.crc);
+  footer.data_crc = ExtendCrc32c(footer.data_crc, std::string_view(crc, sizeof(crc)));
   footer.end_offset = header.end();
   footer.max_timestamp = std::max(footer.max_timestamp, header.max_timestamp);
   footer.data_end = position + header.total_bytes();

@@ -72,8 +72,9 @@ struct SegmentFooter {
   uint64_t messages_in_gaps = 0;
   Timestamp first_timestamp;  // of the first batch; 0 when there is none
   Timestamp max_timestamp;
-  FilePosition data_end;     // where batches end
-  uint32_t data_crc = 0;     // CRC-32C of all bytes from the header's end to data_end
+  FilePosition data_end;  // where batches end
+  uint32_t data_crc =
+      0;  // CRC-32C over the batches' own CRC fields, in order: a checksum of checksums
   Offset last_message_end;   // end of the newest record that is not a control record; 0 = none here
   Offset compacted_through;  // exclusive; 0 = never compacted
   uint32_t index_entries = 0;  // stored from data_end on
