@@ -42,8 +42,8 @@ inline constexpr int kNatsPendingMessages = 1'000'000;
 inline constexpr int kNatsPendingBytes = 256 * static_cast<int>(kMiB);
 
 // --- partitions ---
-// Publishers of one partition that wait for their ack; at the bound nothing is appended until some are answered, and
-// ingest waits in the queue above.
+// Publishers of one partition that wait for their ack; at the bound nothing is appended until some
+// are answered, and ingest waits in the queue above.
 inline constexpr size_t kPartitionInFlightRecords = 1'000'000;
 // Committed bytes kept in memory per partition so that readers at the end never touch the disk.
 inline constexpr size_t kTailCacheBytes = 2 * kMiB;

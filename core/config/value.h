@@ -19,12 +19,7 @@ struct Value {
   std::vector<Value> items;    // kList
   std::vector<Entry> entries;  // kSection, in the order written
 
-  static Value Text(std::string text) {
-    Value value;
-    value.shape = Shape::kText;
-    value.text = std::move(text);
-    return value;
-  }
+  static Value Text(std::string text);
 };
 
 struct Value::Entry {
@@ -43,5 +38,12 @@ std::string ToText(const Place& place);
 
 // `text` in double quotes, cut to a readable length, control characters escaped.
 std::string Quoted(absl::string_view text);
+
+inline Value Value::Text(std::string text) {
+  Value value;
+  value.shape = Shape::kText;
+  value.text = std::move(text);
+  return value;
+}
 
 }  // namespace bascule

@@ -1,4 +1,5 @@
-// Time as an interface. Nothing outside core/env reads a clock by itself, so a whole broker runs on simulated time.
+// Time as an interface. Nothing outside core/env reads a clock by itself, so a whole broker runs on
+// simulated time.
 #pragma once
 
 #include "core/base/types.h"

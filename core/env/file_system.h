@@ -1,5 +1,5 @@
-// The disk as an interface. Each call says what survives a crash. Two implementations: POSIX, and a simulated disk in
-// tests/support that loses, tears and corrupts on request.
+// The disk as an interface. Each call says what survives a crash. Two implementations: POSIX, and a
+// simulated disk in tests/support that loses, tears and corrupts on request.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +13,24 @@
 
 namespace bascule {
 
-// An open file. Reads and Sync: any thread, at any time. WriteAt and Truncate: one thread at a time over overlapping
-// bytes (distinct ranges may be written at once). Errors carry the path and the system's text; ENOSPC is
-// ResourceExhausted, a missing file NotFound, everything else Internal (I/O errors) or FailedPrecondition.
+// An open file. Reads and Sync: any thread, at any time. WriteAt and Truncate: one thread at a time
+// over overlapping bytes (distinct ranges may be written at once). Errors carry the path and the
+// system's text; ENOSPC is ResourceExhausted, a missing file NotFound, everything else Internal
+// (I/O errors) or FailedPrecondition.
 class File {
  public:
   virtual ~File() = default;
-  // Writes all of `data`, extending the file when needed. At once visible to readers; survives a crash of the process,
-  // not of the machine. On error any part may have been written.
+  // Writes all of `data`, extending the file when needed. At once visible to readers; survives a
+  // crash of the process, not of the machine. On error any part may have been written.
   virtual absl::Status WriteAt(FilePosition position, std::string_view data) = 0;
   // Reads up to `n` bytes; may return fewer than asked, 0 only at the end of the file.
   virtual absl::StatusOr<size_t> ReadAt(FilePosition position, char* out, size_t n) = 0;
-  // The same from memory only: Unavailable when a byte at `position` would have to come from the disk.
+  // The same from memory only: Unavailable when a byte at `position` would have to come from the
+  // disk.
   virtual absl::StatusOr<size_t> ReadAtNoWait(FilePosition position, char* out, size_t n) = 0;
-  // When it returns OK, all bytes written before the call and the file's size survive a machine crash (its directory
-  // entry needs SyncDir). After an error the state of unsynced bytes is unknown; calling again proves nothing.
+  // When it returns OK, all bytes written before the call and the file's size survive a machine
+  // crash (its directory entry needs SyncDir). After an error the state of unsynced bytes is
+  // unknown; calling again proves nothing.
   virtual absl::Status Sync() = 0;
   // Durable after Sync.
   virtual absl::Status Truncate(uint64_t size) = 0;
@@ -41,10 +44,10 @@ absl::Status ReadFully(File& file, FilePosition position, char* out, size_t n);
 absl::StatusOr<std::string> ReadWhole(File& file, size_t limit);
 
 enum class OpenMode {
-  kRead,          // must exist
-  kReadWrite,     // must exist
-  kCreate,        // must not exist
-  kReplace,       // created or emptied
+  kRead,       // must exist
+  kReadWrite,  // must exist
+  kCreate,     // must not exist
+  kReplace,    // created or emptied
 };
 
 struct DirectoryEntry {
@@ -87,8 +90,10 @@ class FileSystem {
   virtual std::string BootId() = 0;
 };
 
-// Replaces `path` by a file of `contents` so that a crash leaves the old or the new one, whole, and after OK the new one.
-absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path, std::string_view contents);
+// Replaces `path` by a file of `contents` so that a crash leaves the old or the new one, whole, and
+// after OK the new one.
+absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path,
+                                 std::string_view contents);
 
 std::string JoinPath(std::string_view directory, std::string_view name);
 std::string ParentPath(std::string_view path);

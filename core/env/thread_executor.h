@@ -1,4 +1,5 @@
-// The real executors: one thread (a shard, the metadata thread) and a bounded pool (blocking disk work).
+// The real executors: one thread (a shard, the metadata thread) and a bounded pool (blocking disk
+// work).
 #pragma once
 
 #include <memory>
@@ -8,7 +9,8 @@
 
 namespace bascule {
 
-// Runs tasks on `threads` threads named `name` from construction until Stop. With one thread tasks run in order.
+// Runs tasks on `threads` threads named `name` from construction until Stop. With one thread tasks
+// run in order.
 class ThreadExecutor : public Executor {
  public:
   ThreadExecutor(std::string name, int threads);
@@ -17,8 +19,8 @@ class ThreadExecutor : public Executor {
   bool TryPost(Task task) override;
   void After(Duration delay, Task task) override;
   bool OnThisThread() const override;
-  // Runs what is already posted, destroys waiting timers, joins the threads. Idempotent; not from its own threads.
-  // Tasks posted later are destroyed without running.
+  // Runs what is already posted, destroys waiting timers, joins the threads. Idempotent; not from
+  // its own threads. Tasks posted later are destroyed without running.
   void Stop();
 
  private:

@@ -56,7 +56,8 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
   feed.record_internal_subjects = options_.settings.record_internal_subjects;
   feed.optimistic_concurrency_control = options_.settings.optimistic_concurrency_control;
   feed.max_message_bytes = options_.max_message_bytes;
-  const Timestamp heard_until = std::max(options_.created, log_ ? log_->last_timestamp() : Timestamp());
+  const Timestamp heard_until =
+      std::max(options_.created, log_ ? log_->last_timestamp() : Timestamp());
   feed_ = env_.feeds.Open(
       feed, *this, env_.log.shard,
       [weak = weak_from_this(), since, heard_until,

@@ -4,6 +4,8 @@
 # Sets: load (directory of the load programs), work (fresh directory), nats_url, grpc (host:port), data_dir, pids
 # (comma-separated, all server processes of the running side), bascule_pid.
 
+set -euo pipefail
+
 program=${0##*/}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 nats_server=${NATS_SERVER:-nats-server}

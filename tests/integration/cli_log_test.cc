@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "core/base/crc32c.h"
 #include "core/log/segment.h"
 #include "core/wire/batch.h"
 #include "tests/support/child_process.h"
@@ -40,7 +39,6 @@ std::string SegmentBytes(Offset base, int records, bool sealed) {
   footer.base_offset = footer.end_offset = base;
   std::vector<IndexEntry> index;
   NoteBatch(footer, index, batch, FilePosition(kSegmentHeaderBytes));
-  footer.data_crc = ExtendCrc32c(0, batch);
   footer.index_entries = static_cast<uint32_t>(index.size());
   return bytes + EncodeSealing(footer, index);
 }
