@@ -90,6 +90,7 @@ std::optional<JetStreamError> ReadExpectations(const wire::HeaderList* headers,
                               "bad request: Nats-Expected-Last-Sequence is not a sequence number"};
       }
     } else if (absl::StartsWithIgnoreCase(ToAbsl(name), "Nats-Expected-") ||
+               absl::EqualsIgnoreCase(ToAbsl(name), "Nats-Msg-Id") ||
                absl::EqualsIgnoreCase(ToAbsl(name), "Nats-Rollup") ||
                absl::EqualsIgnoreCase(ToAbsl(name), "Nats-TTL")) {
       // Each would make the stored message mean something else than its publisher asked for.

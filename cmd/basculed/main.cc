@@ -1,4 +1,5 @@
 // basculed: reads the configuration, runs the broker until SIGTERM or SIGINT.
+#include <malloc.h>
 #include <signal.h>
 
 #include <fstream>
@@ -30,7 +31,18 @@ absl::StatusOr<Config> ReadConfig(const Flags& flags) {
   return LoadConfig(sources);
 }
 
+// Batches and read chunks are buffers of up to a megabyte that come and go all the time. By default
+// glibc maps and unmaps each, and every page of it is faulted in and zeroed again; kept in the heap
+// they cost nothing.
+void KeepLargeBuffers() {
+  constexpr int kMapFrom = 32 << 20;
+  constexpr int kTrimFrom = 128 << 20;
+  mallopt(M_MMAP_THRESHOLD, kMapFrom);
+  mallopt(M_TRIM_THRESHOLD, kTrimFrom);
+}
+
 int Run(const Config& config) {
+  KeepLargeBuffers();
   SetLogLevel(config.log_level);
   // Blocked before any thread starts, so that every thread leaves them to the wait below.
   sigset_t ending;

@@ -170,11 +170,14 @@ absl::Status Recovery::Scan(Candidate& candidate) {
       ASSIGN_OR_RETURN(const BatchScanner::Outcome next, scanner.Next());
       BASCULE_CHECK(next == BatchScanner::Outcome::kBatch);
       bad.resumes_at = scanner.header().base_offset;
-      // An entry of its own, so that reads behind the damage never walk through it.
-      index.push_back({scanner.header().base_offset, scanner.header().base_timestamp,
-                       scanner.position(), scanner.header().leader_epoch});
       candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
+      // An entry of its own (one only, if a new epoch gave it one), so that reads behind the damage
+      // never walk through it.
+      if (index.back().position != scanner.position()) {
+        index.push_back({scanner.header().base_offset, scanner.header().base_timestamp,
+                         scanner.position(), scanner.header().leader_epoch});
+      }
     }
     candidate.bad.push_back(std::move(bad));
     if (!more) return absl::OkStatus();

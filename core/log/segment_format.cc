@@ -119,6 +119,12 @@ absl::StatusOr<SegmentFooter> ParseFooter(std::string_view end_of_file, uint64_t
   const std::string_view in = end_of_file.substr(end_of_file.size() - needed, footer_bytes);
   if (GetFixed<uint32_t>(&tail[0]) != Crc32c(in))
     return absl::DataLossError("footer is damaged (checksum differs)");
+  // Not covered by the checksum, which ends before the tail. A newer version never comes this far:
+  // its segment header is refused.
+  if (GetFixed<uint32_t>(&tail[8]) != kSegmentVersion ||
+      GetFixed<uint32_t>(&in[4]) != kSegmentVersion || GetFixed<uint32_t>(&in[0]) != kFooterMagic) {
+    return absl::DataLossError("footer is damaged (wrong version)");
+  }
   SegmentFooter footer;
   footer.base_offset = Offset(GetFixed<int64_t>(&in[8]));
   footer.end_offset = Offset(GetFixed<int64_t>(&in[16]));
@@ -135,10 +141,13 @@ absl::StatusOr<SegmentFooter> ParseFooter(std::string_view end_of_file, uint64_t
   const uint64_t epochs = GetFixed<uint64_t>(&in[96]);
   if (epochs != (footer_bytes - kFooterFixedBytes) / kEpochBytes)
     return absl::DataLossError("footer's epoch list is torn");
-  if (footer.data_end.value() + uint64_t{footer.index_entries} * kIndexEntryBytes + needed !=
-      file_bytes) {
+  if (footer.data_end.value() < kSegmentHeaderBytes || footer.data_end.value() > file_bytes ||
+      footer.data_end.value() + uint64_t{footer.index_entries} * kIndexEntryBytes + needed !=
+          file_bytes) {
     return absl::DataLossError("footer does not fit the file's length");
   }
+  if (footer.base_offset < Offset(0) || footer.end_offset < footer.base_offset)
+    return absl::DataLossError("footer's offsets are impossible");
   for (uint64_t i = 0; i < epochs; ++i) {
     const char* at = &in[kFooterFixedBytes + i * kEpochBytes];
     footer.epochs.push_back(

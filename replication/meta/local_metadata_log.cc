@@ -13,27 +13,31 @@ namespace {
 using wire::AppendFixed;
 using wire::GetFixed;
 
-// log:      "BSCM" u32, version u32; records: CRC-32C u32 (of all that follows), length u32, index
-// u64, command snapshot: "BSCN" u32, version u32, index u64, state, CRC-32C u32 of all before
+// FORMAT.md describes both files; the constants and AppendRecord / TakeRecord are its code.
 constexpr uint32_t kLogMagic = 0x4d435342;
 constexpr uint32_t kSnapshotMagic = 0x4e435342;
 constexpr uint32_t kVersion = 1;
 constexpr size_t kLogHeaderBytes = 8;
-constexpr size_t kRecordHeaderBytes = 16;
+constexpr size_t kRecordHeaderBytes = 24;
+constexpr size_t kSnapshotHeaderBytes = 16;
 constexpr size_t kMaxCommandBytes = size_t{16} << 20;
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 
-void AppendRecord(std::string& out, MetadataIndex index, std::string_view command) {
+// `durable` = end of what was synced when the record was written.
+void AppendRecord(std::string& out, MetadataIndex index, FilePosition durable,
+                  std::string_view command) {
   const size_t begin = out.size();
   AppendFixed<uint32_t>(out, 0);
   AppendFixed<uint32_t>(out, static_cast<uint32_t>(command.size()));
   AppendFixed<uint64_t>(out, index.value());
+  AppendFixed<uint64_t>(out, durable.value());
   out.append(command);
   wire::PutFixed<uint32_t>(&out[begin], Crc32c(std::string_view(out).substr(begin + 4)));
 }
 
 struct Record {
   MetadataIndex index;
+  FilePosition durable;
   std::string_view command;
   size_t bytes = 0;
 };
@@ -45,15 +49,21 @@ bool TakeRecord(std::string_view in, Record& record) {
   record.bytes = kRecordHeaderBytes + length;
   if (GetFixed<uint32_t>(&in[0]) != Crc32c(in.substr(4, record.bytes - 4))) return false;
   record.index = MetadataIndex(GetFixed<uint64_t>(&in[8]));
+  record.durable = FilePosition(GetFixed<uint64_t>(&in[16]));
   record.command = in.substr(kRecordHeaderBytes, length);
   return true;
 }
 
-// Whether a sound record stands anywhere in `in`: then what precedes it is damage, not a torn tail.
-bool HoldsRecord(std::string_view in, MetadataIndex after) {
+// Whether a sound record behind the bad place `at` says that `at` was synced: then it is damage. A
+// torn group may leave sound records behind a missing one too, but those were written before any
+// of it was synced.
+bool IsDamage(std::string_view bytes, size_t at, MetadataIndex applied) {
   Record record;
-  for (size_t at = 0; at + kRecordHeaderBytes <= in.size(); ++at) {
-    if (TakeRecord(in.substr(at), record) && record.index > after) return true;
+  for (size_t i = at + 1; i + kRecordHeaderBytes <= bytes.size(); ++i) {
+    if (TakeRecord(bytes.substr(i), record) && record.index > applied &&
+        record.durable > FilePosition(at)) {
+      return true;
+    }
   }
   return false;
 }
@@ -73,6 +83,10 @@ absl::StatusOr<std::unique_ptr<LocalMetadataLog>> LocalMetadataLog::Open(FileSys
       new LocalMetadataLog(fs, home, std::move(directory), state));
   RETURN_IF_ERROR(log->LoadSnapshot());
   RETURN_IF_ERROR(log->LoadRecords());
+  // What was read may stand in the page cache only, and after a failed sync a further one would not
+  // bring it to the disk: it is written anew.
+  if (log->end_ > FilePosition(kLogHeaderBytes)) log->TakeSnapshot();
+  if (!log->degraded_.empty()) return absl::UnavailableError(log->degraded_);
   return log;
 }
 
@@ -84,7 +98,8 @@ absl::Status LocalMetadataLog::LoadSnapshot() {
   ASSIGN_OR_RETURN(const std::string bytes, ReadWhole(**file, kMaxFileBytes));
   const std::string_view body =
       std::string_view(bytes).substr(0, bytes.size() < 4 ? 0 : bytes.size() - 4);
-  const bool sound = body.size() >= 16 && GetFixed<uint32_t>(&body[0]) == kSnapshotMagic &&
+  const bool sound = body.size() >= kSnapshotHeaderBytes &&
+                     GetFixed<uint32_t>(&body[0]) == kSnapshotMagic &&
                      GetFixed<uint32_t>(body.data() + body.size()) == Crc32c(body);
   if (!sound) {
     return absl::DataLossError(
@@ -94,7 +109,7 @@ absl::Status LocalMetadataLog::LoadSnapshot() {
     return absl::FailedPreconditionError(
         Concat(path, " was written by a newer version of this program"));
   }
-  RETURN_IF_ERROR(state_.Restore(body.substr(16)));
+  RETURN_IF_ERROR(state_.Restore(body.substr(kSnapshotHeaderBytes)));
   applied_ = snapshot_index_ = MetadataIndex(GetFixed<uint64_t>(&body[8]));
   return absl::OkStatus();
 }
@@ -146,7 +161,7 @@ absl::Status LocalMetadataLog::ApplyRecords(std::string_view bytes) {
     at += record.bytes;
   }
   end_ = FilePosition(at);
-  if (at < bytes.size() && HoldsRecord(bytes.substr(at + 1), applied_)) {
+  if (IsDamage(bytes, at, applied_)) {
     return absl::DataLossError(Concat(JoinPath(directory_, "log"), " is damaged at byte ", at,
                                       ", with more records behind; restore the directory ",
                                       directory_, " from a backup"));
@@ -155,7 +170,7 @@ absl::Status LocalMetadataLog::ApplyRecords(std::string_view bytes) {
 }
 
 void LocalMetadataLog::Propose(std::string command, absl::AnyInvocable<void(absl::Status)> done) {
-  if (!degraded_.empty()) return done(absl::InternalError(degraded_));
+  if (!degraded_.empty()) return done(absl::UnavailableError(degraded_));
   queue_.push_back({std::move(command), std::move(done)});
   if (queue_.size() == 1) home_.Post([this] { WriteQueued(); });
 }
@@ -167,9 +182,13 @@ void LocalMetadataLog::ReadBarrier(absl::AnyInvocable<void(absl::Status)> done) 
 // One write and one sync for everything that was proposed meanwhile.
 void LocalMetadataLog::WriteQueued() {
   std::vector<Proposal> proposals = std::exchange(queue_, {});
+  if (!degraded_.empty()) {  // since they were queued
+    for (Proposal& proposal : proposals) proposal.done(absl::UnavailableError(degraded_));
+    return;
+  }
   std::string records;
   MetadataIndex index = applied_;
-  for (const Proposal& proposal : proposals) AppendRecord(records, ++index, proposal.command);
+  for (const Proposal& proposal : proposals) AppendRecord(records, ++index, end_, proposal.command);
   const absl::Status written = Write(records);
   for (Proposal& proposal : proposals) {
     if (!written.ok()) {
@@ -185,11 +204,15 @@ void LocalMetadataLog::WriteQueued() {
 absl::Status LocalMetadataLog::Write(std::string_view records) {
   absl::Status status = file_->WriteAt(end_, records);
   if (!status.ok()) {
-    // Nothing is durable yet: cut off what may have been written, and go on when there is space.
-    const absl::Status cut = file_->Truncate(end_.value());
-    if (!cut.ok())
-      degraded_ = Concat("the metadata log cannot be written: ", FromAbsl(cut.message()));
-    return absl::UnavailableError(status.message());
+    // Cut off what may have been written, durably, so that "not taken" stays true; and go on when
+    // there is space.
+    absl::Status cut = file_->Truncate(end_.value());
+    if (cut.ok()) cut = file_->Sync();
+    if (cut.ok()) return absl::UnavailableError(status.message());
+    degraded_ = Concat("the metadata log cannot be written: ", FromAbsl(cut.message()),
+                       "; restart the broker");
+    LogError(degraded_);
+    return absl::InternalError(degraded_);
   }
   status = file_->Sync();
   if (!status.ok()) {
@@ -203,6 +226,13 @@ absl::Status LocalMetadataLog::Write(std::string_view records) {
   return absl::OkStatus();
 }
 
+bool LocalMetadataLog::OldLogStands() {
+  const auto named = fs_.Open(JoinPath(directory_, "log"), OpenMode::kRead);
+  if (!named.ok()) return false;
+  const absl::StatusOr<uint64_t> size = (*named)->Size();
+  return size.ok() && *size == end_.value() && end_ > FilePosition(kLogHeaderBytes);
+}
+
 void LocalMetadataLog::TakeSnapshot() {
   std::string bytes;
   AppendFixed<uint32_t>(bytes, kSnapshotMagic);
@@ -214,8 +244,10 @@ void LocalMetadataLog::TakeSnapshot() {
   if (status.ok()) {
     snapshot_index_ = applied_;
     status = OpenEmptyLog();
-    if (!status.ok())
-      degraded_ = Concat("the metadata log cannot be renewed: ", FromAbsl(status.message()));
+    // The old log will do as well, as long as it is what its name leads to.
+    if (!status.ok() && !OldLogStands())
+      degraded_ = Concat("the metadata log cannot be renewed: ", FromAbsl(status.message()),
+                         "; restart the broker");
   }
   if (!status.ok()) LogWarning("metadata snapshot failed: ", FromAbsl(status.message()));
 }

@@ -1,10 +1,10 @@
 // A metadata log in local files: one broker's. Commands are checksummed records, synced in groups;
 // past a number of them a snapshot replaces the log. Layout in FORMAT.md beside it.
 //
-// What a crash may leave: a torn last record (cut: nobody was answered), a snapshot written but the
-// log not yet emptied (records up to the snapshot's index are skipped), temporary files (removed).
-// A bad record with a sound one behind it, or a bad snapshot, is damage: Open refuses, with a text
-// that says what to do.
+// What a crash may leave: a torn tail (cut: nobody was answered; of a group that was written but
+// not synced any part may be there), a snapshot written but the log not yet emptied (records up to
+// the snapshot's index are skipped), temporary files (overwritten). A bad record that a later one
+// says was durable, or a bad snapshot, is damage: Open refuses, with a text that says what to do.
 #pragma once
 
 #include <memory>
@@ -45,6 +45,7 @@ class LocalMetadataLog final : public MetadataLog {
   absl::Status OpenEmptyLog();
   void WriteQueued();
   absl::Status Write(std::string_view records);
+  bool OldLogStands();
   void TakeSnapshot();
 
   FileSystem& fs_;

@@ -9,6 +9,8 @@
 namespace bascule {
 namespace {
 
+constexpr std::chrono::seconds kEpochRetryPeriod{1};
+
 // Answers once: with the first of "settled" and "time is up".
 struct Answer {
   absl::AnyInvocable<void(absl::Status)> done;
@@ -138,9 +140,16 @@ std::vector<BrokerDescription> MetaFrontend::Brokers() {
 
 void MetaFrontend::RequestNewEpoch(PartitionKey key) {
   home_.Post([this, key] {
-    log_->Propose(EncodeRaiseEpoch(key.stream, key.partition), [](const absl::Status& status) {
-      if (!status.ok()) LogWarning("no new leader epoch: ", FromAbsl(status.message()));
-    });
+    log_->Propose(EncodeRaiseEpoch(key.stream, key.partition),
+                  [this, key](const absl::Status& status) {
+                    if (status.ok() || absl::IsNotFound(status))
+                      return;  // deleted meanwhile: nobody waits
+                    LogWarning("no new leader epoch: ", FromAbsl(status.message()));
+                    // Nobody else asks again, and the partition takes no messages until it has one.
+                    const bool refused = absl::IsUnavailable(status) && log_->degraded().empty();
+                    if (refused)
+                      home_.After(kEpochRetryPeriod, [this, key] { RequestNewEpoch(key); });
+                  });
   });
 }
 

@@ -82,8 +82,14 @@ void Partition::Drain(absl::AnyInvocable<void()> done) {
 }
 
 void Partition::RunDrained() {
-  const bool at_work = state_ == State::kLeading && (!pending_.empty() || log_->dirty());
-  if (at_work) return;
+  const auto at_work = [this] {
+    if (state_ != State::kLeading) return false;
+    if (!pending_.empty() || log_->dirty()) return true;
+    // What cannot be written although there is a place for it (a full disk) is not waited for.
+    const bool gaps_due = missed_ > 0 || !pending_gaps_.empty();
+    return gaps_due && !log_->CanAppend(limits::kBatchTargetBytes);
+  };
+  if (at_work()) return;
   for (auto& done : std::exchange(drained_, {})) done();
 }
 

@@ -138,6 +138,7 @@ class Partition final : public PartitionPort,
   void OnFlushed(const FlushTicket& ticket, const absl::Status& status);
   void Advance(std::optional<Offset> high_watermark);
   void Fail(const absl::Status& why);
+  void PostDrained();
   void RunDrained();
 
   // Reading (partition_read.cc)

@@ -29,7 +29,7 @@ void Partition::AppendPending() {
     for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
     pending_.clear();
     if (state_ != State::kClosed && log_) acks_.Release(Offset(), Offset(), now);
-    return;
+    return PostDrained();
   }
   while (!pending_.empty() && MayAppend()) {
     if (!AppendBatch()) break;
@@ -38,6 +38,13 @@ void Partition::AppendPending() {
     if (!AppendGap()) break;
   }
   if (options_.settings.durability == Durability::kFsync) StartFlush();
+  PostDrained();
+}
+
+// As a task of its own: whoever drains may close us, and we may be inside a call of the log.
+void Partition::PostDrained() {
+  if (drained_.empty()) return;
+  env_.log.shard.Post([self = shared_from_this()] { self->RunDrained(); });
 }
 
 std::optional<AckError> Partition::Refusal(const PendingRecord& pending, Offset next) const {
@@ -115,7 +122,7 @@ bool Partition::AppendBatch() {
       in_batch_.empty() ? absl::OkStatus() : log_->Append(builder_.Finish());
   for (const PendingRecord& pending : in_batch_) {
     if (appended.ok()) {
-      acks_.Add(pending.batch, *pending.record, offset, now);
+      acks_.Add(*pending.batch, *pending.record, offset, now);
       ++offset;
     } else {
       RefuseOne(pending, AckError::kUnavailable,
@@ -162,6 +169,11 @@ bool Partition::OnAppendError(const absl::Status& error) {
   if (absl::IsResourceExhausted(error)) {
     LogWarning("stream ", options_.stream, ": ", FromAbsl(error.message()),
                "; messages are refused until there is space");
+    // What waits behind would meet the same, and nothing may come by to try it.
+    const Timestamp now = env_.log.clock.Wall();
+    for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
+    pending_.clear();
+    acks_.Release(Offset(), Offset(), now);
   } else {
     Fail(error);
   }

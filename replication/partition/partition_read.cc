@@ -1,5 +1,6 @@
 // The reading half of Partition: positions to offsets, and reads.
 #include <algorithm>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/text.h"
@@ -36,6 +37,9 @@ void Partition::WithTimestamps(
   auto find_stop = [self = shared_from_this(), stop,
                     then = std::move(then)](absl::StatusOr<Offset> found) mutable {
     if (stop.kind != StopPosition::Kind::kTimestamp || !self->log_) return then(found, Offset());
+    // Nothing is newer than the end of time.
+    constexpr Timestamp kLast(std::numeric_limits<int64_t>::max());
+    if (stop.timestamp == kLast) return then(found, self->log_->log_end());
     self->FindOffset(stop.timestamp + 1,
                      [found, then = std::move(then)](absl::StatusOr<Offset> stop_found) mutable {
                        then(std::move(found), std::move(stop_found));
@@ -163,11 +167,13 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
     self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), request,
                                result = std::move(result), done = std::move(done)]() mutable {
       if (!result.ok()) return done(result.status());
-      if (self->log_ != log)
-        return self->DoRead(request, std::move(done));  // reopened or closed meanwhile
+      if (const absl::Status serving = self->NotServing(); !serving.ok()) return done(serving);
+      // Gone meanwhile: going on would bring it back, and park it for ever.
       const auto reader_here = self->readers_.find(request.reader);
-      if (reader_here != self->readers_.end())
-        log->NoteRead(plan, *result, reader_here->second.place);
+      if (reader_here == self->readers_.end())
+        return done(absl::CancelledError("the reader has gone"));
+      if (self->log_ != log) return self->DoRead(request, std::move(done));  // reopened meanwhile
+      log->NoteRead(plan, *result, reader_here->second.place);
       self->FinishRead(request, *std::move(result), std::move(done));
     });
   });

@@ -228,6 +228,7 @@ void PartitionSet::RemoveDirectory(StreamId id) {
 }
 
 void PartitionSet::SweepTrash(const std::set<StreamId>& known, MetadataIndex applied) {
+  points_->KeepOnly(known, applied);
   env_.disk_pool.Post([this, trash = TrashDirectory(options_.data_directory)] {
     const absl::Status emptied = env_.fs.RemoveTree(trash);
     if (!emptied.ok()) LogWarning("cannot empty ", trash, ": ", FromAbsl(emptied.message()));

@@ -1,71 +1,86 @@
 #include "replication/partition/pending_acks.h"
 
 namespace bascule {
+namespace {
 
-Ack PendingAcks::Make(const IngressBatch& batch, const IngressRecord& record) const {
-  Ack ack;
-  ack.format = record.ack_format;
-  ack.inbox = batch.View(record.ack_inbox);
-  ack.correlation_id = batch.View(record.correlation_id);
-  ack.stream = names_.stream;
-  ack.partition_subject = names_.subject;
-  ack.message_subject = batch.View(record.subject);
-  ack.policy = record.policy;
-  return ack;
-}
+// Waiters of one block: few allocations, and memory goes back while others still wait.
+constexpr size_t kBlockWaiters = 1024;
 
-void PendingAcks::Add(const std::shared_ptr<const IngressBatch>& batch, const IngressRecord& record,
-                      Offset offset, Timestamp received) {
+}  // namespace
+
+void PendingAcks::Add(const IngressBatch& batch, const IngressRecord& record, Offset offset,
+                      Timestamp received) {
   if (record.ack_format == AckFormat::kNone || record.policy == AckPolicy::kNone) return;
   const bool local = record.policy == AckPolicy::kLeader && leader_acks_ == LeaderAcks::kLocal;
-  (local ? leader_ : all_).push_back({batch, &record, offset, received});
+  Queue& queue = local ? leader_ : all_;
+  if (queue.blocks.empty() || queue.blocks.back().waiters.size() == kBlockWaiters) {
+    queue.blocks.emplace_back();
+  }
+  Block& block = queue.blocks.back();
+  block.waiters.push_back({block.text.Add(batch.View(record.ack_inbox)),
+                           block.text.Add(batch.View(record.correlation_id)),
+                           block.text.Add(batch.View(record.subject)), offset, received,
+                           record.policy, record.ack_format});
+  ++queue.waiting;
 }
 
 void PendingAcks::Refuse(const IngressBatch& batch, const IngressRecord& record, AckError error,
                          Offset log_end, Timestamp received) {
   if (record.ack_format == AckFormat::kNone) return;
-  Ack ack = Make(batch, record);
-  ack.received = received;
-  ack.error = error;
-  ack.last = log_end - 1;
-  Refusal refusal{std::string(ack.inbox), std::string(ack.correlation_id),
-                  std::string(ack.message_subject), ack};
-  refusals_.push_back(std::move(refusal));
+  IngressBatch& text = refusals_.text;
+  refusals_.waiters.push_back({text.Add(batch.View(record.ack_inbox)),
+                               text.Add(batch.View(record.correlation_id)),
+                               text.Add(batch.View(record.subject)), Offset(0), received,
+                               record.policy, record.ack_format});
+  refusal_reasons_.emplace_back(error, log_end);
 }
 
-void PendingAcks::Collect(std::deque<Waiter>& waiters, Offset end, Timestamp now,
-                          std::vector<Ack>& due) {
-  while (!waiters.empty() && waiters.front().offset < end) {
-    Waiter& waiter = waiters.front();
-    Ack ack = Make(*waiter.batch, *waiter.record);
-    ack.offset = waiter.offset;
-    ack.last = waiter.offset;
-    ack.received = waiter.received;
-    ack.committed = now;
-    due.push_back(ack);
-    if (keep_.empty() || keep_.back() != waiter.batch) keep_.push_back(std::move(waiter.batch));
-    waiters.pop_front();
+void PendingAcks::Collect(Queue& queue, Offset end, Timestamp now) {
+  for (Block& block : queue.blocks) {
+    while (block.answered < block.waiters.size()) {
+      const Waiter& waiter = block.waiters[block.answered];
+      if (waiter.offset >= end) return;
+      due_.push_back({waiter.format, block.text.View(waiter.inbox),
+                      block.text.View(waiter.correlation_id), names_.stream, names_.subject,
+                      block.text.View(waiter.subject), waiter.offset, waiter.offset, waiter.policy,
+                      waiter.received, now, AckError::kOk});
+      ++block.answered;
+      --queue.waiting;
+    }
+  }
+}
+
+// After the send: until then the acks' views point into the blocks.
+void PendingAcks::DropAnswered(Queue& queue) {
+  while (!queue.blocks.empty() &&
+         queue.blocks.front().answered == queue.blocks.front().waiters.size()) {
+    queue.blocks.pop_front();
   }
 }
 
 void PendingAcks::Release(Offset leader_durable, Offset high_watermark, Timestamp now) {
-  Collect(leader_, leader_durable, now, due_);
-  Collect(all_, high_watermark, now, due_);
-  for (Refusal& refusal : refusals_) {
-    refusal.ack.inbox = refusal.inbox;
-    refusal.ack.correlation_id = refusal.correlation_id;
-    refusal.ack.message_subject = refusal.message_subject;
-    due_.push_back(refusal.ack);
+  Collect(leader_, leader_durable, now);
+  Collect(all_, high_watermark, now);
+  for (size_t i = 0; i < refusals_.waiters.size(); ++i) {
+    const Waiter& waiter = refusals_.waiters[i];
+    const auto& [error, log_end] = refusal_reasons_[i];
+    due_.push_back({waiter.format, refusals_.text.View(waiter.inbox),
+                    refusals_.text.View(waiter.correlation_id), names_.stream, names_.subject,
+                    refusals_.text.View(waiter.subject), Offset(0), log_end - 1, waiter.policy,
+                    waiter.received, Timestamp(), error});
   }
   if (!due_.empty()) sink_.Send(due_);
   due_.clear();
-  keep_.clear();
-  refusals_.clear();
+  DropAnswered(leader_);
+  DropAnswered(all_);
+  refusals_.waiters.clear();
+  refusals_.text.arena.clear();
+  refusal_reasons_.clear();
 }
 
 void PendingAcks::Abandon() {
-  leader_.clear();
-  all_.clear();
+  leader_ = Queue();
+  all_ = Queue();
 }
 
 }  // namespace bascule

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <deque>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,9 +23,10 @@ class PendingAcks {
       : sink_(sink), names_(std::move(names)), leader_acks_(leader_acks) {}
 
   // `record` of `batch` was appended at `offset`. Offsets ascend. Nobody waiting (policy NONE, no
-  // inbox): nothing kept.
-  void Add(const std::shared_ptr<const IngressBatch>& batch, const IngressRecord& record,
-           Offset offset, Timestamp received);
+  // inbox): nothing kept. What the ack needs is copied, so that the batch, message bodies and all,
+  // may go as soon as it is appended.
+  void Add(const IngressBatch& batch, const IngressRecord& record, Offset offset,
+           Timestamp received);
   // The record was not stored. Sent whatever the policy, when there is an inbox; collected until
   // the next Release.
   void Refuse(const IngressBatch& batch, const IngressRecord& record, AckError error,
@@ -36,32 +36,39 @@ class PendingAcks {
   void Release(Offset leader_durable, Offset high_watermark, Timestamp now);
   // Outcome unknown (R14): nobody gets an answer; publishers time out and may try again.
   void Abandon();
-  size_t waiting() const { return leader_.size() + all_.size(); }
+  size_t waiting() const { return leader_.waiting + all_.waiting; }
 
  private:
   struct Waiter {
-    std::shared_ptr<const IngressBatch> batch;
-    const IngressRecord* record;
+    ArenaRange inbox;
+    ArenaRange correlation_id;
+    ArenaRange subject;
     Offset offset;
     Timestamp received;
+    AckPolicy policy;
+    AckFormat format;
   };
-  void Collect(std::deque<Waiter>& waiters, Offset end, Timestamp now, std::vector<Ack>& due);
-  Ack Make(const IngressBatch& batch, const IngressRecord& record) const;
+  // Waiters in order of offset, with their texts in one piece.
+  struct Block {
+    IngressBatch text;  // its arena only
+    std::vector<Waiter> waiters;
+    size_t answered = 0;
+  };
+  struct Queue {
+    std::deque<Block> blocks;
+    size_t waiting = 0;
+  };
+  void Collect(Queue& queue, Offset end, Timestamp now);
+  static void DropAnswered(Queue& queue);
 
   AckSink& sink_;
   const Names names_;
   const LeaderAcks leader_acks_;
-  std::deque<Waiter> leader_;
-  std::deque<Waiter> all_;
-  // Refusals own their text, since their batch may go before the next Release.
-  struct Refusal {
-    std::string inbox, correlation_id, message_subject;
-    Ack ack;
-  };
-  std::vector<Refusal> refusals_;
-  // Reused between releases: acks, and the batches that their views point into.
-  std::vector<Ack> due_;
-  std::vector<std::shared_ptr<const IngressBatch>> keep_;
+  Queue leader_;
+  Queue all_;
+  Block refusals_;
+  std::vector<std::pair<AckError, Offset>> refusal_reasons_;  // with the log's end, one per refusal
+  std::vector<Ack> due_;                                      // reused between releases
 };
 
 }  // namespace bascule

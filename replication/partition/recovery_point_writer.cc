@@ -56,6 +56,13 @@ void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::S
 
 void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
 
+void RecoveryPointWriter::KeepOnly(const std::set<StreamId>& known, MetadataIndex applied) {
+  std::erase_if(set_.partitions, [&](const auto& listed) {
+    const StreamId stream = listed.first.stream;
+    return stream.value() <= applied.value() && !known.contains(stream);
+  });
+}
+
 void RecoveryPointWriter::Write() {
   if (writing_) return;  // Written() goes on when somebody waits
   writing_ = true;

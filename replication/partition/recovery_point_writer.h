@@ -6,6 +6,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // unnoticed.
   void List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done);
   void Forget(PartitionKey key);
+  // Forgets streams that the metadata up to `applied` does not know: a crash may have come between
+  // a deletion and the next write.
+  void KeepOnly(const std::set<StreamId>& known, MetadataIndex applied);
   // The last write of an orderly stop, by the caller's thread, with everything else stopped.
   absl::Status WriteClean(Points points);
 

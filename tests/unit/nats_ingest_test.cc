@@ -268,7 +268,7 @@ TEST_CASE("nats ingest: JetStream replies become ack inboxes") {
   World w;
   w.options.reply_acks = ReplyAcks::kJetStream;
   const wire::HeaderList headers{
-      {"Nats-Expected-Stream", "S"}, {"Nats-Expected-Last-Sequence", "41"}, {"Nats-Msg-Id", "x"}};
+      {"Nats-Expected-Stream", "S"}, {"Nats-Expected-Last-Sequence", "41"}, {"X-Request", "x"}};
   const Seen& got = w.Only(Plain("p", "_INBOX.me", &headers));
   CHECK(got.ack_inbox == "_INBOX.me");
   CHECK(!got.view().reply.has_value());
@@ -281,8 +281,9 @@ TEST_CASE("nats ingest: JetStream replies become ack inboxes") {
 }
 
 TEST_CASE("nats ingest: what JetStream would check and we cannot is refused") {
-  for (const auto* name : {"Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Subject-Sequence",
-                           "Nats-Rollup", "nats-rollup", "Nats-Expected-Future-Thing"}) {
+  for (const auto* name :
+       {"Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-Msg-Id",
+        "Nats-Rollup", "nats-rollup", "Nats-Expected-Future-Thing"}) {
     World w;
     w.options.reply_acks = ReplyAcks::kJetStream;
     const wire::HeaderList headers{{name, "1"}};
