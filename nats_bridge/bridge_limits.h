@@ -11,7 +11,7 @@ namespace bascule::limits {
 // Bytes waiting for the socket of the egress connection. Full: publishes answer ResourceExhausted,
 // acks are counted as lost. (nats.c moves what is left to the front of its buffer after each
 // partial write, so a larger bound costs time.)
-inline constexpr size_t kEgressBufferBytes = 32 * kMiB;
+inline constexpr size_t kEgressBufferBytes = 4 * kMaxAsyncInFlightBytes + kMaxMessageBytes;
 // nats.c's buffers for reading and writing a socket.
 inline constexpr int kNatsIoBufferBytes = 256 * static_cast<int>(kKiB);
 // Arenas of one shard's ingress batches: what a fresh one reserves, and where a

@@ -17,9 +17,9 @@ Usage: tests/run.sh [--quick] [--step NAME]... [--jobs N]
     deps     installs the Debian packages that are missing (deploy/install-deps.sh)
     format   clang-format finds nothing to change
     dev      builds all with assertions and runs every test
-    threads  clang checks the locking annotations of the product's sources
+    threads  clang reads the product's sources: its warnings, with the checks of locking annotations
     asan     unit, simulation and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer
-    tsan     unit tests under ThreadSanitizer
+    tsan     unit tests under ThreadSanitizer, without those of the API (tests/CMakeLists.txt says why)
   --jobs N     compile and test N at a time (default: one per processor)
 TEXT
 }
@@ -133,11 +133,12 @@ step_dev() {
   run_ctest dev
 }
 
-# The build's own command lines, with clang in the compiler's place and nothing written.
+# The build's own command lines, with clang in the compiler's place and nothing written. Of dev it needs no more than
+# the generated headers.
 step_threads() {
   local status=0 commands="$log_dir/threads.commands"
   local clang='clang++ -fsyntax-only -Wthread-safety -Wno-unknown-warning-option'
-  build dev || return 0
+  build dev proto/api.pb.h proto/bascule/v1/bascule.pb.h proto_meta/replication/meta/commands.pb.h || return 0
   ninja -C build/dev -t commands |
     grep -E ' -c [^ ]*/(core|nats_bridge|replication|cmd)/[^ ]*\.cc$' |
     grep -v ' -c [^ ]*/build/dev/' |
@@ -151,18 +152,19 @@ step_threads() {
   count "threads: clang's complaints are above" "$status"
 }
 
+# The sanitizers' steps build what they run and no more: the load programs' tests carry the label unit and stay out.
 step_asan() {
   local fuzz=() source
   for source in tests/fuzz/*_fuzz.cc; do
     [ -e "$source" ] && fuzz+=("$(basename "$source" .cc)")
   done
   build asan unit_tests sim_tests "${fuzz[@]}" || return 0
-  run_ctest asan -L '^(unit|sim|fuzz)$'
+  run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
 }
 
 step_tsan() {
   build tsan unit_tests || return 0
-  run_ctest tsan -L '^unit$'
+  run_ctest tsan -L '^unit$' -E '^bench_tests$'
 }
 
 mkdir -p "$log_dir"

@@ -78,6 +78,7 @@ struct Broker::Parts {
 
   absl::Status OpenData();
   absl::Status ConnectBus();
+  absl::Status CheckMetadataIsThere();
   absl::Status OpenStreams();
   absl::Status DeclareStreams();
   absl::Status Serve();
@@ -106,6 +107,10 @@ absl::Status Broker::Parts::OpenData() {
   ASSIGN_OR_RETURN(DataDirectory opened,
                    DataDirectory::Open(fs, RealRng(), config.data_dir, config.server_id));
   directory = std::make_unique<DataDirectory>(std::move(opened));
+  if (config.data_dir.starts_with("/tmp/")) {
+    LogWarning(config.data_dir,
+               " is below /tmp, which many systems empty at a restart: choose another data.dir");
+  }
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   for (unsigned i = 0; i < cores; ++i)
     shards.push_back(std::make_unique<ThreadExecutor>(Concat("shard-", i), 1));
@@ -127,7 +132,22 @@ absl::Status Broker::Parts::ConnectBus() {
   return absl::OkStatus();
 }
 
+// An absent metadata log beside existing data is lost, not new: with a new one stream ids would be
+// given out again, and one stream would serve, or remove, another's records.
+absl::Status Broker::Parts::CheckMetadataIsThere() {
+  const std::string meta = JoinPath(config.data_dir, "meta");
+  if (fs.Exists(JoinPath(meta, "log")) || fs.Exists(JoinPath(meta, "snapshot")))
+    return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
+                   fs.List(JoinPath(config.data_dir, "streams")));
+  if (streams.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(Concat(
+      meta, " is missing, but ", config.data_dir, " holds the data of ", streams.size(),
+      " streams; restore meta from a backup, or move the ", "whole directory away to start empty"));
+}
+
 absl::Status Broker::Parts::OpenStreams() {
+  RETURN_IF_ERROR(CheckMetadataIsThere());
   metadata = std::make_unique<MetaFrontend>(*home, clock, directory->server_id());
   ASSIGN_OR_RETURN(metadata_log,
                    LocalMetadataLog::Open(fs, *home, JoinPath(config.data_dir, "meta"), *metadata));
@@ -160,10 +180,18 @@ absl::Status Broker::Parts::OpenStreams() {
 }
 
 absl::Status Broker::Parts::DeclareStreams() {
+  // All at once: without NATS each takes a while until it is clear that nobody listens yet.
+  std::vector<std::future<absl::Status>> results;
   for (const StreamSpec& spec : config.declared_streams) {
-    const absl::Status created = Await([&](auto done) {
-      metadata->CreateStream(spec, limits::kDefaultMetadataTimeout, std::move(done));
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    results.push_back(promise->get_future());
+    metadata->CreateStream(spec, limits::kDefaultMetadataTimeout, [promise](absl::Status status) {
+      promise->set_value(std::move(status));
     });
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    const StreamSpec& spec = config.declared_streams[i];
+    const absl::Status created = results[i].get();
     if (created.ok()) {
       LogInfo("created declared stream ", spec.name, " on ", spec.subject);
       continue;

@@ -1,10 +1,12 @@
 // basculed: reads the configuration, runs the broker until SIGTERM or SIGINT.
 #include <malloc.h>
 #include <signal.h>
+#include <unistd.h>
 
-#include <fstream>
+#include <atomic>
+#include <future>
 #include <iostream>
-#include <sstream>
+#include <thread>
 
 #include "cmd/basculed/broker.h"
 #include "cmd/basculed/flags.h"
@@ -51,13 +53,28 @@ int Run(const Config& config) {
   sigaddset(&ending, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // While the broker starts there is nothing to take down: recovery is safe to interrupt anywhere.
+  // (The thread outlives this function when the start fails.)
+  struct Ending {
+    sigset_t signals;
+    std::atomic<bool> serving{false};
+    std::promise<int> received;
+  };
+  const auto end = std::make_shared<Ending>();
+  end->signals = ending;
+  std::thread([end] {
+    int signal_number = 0;
+    sigwait(&end->signals, &signal_number);
+    if (!end->serving) _exit(0);
+    end->received.set_value(signal_number);
+  }).detach();
   absl::StatusOr<std::unique_ptr<Broker>> broker = Broker::Start(config);
   if (!broker.ok()) {
     LogError("basculed cannot start: ", FromAbsl(broker.status().message()));
     return 1;
   }
-  int received = 0;
-  sigwait(&ending, &received);
+  end->serving = true;
+  const int received = end->received.get_future().get();
   LogInfo(received == SIGTERM ? "SIGTERM" : "SIGINT", ": stopping");
   broker->reset();
   LogInfo("stopped");

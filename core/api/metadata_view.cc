@@ -1,5 +1,7 @@
 #include "core/api/metadata_view.h"
 
+#include <algorithm>
+
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -95,8 +97,11 @@ void FillPartition(const PartitionDescription& partition,
   out.set_leader(partition.leader);
   for (const std::string& replica : partition.replicas) out.add_replicas(replica);
   for (const std::string& member : partition.isr) out.add_isr(member);
-  out.set_highwatermark(status.ok() ? ToWire(status->high_watermark) : -1);
-  out.set_newestoffset(status.ok() ? ToWire(status->log_end) : -1);
+  // Offsets of messages: a client that reads until the newest must get there, and a gap record at
+  // the end of the log is not delivered.
+  out.set_highwatermark(
+      status.ok() ? ToWire(std::min(status->high_watermark, status->last_message_end)) : -1);
+  out.set_newestoffset(status.ok() ? ToWire(status->last_message_end) : -1);
   proto::PartitionEventTimestamps& received = *out.mutable_messagesreceivedtimestamps();
   if (status.ok()) {
     received.set_firsttimestamp(status->first_received.value());

@@ -5,6 +5,7 @@
 namespace bascule {
 namespace {
 constexpr int32_t kPolicyNone = static_cast<int32_t>(AckPolicy::kNone);
+constexpr uint64_t kUnavailable = 1;  // Ack.Error UNKNOWN: what a partition says that cannot write
 constexpr uint64_t kIncorrectOffset = 2;  // Ack.Error
 constexpr uint64_t kTooLarge = 3;
 constexpr uint64_t kEncryption = 4;
@@ -57,6 +58,10 @@ AsyncError AckFailure(uint64_t ack_error) {
       return {AsyncErrorCode::kBadRequest, "message exceeds max replication size"};
     case kEncryption:
       return {AsyncErrorCode::kEncryptionFailed, "encryption failed on partition"};
+    case kUnavailable:
+      return {AsyncErrorCode::kUnknown,
+              "not stored: the partition takes no messages now (free disk space is below the "
+              "reserve, or its disk failed)"};
     default:
       return {AsyncErrorCode::kUnknown, "unknown error"};
   }

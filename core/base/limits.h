@@ -35,7 +35,7 @@ inline constexpr size_t kMaxBatchBytes = kMaxMessageBytes + kRecordOverheadBytes
 // --- ingest ---
 // Bytes queued between the bus and one shard. Full: the message is dropped, counted, and reported
 // by a gap record.
-inline constexpr size_t kIngressQueueBytes = 64 * kMiB;
+inline constexpr size_t kIngressQueueBytes = 2 * kMaxMessageBytes;
 // nats.c pending limits of one subscription; past them NATS reports a slow consumer, which becomes
 // a gap record.
 inline constexpr int kNatsPendingMessages = 1'000'000;
@@ -79,7 +79,7 @@ inline constexpr size_t kDefaultRequestBytes = 4 * kMiB;
 // Publishes of one PublishAsync session without an ack yet; past it the session stops reading
 // requests.
 inline constexpr size_t kMaxAsyncInFlight = 64 * 1024;
-inline constexpr size_t kMaxAsyncInFlightBytes = 256 * kMiB;
+inline constexpr size_t kMaxAsyncInFlightBytes = 16 * kMiB;
 inline constexpr std::chrono::seconds kAckDrainTimeout{5};
 inline constexpr std::chrono::seconds kDefaultMetadataTimeout{5};
 

@@ -77,7 +77,11 @@ absl::StatusOr<bool> BatchScanner::SeekBatch(FilePosition from, Offset least) {
     at_ += found;
     const FilePosition candidate = at_;
     ASSIGN_OR_RETURN(const Outcome outcome, Next());
-    if (outcome == Outcome::kBatch && header_.base_offset >= least) {
+    const bool plausible =
+        outcome == Outcome::kBatch && header_.base_offset >= least &&
+        static_cast<uint64_t>(header_.base_offset - least) <= candidate - from + 1 &&
+        header_.committed_through <= header_.base_offset;
+    if (plausible) {
       at_ = candidate;
       return true;
     }

@@ -33,7 +33,9 @@ class BatchScanner {
   wire::BatchParse why() const { return why_; }              // of kBad
 
   // Moves to the next place at or after `from` that holds a whole, checked batch with base offset
-  // >= `least`; false when there is none. For finding out what lies behind damage.
+  // >= `least`; false when there is none. For finding out what lies behind damage. A message may
+  // hold bytes that look like a batch, so one whose offset is further from `least` than the bytes
+  // passed over could hold records is not believed.
   absl::StatusOr<bool> SeekBatch(FilePosition from, Offset least);
 
  private:

@@ -251,8 +251,11 @@ void CommitLog::Clean() {
     paths.push_back(segments_.front().path);
     segments_.pop_front();
   }
+  if (paths.empty()) return;
+  // What retention would have taken by now need not be reported any more; a lost beginning of the
+  // log stays known till then.
   std::erase_if(damaged_, [this](const DamagedRange& d) { return d.to <= log_start(); });
-  if (!paths.empty()) Unlink(std::move(paths));
+  Unlink(std::move(paths));
 }
 
 void CommitLog::Trim() {

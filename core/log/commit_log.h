@@ -132,6 +132,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
     Timestamp first_timestamp;
   };
   Stat Describe() const;
+  // DataLoss naming the range when `from` is in one that is known to be damaged.
+  absl::Status CheckDamage(Offset from) const;
   const std::vector<DamagedRange>& damaged() const { return damaged_; }
 
  private:
@@ -144,7 +146,6 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   Segment& active() { return segments_.back(); }
   const Segment& active() const { return segments_.back(); }
   size_t IndexOfSegment(Offset offset) const;
-  absl::Status CheckDamage(Offset from) const;
   SegmentReadPlan PlanFor(const Segment& segment) const;
   void MaybePreallocate();
   void SaveIndex();

@@ -47,8 +47,8 @@ absl::StatusOr<CommitLog::ReadStep> CommitLog::Read(Offset from, Offset committe
   BASCULE_CHECK_LE(committed, log_end());
   if (reverse && from < log_start())
     return absl::OutOfRangeError("the beginning of the log is reached");
+  RETURN_IF_ERROR(CheckDamage(from));  // first: a lost beginning is not skipped in silence
   if (!reverse) from = std::max(from, log_start());
-  RETURN_IF_ERROR(CheckDamage(from));
   if (!reverse) {
     if (auto found = tail_.Read(from, committed, max_bytes)) {
       SegmentReadResult result;

@@ -54,7 +54,9 @@ class Recovery {
  private:
   absl::Status FindFiles();
   absl::Status Inspect();
-  absl::StatusOr<Candidate> InspectFile(Offset base);
+  absl::StatusOr<Candidate> InspectFile(Offset base, std::optional<Offset> next_base);
+  absl::StatusOr<bool> EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
+                                    std::optional<Offset> next_base);
   absl::Status CheckHeader(Candidate& candidate);
   absl::Status Scan(Candidate& candidate);
   bool StartFromPoint(Candidate& candidate);
@@ -111,6 +113,11 @@ absl::Status Recovery::CheckHeader(Candidate& candidate) {
   if (absl::IsFailedPrecondition(header.status())) {
     return absl::FailedPreconditionError(
         Concat(candidate.segment.path, ": ", header.status().message()));
+  }
+  if (header.ok() && header->base_offset != candidate.segment.base()) {
+    return absl::FailedPreconditionError(
+        Concat(candidate.segment.path, " holds the segment that begins at offset ",
+               header->base_offset.value(), "; give it back its name"));
   }
   candidate.header_ok = header.ok();
   if (header.ok() && (header->stream != stream_ || header->partition != partition_)) {
@@ -184,7 +191,23 @@ absl::Status Recovery::Scan(Candidate& candidate) {
   }
 }
 
-absl::StatusOr<Candidate> Recovery::InspectFile(Offset base) {
+// Whether `footer` is one, and not the end of a message that looks like it: a publisher chooses
+// those bytes, and they may be the last of an active segment. A segment is sealed when it has a
+// successor, so a footer that ends there is believed; any other only when the batches do lead to
+// it.
+absl::StatusOr<bool> Recovery::EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
+                                            std::optional<Offset> next_base) {
+  if (footer.base_offset != candidate.segment.base()) return false;
+  if (next_base == footer.end_offset) return true;
+  BatchScanner scanner(*candidate.file, FilePosition(kSegmentHeaderBytes),
+                       FilePosition(candidate.segment.file_bytes));
+  while (true) {
+    ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
+    if (outcome != BatchScanner::Outcome::kBatch) return scanner.next_position() == footer.data_end;
+  }
+}
+
+absl::StatusOr<Candidate> Recovery::InspectFile(Offset base, std::optional<Offset> next_base) {
   Candidate candidate;
   Segment& segment = candidate.segment;
   segment.path = Path(SegmentFileName(base));
@@ -193,7 +216,11 @@ absl::StatusOr<Candidate> Recovery::InspectFile(Offset base) {
   ASSIGN_OR_RETURN(segment.file_bytes, candidate.file->Size());
   RETURN_IF_ERROR(CheckHeader(candidate));
   const absl::StatusOr<SegmentFooter> footer = ReadFooter(*candidate.file, segment.file_bytes);
-  if (footer.ok() && footer->base_offset == base) {
+  bool sealed = false;
+  if (footer.ok()) {
+    ASSIGN_OR_RETURN(sealed, EndsInFooter(candidate, *footer, next_base));
+  }
+  if (sealed) {
     segment.footer = *footer;
     segment.sealed = true;
     candidate.evidence = footer->end_offset;
@@ -205,8 +232,10 @@ absl::StatusOr<Candidate> Recovery::InspectFile(Offset base) {
 
 absl::Status Recovery::Inspect() {
   if (point_) mark_ = point_->active.end_offset;
-  for (const Offset base : bases_) {
-    ASSIGN_OR_RETURN(Candidate candidate, InspectFile(base));
+  for (size_t i = 0; i < bases_.size(); ++i) {
+    std::optional<Offset> next_base;
+    if (i + 1 < bases_.size()) next_base = bases_[i + 1];
+    ASSIGN_OR_RETURN(Candidate candidate, InspectFile(bases_[i], next_base));
     mark_ = std::max(mark_, candidate.evidence);
     candidates_.push_back(std::move(candidate));
   }

@@ -1,6 +1,7 @@
 #include "core/log/segment_reader.h"
 
 #include <algorithm>
+#include <deque>
 
 #include "core/base/check.h"
 #include "core/base/limits.h"
@@ -63,7 +64,7 @@ absl::Status Complete(FileSystem& fs, SegmentReadPlan& plan, SegmentReadResult& 
 class ForwardWalk {
  public:
   ForwardWalk(const SegmentReadPlan& plan, ReadWait wait)
-      : plan_(plan), wait_(wait), at_(plan.start) {}
+      : plan_(plan), wait_(wait), at_(plan.start), seen_end_(plan.footer.base_offset) {}
 
   absl::StatusOr<SegmentReadResult> Run() {
     SegmentReadResult result;
@@ -106,7 +107,10 @@ class ForwardWalk {
       std::string_view payload;
       // Batches on the way are checked too: a changed header must not make one look unwanted.
       const wire::BatchParse parse = wire::ParseBatch(rest, header, payload);
-      if (parse == wire::BatchParse::kOk) {
+      // Offsets that go back or leave the segment are no writer's work, whatever the checksum says.
+      if (parse == wire::BatchParse::kOk && header.base_offset >= seen_end_ &&
+          header.end() <= plan_.footer.end_offset) {
+        seen_end_ = header.end();
         const bool wanted = found || header.end() > plan_.from;
         past_ = wanted && header.base_offset >= plan_.limit;
         if (past_) break;
@@ -141,7 +145,7 @@ class ForwardWalk {
   absl::Status SkipDamage() {
     if (wait_ == ReadWait::kNoWait) return absl::UnavailableError("needs a search on the disk");
     BatchScanner scanner(*plan_.file, at_, plan_.footer.data_end);
-    ASSIGN_OR_RETURN(const bool found, scanner.SeekBatch(at_ + 1, plan_.footer.base_offset));
+    ASSIGN_OR_RETURN(const bool found, scanner.SeekBatch(at_ + 1, seen_end_));
     if (!found) return Damaged(plan_, at_, plan_.from);
     const FilePosition resumes = scanner.next_position();
     ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
@@ -154,6 +158,7 @@ class ForwardWalk {
   const SegmentReadPlan& plan_;
   const ReadWait wait_;
   FilePosition at_;
+  Offset seen_end_;  // of the batches so far
   bool past_ = false;
   size_t begin_ = 0;
   size_t end_ = 0;
@@ -166,8 +171,12 @@ class ForwardWalk {
 absl::StatusOr<SegmentReadResult> ReadReverse(const SegmentReadPlan& plan) {
   SegmentReadResult result;
   result.next = plan.footer.base_offset - 1;
-  std::string stretch;
-  std::vector<std::pair<Offset, size_t>> batches;  // base offset, where it begins in `stretch`
+  struct Kept {
+    Offset base;
+    std::string bytes;
+  };
+  std::deque<Kept> stretch;  // its end as far as max_bytes go: without an index the walk is long
+  size_t kept_bytes = 0;
   BatchScanner scanner(*plan.file, plan.start, plan.footer.data_end);
   while (scanner.next_position() < plan.footer.data_end) {
     const FilePosition at = scanner.next_position();
@@ -177,19 +186,25 @@ absl::StatusOr<SegmentReadResult> ReadReverse(const SegmentReadPlan& plan) {
       if (!found) return Damaged(plan, at, plan.from);
       ASSIGN_OR_RETURN(outcome, scanner.Next());
       if (scanner.header().base_offset > plan.from) return Damaged(plan, at, plan.from);
-      batches.clear();  // what stands before the damage belongs to a later read, which will meet it
-      stretch.clear();
+      stretch.clear();  // what stands before the damage belongs to a later read, which will meet it
+      kept_bytes = 0;
     }
     if (scanner.header().base_offset > plan.from || scanner.header().base_offset >= plan.limit)
       break;
-    batches.emplace_back(scanner.header().base_offset, stretch.size());
-    stretch.append(scanner.bytes());
+    stretch.push_back({scanner.header().base_offset, std::string(scanner.bytes())});
+    kept_bytes += stretch.back().bytes.size();
+    while (stretch.size() > 1 && kept_bytes > plan.max_bytes) {
+      kept_bytes -= stretch.front().bytes.size();
+      stretch.pop_front();
+    }
+    if (scanner.header().end() > plan.from) break;  // what follows is not wanted, damaged or not
   }
-  if (batches.empty()) return result;
-  size_t first = batches.size() - 1;
-  while (first > 0 && stretch.size() - batches[first - 1].second <= plan.max_bytes) --first;
-  result.next = batches[first].first - 1;
-  result.batches = Bytes(stretch.substr(batches[first].second));
+  if (stretch.empty()) return result;
+  std::string batches;
+  batches.reserve(kept_bytes);
+  for (const Kept& kept : stretch) batches.append(kept.bytes);
+  result.next = stretch.front().base - 1;
+  result.batches = Bytes(std::move(batches));
   return result;
 }
 

@@ -61,9 +61,10 @@ struct ReadChunk {
 // What a partition knows of itself.
 struct PartitionStatus {
   Offset log_start;
-  Offset high_watermark;  // exclusive
-  Offset log_end;         // exclusive
-  Offset flushed_end;     // exclusive
+  Offset high_watermark;    // exclusive
+  Offset log_end;           // exclusive
+  Offset flushed_end;       // exclusive
+  Offset last_message_end;  // exclusive end of the newest record that is delivered (no gap record)
   LeaderEpoch leader_epoch;
   bool leader = false;
   uint64_t bytes = 0;  // on disk

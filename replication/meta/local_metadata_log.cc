@@ -21,6 +21,7 @@ constexpr size_t kLogHeaderBytes = 8;
 constexpr size_t kRecordHeaderBytes = 24;
 constexpr size_t kSnapshotHeaderBytes = 16;
 constexpr size_t kMaxCommandBytes = size_t{16} << 20;
+constexpr uint64_t kMaxIndex = uint64_t{1} << 62;  // more than there will ever be
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 
 // `durable` = end of what was synced when the record was written.
@@ -100,7 +101,8 @@ absl::Status LocalMetadataLog::LoadSnapshot() {
       std::string_view(bytes).substr(0, bytes.size() < 4 ? 0 : bytes.size() - 4);
   const bool sound = body.size() >= kSnapshotHeaderBytes &&
                      GetFixed<uint32_t>(&body[0]) == kSnapshotMagic &&
-                     GetFixed<uint32_t>(body.data() + body.size()) == Crc32c(body);
+                     GetFixed<uint32_t>(body.data() + body.size()) == Crc32c(body) &&
+                     GetFixed<uint64_t>(&body[8]) <= kMaxIndex;
   if (!sound) {
     return absl::DataLossError(
         Concat(path, " is damaged; restore the directory ", directory_, " from a backup"));
@@ -153,6 +155,11 @@ absl::Status LocalMetadataLog::ApplyRecords(std::string_view bytes) {
   Record record;
   while (TakeRecord(bytes.substr(at), record)) {
     if (record.index > applied_) {
+      if (record.index != applied_ + 1) {
+        return absl::DataLossError(
+            Concat(JoinPath(directory_, "log"), " has command ", record.index, " after ", applied_,
+                   "; restore the directory ", directory_, " from a backup"));
+      }
       // The result was the proposer's concern; a command that this version does not know is ours.
       const absl::Status applied = state_.Apply(record.index, record.command);
       if (absl::IsUnimplemented(applied)) return applied;

@@ -24,9 +24,11 @@ struct Answer {
 // The deltas of one command on their way through this broker.
 struct MetaFrontend::Settling {
   size_t waiting = 0;
+  absl::Status first;  // error
   absl::AnyInvocable<void()> when_done;
 
-  void Done() {
+  void Done(const absl::Status& status) {
+    if (first.ok()) first = status;
     if (--waiting == 0 && when_done) when_done();
   }
   void WhenDone(absl::AnyInvocable<void()> run) {
@@ -55,7 +57,7 @@ absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) 
   for (const MetaDelta& delta : applied.deltas) {
     sink_->OnDelta(delta, [settling = settling_](const absl::Status& status) {
       if (!status.ok()) LogWarning("metadata change: ", FromAbsl(status.message()));
-      settling->Done();
+      settling->Done(status);
     });
   }
   return applied.result;
@@ -128,7 +130,12 @@ void MetaFrontend::ProposeAndSettle(std::string command, Duration timeout,
   log_->Propose(std::move(command), [this, answer, timeout](const absl::Status& result) {
     if (!result.ok()) return answer->Give(result);
     // The log calls this straight after Apply of the same command.
-    settling_->WhenDone([answer] { answer->Give(absl::OkStatus()); });
+    settling_->WhenDone([answer, settling = std::weak_ptr<Settling>(settling_)] {
+      const auto settled = settling.lock();
+      if (!settled || settled->first.ok()) return answer->Give(absl::OkStatus());
+      answer->Give(absl::InternalError(Concat("the change is made, but the stream is not ready: ",
+                                              FromAbsl(settled->first.message()))));
+    });
     home_.After(timeout, [answer] { answer->Give(absl::OkStatus()); });
   });
 }

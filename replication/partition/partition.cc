@@ -34,7 +34,8 @@ void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vecto
   log_->SetReady([this] { AppendPending(); });  // the log goes before us
   // Everything recovery kept is durable here; alone in the ISR that is committed.
   const bool alone = isr.size() == 1;
-  const Offset known = alone ? log_->log_end() : log_->log_start();
+  const Offset knew = replica_ ? std::min(replica_->high_watermark(), log_->log_end()) : Offset();
+  const Offset known = alone ? log_->log_end() : std::max(knew, log_->log_start());  // R5c
   replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
                    log_->log_end(), log_->flushed_end(), known);
   state_ = State::kLeading;
@@ -63,6 +64,7 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
       [weak = weak_from_this(), since, heard_until,
        listening = std::move(listening)](const absl::Status& status) mutable {
         const auto self = weak.lock();
+        if (self) self->listening_ = status;
         if (self && status.ok() && since == Since::kAway) {
           self->RecordGap({heard_until, self->env_.log.clock.Wall(), GapReason::kNotListening, -1});
         }
@@ -169,6 +171,7 @@ PartitionStatus Partition::Status() const {
   status.log_end = log_->log_end();
   status.flushed_end = log_->flushed_end();
   status.high_watermark = replica_->high_watermark();
+  status.last_message_end = log_->last_message_end();
   status.leader_epoch = replica_->epoch();
   status.leader = true;
   const CommitLog::Stat stat = log_->Describe();
@@ -184,6 +187,13 @@ PartitionStatus Partition::Status() const {
     status.degraded = Concat("takes no messages: ", FromAbsl(why_.message()));
   if (env_.disk_full)
     status.degraded = "takes no messages: free disk space is below the reserve; free some space";
+  if (!listening_.ok()) {
+    status.degraded = Concat("does not hear its subject: ", FromAbsl(listening_.message()));
+  }
+  if (!damage_read_.empty()) {
+    if (!status.degraded.empty()) status.degraded += "; ";
+    status.degraded += damage_read_;
+  }
   for (const DamagedRange& range : log_->damaged()) {
     if (!status.degraded.empty()) status.degraded += "; ";
     status.degraded +=

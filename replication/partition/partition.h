@@ -89,6 +89,7 @@ class Partition final : public PartitionPort,
   void FailOpening(absl::Status why);
   std::optional<RecoveryPoint> Point();
   bool failed() const { return state_ == State::kFailed; }
+  bool has_feed() const { return feed_ != nullptr; }
   // Whether pool work of the present log is under way: a failed one may be reopened only after it.
   bool busy() const { return log_ && log_->busy(); }
   Offset durable_end() const { return log_ ? log_->flushed_end() : Offset(); }
@@ -154,6 +155,7 @@ class Partition final : public PartitionPort,
   void DoRead(const ReadRequest& request, ReadDone done);
   void FinishRead(const ReadRequest& request, SegmentReadResult result, ReadDone done);
   absl::Status NotServing() const;
+  absl::Status NoteDamage(absl::Status status);
   PartitionStatus Status() const;
 
   PartitionEnvironment env_;
@@ -180,6 +182,9 @@ class Partition final : public PartitionPort,
   uint64_t messages_received_ = 0;
   uint64_t messages_refused_ = 0;
   Timestamp latest_received_;
+  std::string damage_read_;  // what the last reader that met damage was told; empty: nobody has
+  int find_retries_ = 0;
+  absl::Status listening_;  // of the feed, as far as known
   bool appended_since_tick_ = false;
   std::vector<absl::AnyInvocable<void()>>
       drained_;  // run when nothing is pending or unsynced any more

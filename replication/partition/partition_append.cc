@@ -54,8 +54,11 @@ std::optional<AckError> Partition::Refusal(const PendingRecord& pending, Offset 
   if (!expected_stream.empty() && expected_stream != options_.stream) return AckError::kWrongStream;
   const bool checks_offset = record.ack_format == AckFormat::kJetStream ||
                              options_.settings.optimistic_concurrency_control;
-  if (checks_offset && record.expected_offset != -1 && Offset(record.expected_offset) != next) {
-    return AckError::kIncorrectOffset;
+  if (checks_offset && record.expected_offset != -1) {
+    // Gap records are not the publishers' business: whoever knows the newest message is up to date.
+    const Offset expected(record.expected_offset);
+    const Offset least = next == log_->log_end() ? log_->last_message_end() : next;
+    if (expected < least || expected > next) return AckError::kIncorrectOffset;
   }
   return std::nullopt;
 }
@@ -77,6 +80,8 @@ void Partition::BeginBatch(Timestamp now, uint8_t attributes) {
   if (log_->ShouldRoll(now)) {
     const absl::Status rolled = log_->Roll();
     // A segment past its size goes on; a log that cannot be written at all fails at the append.
+    // Unflushed segments cannot be sealed, and retention waits for that.
+    if (rolled.ok() && options_.settings.durability == Durability::kOs) StartFlush();
     if (!rolled.ok())
       LogWarning("stream ", options_.stream,
                  ": cannot begin a new segment: ", FromAbsl(rolled.message()));
@@ -124,9 +129,10 @@ bool Partition::AppendBatch() {
     if (appended.ok()) {
       acks_.Add(*pending.batch, *pending.record, offset, now);
       ++offset;
+    } else if (absl::IsResourceExhausted(appended)) {
+      RefuseOne(pending, AckError::kUnavailable, now);  // a torn batch never comes back
     } else {
-      RefuseOne(pending, AckError::kUnavailable,
-                now);  // nothing was appended, so this is the truth (R14)
+      NoteMissed(1, now);  // outcome unknown: nobody is told that it was not stored (R14)
     }
   }
   const bool stored = appended.ok() && !in_batch_.empty();

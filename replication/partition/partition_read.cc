@@ -7,6 +7,11 @@
 #include "replication/partition/partition.h"
 
 namespace bascule {
+namespace {
+
+constexpr int kMaxFindRetries = 100;
+
+}  // namespace
 
 void Partition::Locate(const StartPosition& start, const StopPosition& stop, Direction direction,
                        LocateDone done) {
@@ -49,6 +54,12 @@ void Partition::WithTimestamps(
   FindOffset(start.timestamp, std::move(find_stop));
 }
 
+// What a read found stays visible in the partition's state, not only to the reader who met it.
+absl::Status Partition::NoteDamage(absl::Status status) {
+  if (absl::IsDataLoss(status)) damage_read_ = std::string(status.message());
+  return status;
+}
+
 // The first offset with a timestamp >= `timestamp`; log_end() when every record is older.
 void Partition::FindOffset(Timestamp timestamp,
                            absl::AnyInvocable<void(absl::StatusOr<Offset>)> then) {
@@ -58,7 +69,15 @@ void Partition::FindOffset(Timestamp timestamp,
                            then = std::move(then)]() mutable {
     absl::StatusOr<Offset> found = FindTimestamp(self->env_.log.fs, std::move(plan), timestamp);
     self->env_.log.shard.Post(
-        [found = std::move(found), then = std::move(then)]() mutable { then(std::move(found)); });
+        [self, timestamp, found = std::move(found), then = std::move(then)]() mutable {
+          // The segment went meanwhile: retention.
+          const bool gone = absl::IsNotFound(found.status()) && self->log_ != nullptr;
+          if (gone && self->find_retries_++ < kMaxFindRetries)
+            return self->FindOffset(timestamp, std::move(then));
+          self->find_retries_ = 0;
+          if (!found.ok()) found = self->NoteDamage(found.status());
+          then(std::move(found));
+        });
   });
 }
 
@@ -86,7 +105,9 @@ absl::StatusOr<ReadRange> Partition::Range(const StartPosition& start, const Sto
       from = start_by_time;
       break;
   }
-  if (direction == Direction::kForward) from = std::max(from, oldest);
+  // A lost beginning of the log is not skipped in silence: the read says what is missing.
+  const bool lost = from < oldest && !log_->CheckDamage(from).ok();
+  if (direction == Direction::kForward && !lost) from = std::max(from, oldest);
   std::optional<Offset> last;
   switch (stop.kind) {
     case StopPosition::Kind::kOnCancel:
@@ -158,7 +179,7 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
   }
   absl::StatusOr<CommitLog::ReadStep> step =
       log_->Read(request.from, committed, reverse, request.max_bytes, reader.place);
-  if (!step.ok()) return done(step.status());
+  if (!step.ok()) return done(NoteDamage(step.status()));
   if (step->result) return FinishRead(request, *std::move(step->result), std::move(done));
   env_.log.disk_pool.Post([self = shared_from_this(), log = log_, plan = *std::move(step->plan),
                            request, done = std::move(done)]() mutable {
@@ -166,7 +187,13 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
         ReadSegment(self->env_.log.fs, plan, ReadWait::kWait);
     self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), request,
                                result = std::move(result), done = std::move(done)]() mutable {
-      if (!result.ok()) return done(result.status());
+      if (absl::IsNotFound(result.status()) && self->log_ == log) {
+        // Retention was faster: on with the oldest. A file that vanished by itself is lost data.
+        if (log->log_start() > plan.footer.base_offset)
+          return self->DoRead(request, std::move(done));
+        result = absl::DataLossError(Concat(plan.path, " is missing; restore it from a copy"));
+      }
+      if (!result.ok()) return done(self->NoteDamage(result.status()));
       if (const absl::Status serving = self->NotServing(); !serving.ok()) return done(serving);
       // Gone meanwhile: going on would bring it back, and park it for ever.
       const auto reader_here = self->readers_.find(request.reader);

@@ -1,6 +1,7 @@
 #include "replication/partition/partition_set.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "core/base/check.h"
@@ -14,6 +15,7 @@ constexpr std::chrono::seconds kTickPeriod{1};
 constexpr std::chrono::seconds kIdlePeriod{5};
 constexpr std::chrono::seconds kRetryPeriod{1};
 constexpr std::chrono::milliseconds kBusyPeriod{100};
+constexpr std::chrono::seconds kFeedPatience{2};
 
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
 std::string TrashDirectory(const std::string& data) { return JoinPath(data, "trash"); }
@@ -51,7 +53,11 @@ PartitionSet::PartitionSet(PartitionSetEnvironment env, PartitionSetOptions opti
   });
 }
 
-PartitionSet::~PartitionSet() = default;
+PartitionSet::~PartitionSet() {
+  // After a start that failed half-way partitions are still open, and their logs use our budgets:
+  // nobody may keep them longer.
+  for (const auto& entry : env_.catalog.All()) env_.catalog.Remove(entry->stream.name);
+}
 
 std::string PartitionSet::DirectoryOf(PartitionKey key) const {
   return JoinPath(StreamsDirectory(options_.data_directory),
@@ -113,7 +119,7 @@ void PartitionSet::Create(const StreamCreated& created,
     const int32_t replicas = static_cast<int32_t>(description.replicas.size());
     const int32_t min_isr =
         entry->settings.min_isr > 0 ? entry->settings.min_isr : replicas / 2 + 1;
-    partitions_[key] = Entry{partition, description, min_isr, Offset()};
+    partitions_[key] = Entry{partition, description, min_isr, std::nullopt};
     keys.push_back(key);
   }
   for (const PartitionKey key : keys) Open(key, opening);
@@ -126,25 +132,49 @@ void PartitionSet::Open(PartitionKey key, std::shared_ptr<Opening> opening) {
       // Without its place in the list a lost directory would pass as new: not opened.
       const std::shared_ptr<Partition> partition = partitions_.at(key).partition;
       partition->shard().Post([partition, listed] { partition->FailOpening(listed); });
+      env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
+        if (alive.expired() || stopping_ || !partitions_.contains(key)) return;
+        auto again = std::make_shared<Opening>();
+        again->countdown.waiting = 1;
+        again->countdown.all = [](const absl::Status&) {};
+        Open(key, std::move(again));
+      });
       return opening->countdown.Done(listed);
     }
     Recover(key, std::nullopt, [this, key, opening](const absl::Status& opened) {
       const auto it = partitions_.find(key);
+      if (!opened.ok()) RetryOpening(key);
       if (!opened.ok() || it == partitions_.end()) return opening->countdown.Done(opened);
       const std::shared_ptr<Partition> partition = it->second.partition;
       ScheduleClean(partition);
       partition->shard().Post([this, partition, opening] {
-        const auto since =
-            opening->wait_for_feed ? Partition::Since::kCreation : Partition::Since::kAway;
-        partition->Listen(since, [this, opening](const absl::Status& listening) {
-          if (!opening->wait_for_feed) return;
-          env_.home.Post([opening, listening] { opening->countdown.Done(listening); });
-        });
-        if (opening->wait_for_feed) return;
+        if (opening->wait_for_feed) return ListenAnew(partition, opening);
+        partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
         env_.home.Post([opening] { opening->countdown.Done(absl::OkStatus()); });
       });
     });
   });
+}
+
+// Whoever creates a stream is answered when it listens, so that nothing published afterwards is
+// missed. Without NATS that may take for ever: then the stream stands all the same, and what was
+// missed till it listens is a gap.
+void PartitionSet::ListenAnew(const std::shared_ptr<Partition>& partition,
+                              const std::shared_ptr<Opening>& opening) {
+  auto answered = std::make_shared<bool>(false);  // on the shard
+  const auto answer = [&home = env_.home, opening, answered](const absl::Status& status) {
+    if (std::exchange(*answered, true)) return;
+    home.Post([opening, status] { opening->countdown.Done(status); });
+  };
+  partition->Listen(Partition::Since::kCreation, [this, weak = std::weak_ptr<Partition>(partition),
+                                                  answered, answer](const absl::Status& listening) {
+    const std::shared_ptr<Partition> here = weak.lock();
+    if (here && *answered && listening.ok()) {
+      here->RecordGap({here->options().created, env_.clock.Wall(), GapReason::kNotListening, -1});
+    }
+    answer(listening);
+  });
+  partition->shard().After(kFeedPatience, [answer] { answer(absl::OkStatus()); });
 }
 
 // Recovers the log on the pool and hands it to the partition, which then leads its present epoch.
@@ -250,7 +280,9 @@ void PartitionSet::OnFailed(PartitionKey key, Offset durable_end, const absl::St
     if (alive.expired() || stopping_) return;
     const auto it = partitions_.find(key);
     if (it == partitions_.end()) return;
-    it->second.durable_end = durable_end;
+    // Under `os` nobody was promised the disk: what the page cache shows goes on being served.
+    const bool synced = it->second.partition->options().settings.durability == Durability::kFsync;
+    if (synced) it->second.durable_end = durable_end;
     Retry(key);
   });
 }
@@ -274,14 +306,26 @@ void PartitionSet::Change(const PartitionChanged& changed,
   if (it == partitions_.end()) return settled(absl::OkStatus());
   it->second.description = changed.partition;
   Recover(key, it->second.durable_end, [this, key](const absl::Status& opened) {
-    if (opened.ok())
-      return LogInfo("partition ", key.partition, " of stream id ", key.stream,
-                     " takes messages again");
-    env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
-      if (!alive.expired() && partitions_.contains(key)) Retry(key);
+    const auto here = partitions_.find(key);
+    if (here == partitions_.end()) return;
+    if (!opened.ok()) return RetryOpening(key);
+    LogInfo("partition ", key.partition, " of stream id ", key.stream, " takes messages again");
+    here->second.durable_end.reset();
+    const std::shared_ptr<Partition> partition = here->second.partition;
+    partition->shard().Post([this, partition] {
+      if (partition->has_feed()) return;
+      // Opened late for the first time.
+      ScheduleClean(partition);
+      partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
     });
   });
   settled(absl::OkStatus());
+}
+
+void PartitionSet::RetryOpening(PartitionKey key) {
+  env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired() && !stopping_ && partitions_.contains(key)) Retry(key);
+  });
 }
 
 void PartitionSet::Start() {
@@ -348,10 +392,13 @@ void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
   countdown->waiting = static_cast<int>(partitions_.size()) + 1;
   auto points = std::make_shared<RecoveryPointWriter::Points>();
   countdown->all = [this, points, done = std::move(done)](const absl::Status&) mutable {
-    const absl::Status written = points_->WriteClean(std::move(*points));
-    if (!written.ok()) LogWarning("cannot write recovery points: ", FromAbsl(written.message()));
-    alive_.reset();
-    done();
+    points_->WriteClean(
+        std::move(*points), [this, done = std::move(done)](const absl::Status& written) mutable {
+          if (!written.ok())
+            LogWarning("cannot write recovery points: ", FromAbsl(written.message()));
+          alive_.reset();
+          done();
+        });
   };
   for (const auto& [key, entry] : partitions_) {
     entry.partition->Drain([this, key = key, partition = entry.partition, points, countdown] {

@@ -59,7 +59,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   // applied metadata index: younger directories are never touched.
   void SweepTrash(const std::set<StreamId>& known, MetadataIndex applied);
   // Starts the periodic work (disk space, background syncs). Deltas from here on wait for their
-  // feeds to listen.
+  // feeds to listen, for 2 s at most (there may be no NATS).
   void Start();
   // Closes every partition; `done` runs on home when all are closed and the clean recovery points
   // are written.
@@ -73,7 +73,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     std::shared_ptr<Partition> partition;
     PartitionDescription description;
     int32_t min_isr = 1;
-    Offset durable_end;  // when it failed
+    std::optional<Offset> durable_end;  // of a log that failed: nothing behind it is trusted
   };
   struct Opening;
 
@@ -83,11 +83,14 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   std::shared_ptr<Partition> Make(const StreamDescription& stream, const StreamSettings& settings,
                                   PartitionKey key);
   void Open(PartitionKey key, std::shared_ptr<Opening> opening);
+  void ListenAnew(const std::shared_ptr<Partition>& partition,
+                  const std::shared_ptr<Opening>& opening);
   void Recover(PartitionKey key, std::optional<Offset> cut_at,
                absl::AnyInvocable<void(absl::Status)> opened);
   void ScheduleClean(const std::shared_ptr<Partition>& partition);
   void RemoveDirectory(StreamId id);
   void Retry(PartitionKey key);
+  void RetryOpening(PartitionKey key);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);
   std::string DirectoryOf(PartitionKey key) const;

@@ -50,7 +50,10 @@ const RecoveryPoint* RecoveryPointWriter::Find(PartitionKey key) const {
 void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done) {
   if (set_.partitions.contains(key)) return done(absl::OkStatus());
   set_.partitions[key].active.data_end = FilePosition(kSegmentHeaderBytes);
-  waiting_.push_back(std::move(done));
+  waiting_.push_back([this, key, done = std::move(done)](const absl::Status& status) mutable {
+    if (!status.ok()) Forget(key);  // not listed after all
+    done(status);
+  });
   Write();
 }
 
@@ -64,7 +67,10 @@ void RecoveryPointWriter::KeepOnly(const std::set<StreamId>& known, MetadataInde
 }
 
 void RecoveryPointWriter::Write() {
-  if (writing_) return;  // Written() goes on when somebody waits
+  if (writing_) {
+    again_ = true;  // Written() goes on
+    return;
+  }
   writing_ = true;
   last_write_ = clock_.Monotonic();
   collect_([weak = weak_from_this()](Points points) {
@@ -93,13 +99,18 @@ void RecoveryPointWriter::Written(std::vector<absl::AnyInvocable<void(absl::Stat
                "; the next start scans more");
   }
   for (auto& done : waiting) done(status);
-  if (!waiting_.empty()) Write();
+  if (clean_) return std::exchange(clean_, nullptr)();
+  if (std::exchange(again_, false) || !waiting_.empty()) Write();
 }
 
-absl::Status RecoveryPointWriter::WriteClean(Points points) {
-  for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
-  set_.clean = true;
-  return SaveRecoveryPoints(fs_, data_directory_, set_);
+void RecoveryPointWriter::WriteClean(Points points, absl::AnyInvocable<void(absl::Status)> done) {
+  // One writer at a time: both would use the same temporary file.
+  clean_ = [this, points = std::move(points), done = std::move(done)]() mutable {
+    for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
+    set_.clean = true;
+    done(SaveRecoveryPoints(fs_, data_directory_, set_));
+  };
+  if (!writing_) std::exchange(clean_, nullptr)();
 }
 
 }  // namespace bascule

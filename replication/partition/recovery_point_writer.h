@@ -40,8 +40,8 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // Forgets streams that the metadata up to `applied` does not know: a crash may have come between
   // a deletion and the next write.
   void KeepOnly(const std::set<StreamId>& known, MetadataIndex applied);
-  // The last write of an orderly stop, by the caller's thread, with everything else stopped.
-  absl::Status WriteClean(Points points);
+  // The last write of an orderly stop, on the home executor, after one that is under way.
+  void WriteClean(Points points, absl::AnyInvocable<void(absl::Status)> done);
 
  private:
   void Check();
@@ -58,6 +58,8 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   RecoveryPointSet set_;
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
+  bool again_ = false;                // something moved during the write
+  absl::AnyInvocable<void()> clean_;  // the last write, waiting for that one
   MonotonicTime last_write_;
   // The only words shared with the shards: "something moved" and when. No protocol hangs on them.
   std::atomic<bool> moved_{false};

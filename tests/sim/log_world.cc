@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "core/base/text.h"
 #include "core/wire/record.h"
@@ -58,15 +57,6 @@ void LogWorld::RecoverThroughCrashes(int crashes) {
 
 void LogWorld::Adopt(RecoveredLog recovered) {
   ++life_;
-  if (std::getenv("LOGWORLD_TRACE") != nullptr) {
-    MESSAGE("seed ", seed_, " life ", life_, " durable ", durable_end_.value(), " point ",
-            point_ ? point_->active.base_offset.value() : -1, "/",
-            point_ ? point_->active.end_offset.value() : -1);
-    for (const std::string& note : recovered.notes) MESSAGE(note);
-    for (const Segment& s : recovered.segments)
-      MESSAGE("  ", s.path, " ", s.base().value(), "..", s.end().value(), " sealed ", s.sealed,
-              " data_end ", s.footer.data_end.value(), " file ", s.file_bytes);
-  }
   failed_ = false;
   cut_at_.reset();
   if (!damaged_) {

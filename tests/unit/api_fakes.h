@@ -177,7 +177,7 @@ class FakePartition final : public PartitionPort {
     PartitionStatus status;
     status.log_start = batches_.empty() ? end_ : batches_.front().base;
     status.high_watermark = hw_;
-    status.log_end = status.flushed_end = end_;
+    status.log_end = status.flushed_end = status.last_message_end = end_;
     status.leader = true;
     return status;
   }

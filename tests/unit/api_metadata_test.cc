@@ -10,7 +10,7 @@ PartitionStatus StatusWith(int64_t hw, int64_t end) {
   PartitionStatus status;
   status.leader = true;
   status.high_watermark = Offset(hw);
-  status.log_end = Offset(end);
+  status.log_end = status.last_message_end = Offset(end);
   status.first_received = Timestamp(11);
   status.latest_received = Timestamp(22);
   return status;

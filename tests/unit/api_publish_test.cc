@@ -143,7 +143,7 @@ TEST_CASE("publish: error acks and bus failures have their statuses") {
        std::vector<std::pair<uint64_t, std::string>>{{2, "2 incorrect expected offset"},
                                                      {3, "3 message exceeds max replication size"},
                                                      {4, "13 encryption failed on partition"},
-                                                     {1, "2 unknown error"}}) {
+                                                     {77, "2 unknown error"}}) {
     error = code;
     CHECK(Publish(world, To("s")).status == shown);
   }

@@ -1,0 +1,153 @@
+#include "core/log/inspect.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/log_files.h"
+
+namespace bascule {
+namespace {
+
+LogReport Inspect(SimFileSystem& fs, InspectDepth depth = InspectDepth::kBytes) {
+  absl::StatusOr<LogReport> report =
+      InspectLog(fs, kLogDirectory, depth, [](uint64_t done, uint64_t all) { CHECK(done <= all); });
+  INFO(report.status().ToString());
+  REQUIRE(report.ok());
+  return *std::move(report);
+}
+
+// Offsets 0 to 9 in a sealed, 10 to 14 in the active segment.
+struct TwoSegments {
+  TwoSegments() {
+    PutFile(fs, LogPath(Offset(0)), sealed.AddMany(10, 100).Sealed());
+    PutFile(fs, LogPath(Offset(10)), active.AddMany(5, 100).bytes + std::string(5000, '\0'));
+  }
+  SimFileSystem fs{1};
+  SegmentFile sealed{Offset(0)};
+  SegmentFile active{Offset(10)};
+};
+
+bool Mentions(const std::vector<std::string>& sentences, const std::string& words) {
+  for (const std::string& sentence : sentences) {
+    if (sentence.find(words) != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST_CASE("a sound log") {
+  TwoSegments log;
+  for (const InspectDepth depth : {InspectDepth::kFooters, InspectDepth::kBytes}) {
+    const LogReport report = Inspect(log.fs, depth);
+    CHECK(report.sound());
+    CHECK(report.directory == kLogDirectory);
+    CHECK(report.stream == kLogStream);
+    REQUIRE(report.segments.size() == 2);
+    CHECK(report.segments[0].sealed);
+    CHECK(report.segments[0].facts.record_count == 10);
+    CHECK(report.segments[0].batches == (depth == InspectDepth::kBytes ? 10u : 0u));
+    CHECK_FALSE(report.segments[1].sealed);
+    CHECK(report.segments[1].batches == 5);
+    CHECK(report.segments[1].facts.end_offset == Offset(15));
+    CHECK(report.segments[1].remarks.empty());
+  }
+}
+
+TEST_CASE("a flipped bit anywhere in a sealed segment is found and named") {
+  const size_t size = SegmentFile(Offset(0)).AddMany(10, 100).Sealed().size();
+  for (size_t at = 0; at < size; ++at) {
+    TwoSegments log;
+    log.fs.FlipBit(LogPath(Offset(0)), at, static_cast<int>(at % 8));
+    const LogReport report = Inspect(log.fs);
+    INFO("byte ", at);
+    // Without its magic there is no footer, as after a crash: the next start writes it again.
+    const bool healed = at >= size - sizeof(kFooterMagic) && !report.segments[0].remarks.empty();
+    CHECK(report.sound() == healed);
+  }
+}
+
+TEST_CASE("damage is told with its place and its offset, and what is behind it is walked on") {
+  TwoSegments log;
+  log.fs.FlipBit(LogPath(Offset(0)), log.sealed.starts[4].value() + 110, 0);
+  log.fs.FlipBit(LogPath(Offset(10)), log.active.starts[1].value() + 110, 0);
+  const LogReport report = Inspect(log.fs);
+  CHECK_FALSE(report.sound());
+  CHECK(report.segments[0].batches == 9);
+  CHECK(Mentions(report.segments[0].problems,
+                 Concat("damaged at byte ", log.sealed.starts[4], " (offset 4 and after)")));
+  CHECK(Mentions(report.segments[1].problems,
+                 Concat("damaged at byte ", log.active.starts[1], " (offset 11 and after)")));
+  // The footers alone do not show it.
+  CHECK(Inspect(log.fs, InspectDepth::kFooters).segments[0].problems.empty());
+}
+
+TEST_CASE("a torn tail is a remark: the next start cuts it") {
+  TwoSegments log;
+  log.fs.TruncateDurably(LogPath(Offset(10)), log.active.starts[4].value() + 50);
+  const LogReport report = Inspect(log.fs);
+  CHECK(report.sound());
+  CHECK(report.segments[1].facts.end_offset == Offset(14));
+  CHECK(Mentions(report.segments[1].remarks, Concat("torn tail from byte ", log.active.starts[4])));
+}
+
+TEST_CASE("missing and overlapping segments are problems of the log") {
+  TwoSegments log;
+  PutFile(log.fs, LogPath(Offset(20)), SegmentFile(Offset(20)).AddMany(5).bytes);
+  PutFile(log.fs, LogPath(Offset(23)), SegmentFile(Offset(23)).bytes);
+  const LogReport report = Inspect(log.fs);
+  CHECK_FALSE(report.sound());
+  CHECK(Mentions(report.problems, "offsets 15 to 19 are missing"));
+  CHECK(Mentions(report.problems, "overlaps the segment before it, which ends at 25"));
+}
+
+TEST_CASE("a segment under another's name, a wrong count, a batch that goes back") {
+  SimFileSystem fs(1);
+  SegmentFile file(Offset(3));
+  file.AddMany(2);
+  ++file.facts.record_count;
+  PutFile(fs, LogPath(Offset(2)), file.Sealed());
+  SegmentFile back(Offset(5));
+  back.Add(MakeBatch({Offset(5), {"a", "b"}})).Add(MakeBatch({Offset(6), {"c"}}));
+  PutFile(fs, LogPath(Offset(5)), back.Sealed());
+  const LogReport report = Inspect(fs);
+  CHECK(Mentions(report.segments[0].problems, "another base offset than its name"));
+  CHECK(Mentions(report.segments[0].problems, "holds 2 messages, its footer says 3"));
+  CHECK(Mentions(report.segments[1].problems, "offset 6 at byte"));
+}
+
+TEST_CASE("a compacted segment is sound") {
+  SimFileSystem fs(1);
+  SegmentFile file(Offset(0));
+  file.Add(MakeBatch({Offset(4), {"a"}})).Add(MakeBatch({Offset(9), {"b"}}));
+  file.facts.end_offset = file.facts.compacted_through = Offset(20);
+  PutFile(fs, LogPath(Offset(0)), file.Sealed());
+  PutFile(fs, LogPath(Offset(20)), SegmentFile(Offset(20)).bytes);
+  CHECK(Inspect(fs).sound());
+}
+
+TEST_CASE("looking changes nothing") {
+  TwoSegments log;
+  log.fs.TruncateDurably(LogPath(Offset(10)), log.active.starts[4].value() + 50);
+  PutFile(log.fs, JoinPath(kLogDirectory, "x.tmp"), "x");
+  const uint64_t before = log.fs.faults().Calls(kChangingOps & ~kOpen);
+  Inspect(log.fs);
+  CHECK(log.fs.faults().Calls(kChangingOps & ~kOpen) == before);
+}
+
+TEST_CASE("logs are found from the data directory down to their own") {
+  SimFileSystem fs(1);
+  const std::vector<std::string> logs = {"/data/streams/3/0", "/data/streams/7/0",
+                                         "/data/streams/7/1"};
+  for (const std::string& log : logs)
+    PutFile(fs, JoinPath(log, SegmentFileName(Offset(0))), SegmentFile(Offset(0)).bytes);
+  PutFile(fs, JoinPath("/data/trash/9/0", SegmentFileName(Offset(0))), "");
+  PutFile(fs, "/data/recovery.points", "");
+  CHECK(*FindLogs(fs, "/data") == logs);
+  CHECK(*FindLogs(fs, "/data/streams") == logs);
+  CHECK(FindLogs(fs, "/data/streams/7")->size() == 2);
+  CHECK(FindLogs(fs, "/data/streams/7/1")->size() == 1);
+  REQUIRE(fs.CreateDirectories("/elsewhere").ok());
+  CHECK(absl::IsNotFound(FindLogs(fs, "/elsewhere").status()));
+  CHECK_FALSE(FindLogs(fs, "/nowhere").ok());
+}
+
+}  // namespace
+}  // namespace bascule

@@ -1,0 +1,138 @@
+// Recovery after a failed sync, twice, interrupted, and on a disk that fails.
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "tests/unit/log_files.h"
+
+namespace bascule {
+namespace {
+
+// All that the log holds and says, so that two recoveries can be compared.
+std::string Describe(SimFileSystem& fs, const RecoveredLog& log) {
+  std::string text;
+  for (const Segment& s : log.segments) {
+    text += Concat(s.path, " ", s.base(), "..", s.end(), " sealed ", s.sealed, " data ",
+                   s.footer.data_end, " crc ", s.footer.data_crc, " file ", s.file_bytes, " ",
+                   Crc32c(fs.VisibleBytes(s.path)), "\n");
+  }
+  for (const DamagedRange& d : log.damaged) text += Concat("lost ", d.from, "..", d.to, "\n");
+  return text + Concat("last ", log.last_timestamp);
+}
+
+TEST_CASE("after a failed sync everything from cut_at on goes, whole batches too") {
+  SimFileSystem fs(1);
+  SegmentFile first(Offset(0)), second(Offset(4)), third(Offset(6));
+  PutFile(fs, LogPath(Offset(0)), first.AddMany(4).bytes);
+  PutFile(fs, LogPath(Offset(4)), second.AddMany(2).bytes);
+  PutFile(fs, LogPath(Offset(6)), third.AddMany(2).bytes);
+  SegmentFile durable(Offset(0));
+  durable.AddMany(1);
+  RecoveryRequest request = Request(PointAt(durable));
+  request.cut_at = Offset(5);
+  const RecoveredLog log = Recover(fs, request);
+  CHECK(End(log) == Offset(5));
+  CHECK(log.segments.size() == 2);
+  CHECK(log.cut_bytes > 0);
+  CHECK(log.damaged.empty());
+  CHECK_FALSE(fs.Exists(LogPath(Offset(6))));
+
+  request.cut_at = Offset(4);  // at a segment's first offset: its header is not trusted either
+  CHECK(End(Recover(fs, request)) == Offset(4));
+  CHECK(ParseSegmentHeader(fs.DurableBytes(LogPath(Offset(0)))).ok());
+}
+
+// A point that says what was durable, but stands in no file's way: everything is scanned.
+SegmentFooter WithoutPlace(SegmentFooter facts) {
+  facts.base_offset = Offset(1);
+  return facts;
+}
+
+// Whatever state, a second recovery finds nothing left to do, and one that dies at any of its
+// changing calls is finished by the next.
+void CheckIdempotent(const std::function<void(SimFileSystem&)>& put,
+                     const std::optional<RecoveryPoint>& point) {
+  SimFileSystem fs(1);
+  put(fs);
+  const std::string settled = Describe(fs, Recover(fs, Request(point)));
+  const RecoveredLog again = Recover(fs, Request(point));
+  CHECK(Describe(fs, again) == settled);
+  CHECK(again.cut_bytes == 0);
+  const uint64_t calls = fs.faults().Calls(kChangingOps);
+  for (uint64_t n = 1; n <= calls; ++n) {
+    SimFileSystem torn(n);
+    put(torn);
+    torn.faults().PowerOffAfter(n);
+    (void)RecoverLog(torn, Request(point)).status();
+    SimRng rng(n);
+    torn.Crash(rng);
+    INFO("power off at call ", n);
+    CHECK(Describe(torn, Recover(torn, Request(point))) == settled);
+  }
+}
+
+TEST_CASE("recovery is idempotent, and may be interrupted anywhere") {
+  SegmentFile first(Offset(0)), second(Offset(3)), third(Offset(6));
+  first.AddMany(3, 100);
+  second.AddMany(3, 100);
+  third.AddMany(3, 100);
+  SegmentFile durable(Offset(3));
+  durable.AddMany(1, 100);
+  const auto put = [&](SimFileSystem& fs) {
+    PutFile(fs, LogPath(Offset(0)), first.bytes + first.Sealed().substr(0, 30));
+    PutFile(fs, LogPath(Offset(3)), second.bytes + std::string(70'000, '\0'));
+    PutFile(fs, LogPath(Offset(6)), third.bytes);
+  };
+  SUBCASE("sound") { CheckIdempotent(put, PointAt(durable)); }
+  SUBCASE("torn tail with a segment behind it") {
+    CheckIdempotent(
+        [&](SimFileSystem& fs) {
+          put(fs);
+          fs.FlipBit(LogPath(Offset(3)), second.starts[1].value() + 100, 1);
+        },
+        PointAt(durable));
+  }
+  SUBCASE("damage before the mark, in the active segment") {
+    SegmentFile later(Offset(6));
+    later.AddMany(3, 100);
+    CheckIdempotent(
+        [&](SimFileSystem& fs) {
+          put(fs);
+          fs.FlipBit(LogPath(Offset(6)), third.starts[1].value() + 100, 1);
+        },
+        RecoveryPoint{WithoutPlace(later.facts)});
+  }
+  SUBCASE("a missing segment") {
+    CheckIdempotent(
+        [&](SimFileSystem& fs) {
+          put(fs);
+          BASCULE_CHECK(fs.Remove(LogPath(Offset(3))).ok());
+          BASCULE_CHECK(fs.SyncDir(kLogDirectory).ok());
+        },
+        PointAt(third));
+  }
+}
+
+TEST_CASE("an error of the disk is an error, never a shorter log") {
+  for (const SimOp op : {kOpen, kRead, kList}) {
+    for (uint64_t n = 1;; ++n) {
+      SimFileSystem fs(1);
+      SegmentFile first(Offset(0)), second(Offset(3));
+      PutFile(fs, LogPath(Offset(0)), first.AddMany(3).Sealed());
+      PutFile(fs, LogPath(Offset(3)), second.AddMany(3).bytes);
+      fs.faults().FailAfter(n, op, absl::StatusCode::kInternal);
+      const uint64_t before = fs.faults().Calls(op);
+      const auto recovered = RecoverLog(fs, Request());
+      if (fs.faults().Calls(op) - before < n) break;
+      fs.faults().Clear();
+      INFO("call ", n);
+      if (recovered.ok()) CHECK(End(*recovered) == Offset(6));
+      const RecoveredLog log = Recover(fs);
+      CHECK(End(log) == Offset(6));
+      CHECK(log.damaged.empty());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bascule

@@ -1,0 +1,288 @@
+// Appending: which ack is sent when, what is refused, what the log says about what was missed.
+#include "tests/unit/partition_world.h"
+
+namespace bascule {
+namespace {
+
+TestMessage Wanting(const std::string& inbox, AckPolicy policy) {
+  TestMessage message;
+  message.value = "v-" + inbox;
+  message.inbox = inbox;
+  message.policy = policy;
+  return message;
+}
+
+}  // namespace
+
+TEST_CASE("LEADER and ALL acks leave when the disk has the record, never before") {
+  PartitionWorld world;
+  world.Send({Wanting("leader", AckPolicy::kLeader), Wanting("all", AckPolicy::kAll)});
+  world.RunUntilPoolHasWork();
+  CHECK(world.acks.sent.empty());  // in the page cache only
+  CHECK(world.DurableEnd() == Offset(0));
+  world.Run();
+  REQUIRE(world.acks.sent.size() == 2);
+  for (const SentAck& ack : world.acks.sent) {
+    CHECK(ack.error == AckError::kOk);
+    CHECK(ack.durable_end > ack.offset);
+    CHECK(ack.stream == "orders");
+  }
+  CHECK(world.acks.Find("leader")->offset == Offset(0));
+  CHECK(world.acks.Find("all")->offset == Offset(1));
+}
+
+TEST_CASE("every ack of a long run names an offset that the disk has at that moment") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    PartitionWorld world({.seed = seed});
+    for (int round = 0; round < 20; ++round) {
+      std::vector<TestMessage> messages =
+          Values(round * 10, round * 10 + 10, Concat("r", round, "-"));
+      for (size_t i = 0; i < messages.size(); i += 3) messages[i].policy = AckPolicy::kAll;
+      world.Send(messages);
+      for (uint64_t i = 0; i < seed % 5; ++i) world.scheduler.Step();
+    }
+    world.Run();
+    REQUIRE(world.acks.sent.size() == 200);
+    for (const SentAck& ack : world.acks.sent) CHECK(ack.durable_end > ack.offset);
+    CHECK(world.acks.releases < 200);  // those of one flush leave together
+  }
+}
+
+TEST_CASE("acks of one flush leave in one call of the sink") {
+  PartitionWorld world;
+  world.Publish(Values(0, 50, "i"));
+  REQUIRE(world.acks.sent.size() == 50);
+  CHECK(world.acks.releases == 1);
+}
+
+TEST_CASE("NONE is never acked, but its errors are") {
+  PartitionWorld world;
+  TestMessage large = Wanting("large", AckPolicy::kNone);
+  large.payload_bytes = 1001;
+  world.Publish({Wanting("none", AckPolicy::kNone), large});
+  REQUIRE(world.acks.sent.size() == 1);
+  CHECK(world.acks.sent[0].inbox == "large");
+  CHECK(world.acks.sent[0].error == AckError::kTooLarge);
+  CHECK(world.ReadAll().messages.size() == 1);
+}
+
+TEST_CASE("a message larger than the limit is refused, one of exactly the limit is stored") {
+  PartitionWorld world;
+  TestMessage fits = Wanting("fits", AckPolicy::kLeader);
+  fits.payload_bytes = 1000;
+  TestMessage large = Wanting("large", AckPolicy::kLeader);
+  large.payload_bytes = 1001;
+  TestMessage silent;
+  silent.value = "nobody waits";
+  silent.payload_bytes = 1001;
+  world.Publish({fits, large, silent});
+  CHECK(world.acks.Find("fits")->error == AckError::kOk);
+  CHECK(world.acks.Find("large")->error == AckError::kTooLarge);
+  const auto content = world.ReadAll();
+  CHECK(content.messages.size() == 1);
+  // Who waited was told; for who did not, the log says it.
+  REQUIRE(content.gaps.size() == 1);
+  CHECK(content.gaps[0].count == 1);
+  CHECK(world.Status().messages_refused == 2);
+}
+
+TEST_CASE("an expected offset that is not the next one is refused where it is asked for") {
+  PartitionWorldOptions options;
+  SUBCASE("by the stream's optimistic concurrency control") {
+    options.settings.optimistic_concurrency_control = true;
+  }
+  SUBCASE("by JetStream's header") {}
+  PartitionWorld world(options);
+  auto expecting = [&](const std::string& inbox, int64_t offset) {
+    TestMessage message = Wanting(inbox, AckPolicy::kLeader);
+    message.expected_offset = offset;
+    if (!options.settings.optimistic_concurrency_control) message.format = AckFormat::kJetStream;
+    return message;
+  };
+  world.Publish(
+      {expecting("first", 0), expecting("again", 0), expecting("second", 1), expecting("any", -1)});
+  CHECK(world.acks.Find("first")->error == AckError::kOk);
+  CHECK(world.acks.Find("again")->error == AckError::kIncorrectOffset);
+  CHECK(world.acks.Find("second")->offset == Offset(1));
+  CHECK(world.acks.Find("any")->offset == Offset(2));
+  world.Publish({expecting("late", 1)});
+  CHECK(world.acks.Find("late")->error == AckError::kIncorrectOffset);
+  CHECK(world.acks.Find("late")->last == Offset(2));  // tells where the log stands
+  CHECK(world.ReadAll().messages.size() == 3);
+}
+
+TEST_CASE("without the setting an envelope's expected offset asks for nothing") {
+  PartitionWorld world;
+  TestMessage message = Wanting("i", AckPolicy::kLeader);
+  message.expected_offset = 41;
+  world.Publish({message});
+  CHECK(world.acks.Find("i")->error == AckError::kOk);
+}
+
+TEST_CASE("a message meant for another stream is refused") {
+  PartitionWorld world;
+  TestMessage wrong = Wanting("wrong", AckPolicy::kLeader);
+  wrong.expected_stream = "invoices";
+  TestMessage right = Wanting("right", AckPolicy::kLeader);
+  right.expected_stream = "orders";
+  world.Publish({wrong, right});
+  CHECK(world.acks.Find("wrong")->error == AckError::kWrongStream);
+  CHECK(world.acks.Find("right")->offset == Offset(0));
+}
+
+TEST_CASE("with durability os an ack does not wait for the disk") {
+  PartitionWorldOptions options;
+  options.settings.durability = Durability::kOs;
+  PartitionWorld world(options);
+  world.Send({Wanting("leader", AckPolicy::kLeader), Wanting("all", AckPolicy::kAll)});
+  CHECK(world.acks.sent.size() == 2);
+  CHECK(world.acks.sent[0].durable_end == Offset(0));
+  CHECK(world.Status().high_watermark == Offset(2));
+  CHECK(world.Status().flushed_end == Offset(0));
+  // The background sync catches up.
+  world.partition->OnIdleTick();
+  world.Run();
+  CHECK(world.Status().flushed_end == Offset(2));
+}
+
+TEST_CASE("acks.leader committed: a LEADER ack waits for the commit") {
+  for (const LeaderAcks setting : {LeaderAcks::kLocal, LeaderAcks::kCommitted}) {
+    PartitionWorldOptions options;
+    options.settings.leader_acks = setting;
+    options.start = false;
+    PartitionWorld world(options);
+    // Another member never acknowledges: nothing is committed (R5).
+    world.Lead(LeaderEpoch(1), std::nullopt, {"self", "other"}, 1);
+    world.Publish({Wanting("leader", AckPolicy::kLeader), Wanting("all", AckPolicy::kAll)});
+    CHECK((world.acks.Find("leader") != nullptr) == (setting == LeaderAcks::kLocal));
+    CHECK(world.acks.Find("all") == nullptr);
+    CHECK(world.Status().high_watermark == Offset(0));
+    CHECK(world.Status().flushed_end == Offset(2));
+  }
+}
+
+TEST_CASE("R5a: short of min ISR, ALL is not acked, LEADER is") {
+  PartitionWorldOptions options;
+  options.start = false;
+  PartitionWorld world(options);
+  world.Lead(LeaderEpoch(1), std::nullopt, {"self"}, 2);
+  world.Publish({Wanting("leader", AckPolicy::kLeader), Wanting("all", AckPolicy::kAll)});
+  CHECK(world.acks.Find("leader") != nullptr);
+  CHECK(world.acks.Find("all") == nullptr);
+}
+
+TEST_CASE("below the disk reserve messages are refused, reads go on, and it heals by itself") {
+  PartitionWorld world;
+  world.Publish(Values(0, 3, "before"));
+  world.disk_full = true;
+  world.partition->OnDiskSpace();
+  world.Publish({Wanting("refused", AckPolicy::kLeader)});
+  world.Publish(Values(100, 107));  // nobody waits
+  CHECK(world.acks.Find("refused")->error == AckError::kUnavailable);
+  CHECK(world.Status().degraded.find("reserve") != std::string::npos);
+  CHECK(world.ReadAll().messages.size() == 3);
+  world.clock.Advance(std::chrono::seconds(5));
+  world.disk_full = false;
+  world.partition->OnDiskSpace();
+  world.Publish({Wanting("after", AckPolicy::kAll)});
+  CHECK(world.acks.Find("after")->error == AckError::kOk);
+  CHECK(world.Status().degraded.empty());
+  const auto content = world.ReadAll();
+  CHECK(content.messages.size() == 4);
+  // The exact count of those that nobody was told about.
+  REQUIRE(content.gaps.size() == 1);
+  CHECK(content.gaps[0].count == 7);
+  CHECK(content.gaps[0].reason == static_cast<uint32_t>(GapReason::kNotWritable));
+  CHECK(content.gaps[0].from <= content.gaps[0].to);
+  CHECK(world.Status().messages_in_gaps == 7);
+}
+
+TEST_CASE("a disk without room refuses what it cannot take, and goes on when there is room") {
+  PartitionWorld world;
+  world.Publish(Values(0, 3, "before"));
+  world.fs.SetCapacity(0);
+  TestMessage large = Wanting("large", AckPolicy::kLeader);
+  large.value.assign(200'000, 'x');
+  large.payload_bytes = 10;
+  std::vector<TestMessage> silent(9);
+  for (TestMessage& message : silent) {
+    message.value.assign(200'000, 'y');  // several batches
+    message.payload_bytes = 10;
+  }
+  world.Publish({large});
+  world.Publish(silent);
+  CHECK(world.acks.Find("large")->error == AckError::kUnavailable);
+  world.fs.SetCapacity(uint64_t{1} << 40);
+  world.Publish({Wanting("after", AckPolicy::kLeader)});
+  CHECK(world.acks.Find("after")->error == AckError::kOk);
+  const auto content = world.ReadAll();
+  CHECK(content.messages.size() == 4);
+  int64_t counted = 0;
+  for (const wire::GapRecord& gap : content.gaps) counted += gap.count;
+  CHECK(counted == 9);
+  CHECK(world.failures.empty());
+}
+
+TEST_CASE("R11: the clock may jump back, timestamps do not") {
+  PartitionWorld world;
+  world.Publish(Values(0, 1));
+  world.clock.JumpWall(-std::chrono::hours(1));
+  world.Publish(Values(1, 2));
+  std::vector<Timestamp> times;
+  const auto chunk = world.Read(Offset(0));
+  REQUIRE(chunk.ok());
+  WalkBatches(chunk->batches.view(), [&](const wire::BatchHeader& header, std::string_view) {
+    times.push_back(header.base_timestamp);
+  });
+  REQUIRE(times.size() == 2);
+  CHECK(times[1] >= times[0]);
+}
+
+TEST_CASE("C4: gap records take an offset, are not delivered, and are counted") {
+  PartitionWorld world;
+  world.Publish(Values(0, 2));
+  world.partition->RecordGap({Timestamp(5), Timestamp(9), GapReason::kQueueFull, 12});
+  world.partition->RecordGap({Timestamp(6), Timestamp(9), GapReason::kDisconnected, -1});
+  world.Run();
+  world.Publish(Values(2, 3, "i"));
+  CHECK(world.acks.Find("i2")->offset == Offset(4));
+  const auto content = world.ReadAll();
+  CHECK(content.messages.size() == 3);
+  CHECK(content.messages.contains(Offset(4)));
+  REQUIRE(content.gaps.size() == 2);
+  CHECK(content.gaps[0].count == 12);
+  CHECK(content.gaps[0].from == Timestamp(5));
+  CHECK(content.gaps[1].count == -1);
+  const PartitionStatus status = world.Status();
+  CHECK(status.gap_records == 2);
+  CHECK(status.messages_in_gaps == 12);
+}
+
+TEST_CASE("C4: who listens after having been away says so in the log, who just began does not") {
+  PartitionWorldOptions options;
+  options.start = false;
+  PartitionWorld world(options);
+  const Timestamp created = world.clock.Wall();
+  world.Lead(LeaderEpoch(1));
+  world.feeds.hold_back = true;
+  bool listening = false;
+  world.partition->Listen(Partition::Since::kAway,
+                          [&](const absl::Status& status) { listening = status.ok(); });
+  world.Run();
+  CHECK(world.Status().gap_records == 0);  // not before the subscription is confirmed
+  world.clock.Advance(std::chrono::seconds(3));
+  world.feeds.held.at(0)(absl::OkStatus());
+  world.Run();
+  CHECK(listening);
+  const auto content = world.ReadAll();
+  REQUIRE(content.gaps.size() == 1);
+  CHECK(content.gaps[0].reason == static_cast<uint32_t>(GapReason::kNotListening));
+  CHECK(content.gaps[0].count == -1);
+  CHECK(content.gaps[0].from == created);
+  CHECK(content.gaps[0].to == world.clock.Wall());
+
+  PartitionWorld fresh;
+  CHECK(fresh.Status().gap_records == 0);
+}
+
+}  // namespace bascule
