@@ -8,6 +8,7 @@
 #include "core/api/partition_survey.h"
 #include "core/api/stream_request.h"
 #include "core/base/text.h"
+#include "core/stream/difference.h"
 
 namespace bascule {
 namespace {
@@ -68,7 +69,7 @@ absl::Status DescribeExisting(const ApiState& state, const StreamSpec& asked,
         Concat("stream ", asked.name, " is just being created or deleted: try again"));
   }
   const int brokers = static_cast<int>(state.ports.admin.Brokers().size());
-  for (std::string& sentence : Differences(*here, asked, brokers))
+  for (std::string& sentence : Differences(here->stream, here->settings, asked, brokers))
     response.add_differences(std::move(sentence));
   return absl::OkStatus();
 }

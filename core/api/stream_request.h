@@ -1,13 +1,11 @@
-// Requests to create a stream, as both services spell them, turned into a StreamSpec; and what a
-// stream is, compared with what was asked. Pure. Names, subjects and ranges are checked behind
-// StreamAdmin.
+// Requests to create a stream, as both services spell them, turned into a StreamSpec. Pure. Names,
+// subjects and ranges are checked behind StreamAdmin.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/ports/stream_catalog.h"
 #include "core/stream/description.h"
 
 namespace proto {
@@ -27,11 +25,6 @@ namespace bascule {
 absl::StatusOr<StreamSpec> ToSpec(const proto::CreateStreamRequest& request, int brokers);
 // InvalidArgument for enum values of a later version.
 absl::StatusOr<StreamSpec> ToSpec(const v1::CreateStreamRequest& request);
-
-// "partitions: 1 here, 3 asked", one sentence per difference. Settings that were not asked for do
-// not count.
-std::vector<std::string> Differences(const CatalogEntry& here, const StreamSpec& asked,
-                                     int brokers);
 
 // Every field set.
 void FillSettings(const StreamSettings& settings, v1::StreamSettings& out);
