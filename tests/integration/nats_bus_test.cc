@@ -155,9 +155,8 @@ TEST_CASE("nats bus: errors of publishing have their texts") {
         absl::StatusCode::kInvalidArgument);
   w.server->Kill();
   // The two connections notice one after the other.
-  CHECK(Eventually([&] {
-    return w.bus->Publish("foo", message).code() == absl::StatusCode::kUnavailable;
-  }));
+  CHECK(Eventually(
+      [&] { return w.bus->Publish("foo", message).code() == absl::StatusCode::kUnavailable; }));
 }
 
 TEST_CASE("nats bus: a feed on an invalid subject says so and harms nobody") {
