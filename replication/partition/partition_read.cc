@@ -75,6 +75,10 @@ void Partition::FindOffset(Timestamp timestamp,
           if (gone && self->find_retries_++ < kMaxFindRetries)
             return self->FindOffset(timestamp, std::move(then));
           self->find_retries_ = 0;
+          // A file that vanished by itself; to a client "not found" would mean a deleted stream.
+          if (absl::IsNotFound(found.status())) {
+            found = absl::DataLossError(found.status().message());
+          }
           if (!found.ok()) found = self->NoteDamage(found.status());
           then(std::move(found));
         });
