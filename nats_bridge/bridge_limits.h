@@ -39,6 +39,11 @@ inline constexpr size_t kNatsRefusals = 100'000;
 inline constexpr std::chrono::milliseconds kNatsRefusalWait{200};
 // How long Stop waits for message callbacks that are still running.
 inline constexpr std::chrono::seconds kNatsStopTimeout{5};
+// A question or an answer of discovery; larger ones are ignored.
+inline constexpr size_t kDiscoveryBytes = 16 * kKiB;
+// A question is asked again after this, and one that could not be sent after the second.
+inline constexpr std::chrono::milliseconds kDiscoveryPeriod{500};
+inline constexpr std::chrono::milliseconds kDiscoveryRetry{50};
 // Largest file accepted as credentials or seed.
 inline constexpr size_t kCredentialFileBytes = 64 * kKiB;
 

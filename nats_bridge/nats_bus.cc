@@ -10,6 +10,7 @@
 #include "core/stream/description.h"
 #include "nats_bridge/ack_inboxes.h"
 #include "nats_bridge/ack_writer.h"
+#include "nats_bridge/discovery.h"
 #include "nats_bridge/ingestor.h"
 #include "nats_bridge/nats_connection.h"
 #include "nats_bridge/outlet.h"
@@ -47,12 +48,14 @@ struct NatsBus::Parts {
         egress(std::move(egress_connection)),
         acks(*egress),
         inboxes(*egress, ack_prefix, token),
+        discovery(*egress, options.cluster_namespace, token),
         ingestor(ack_prefix, clock, acks) {}
 
   const std::string ack_prefix;
   std::unique_ptr<NatsConnection> egress;
   AckWriter acks;
   AckInboxes inboxes;
+  BusDiscovery discovery;
   Ingestor ingestor;
   std::unique_ptr<NatsConnection> ingest;  // last: its listeners use the ingestor
   std::once_flag stopped;
@@ -149,6 +152,8 @@ bool NatsBus::connected() const {
   return parts_->ingest->connected() && parts_->egress->connected();
 }
 
+Discovery& NatsBus::discovery() { return parts_->discovery; }
+
 std::string NatsBus::server_url() const { return parts_->ingest->server_url(); }
 
 Counters NatsBus::ReadCounters() const {
@@ -175,6 +180,12 @@ Counters NatsBus::ReadCounters() const {
   out["nats_acks_received"] = Read(parts_->inboxes.counts().received);
   out["nats_acks_unparsable"] = Read(parts_->inboxes.counts().unparsable);
   out["nats_acks_unclaimed"] = Read(parts_->inboxes.counts().unclaimed);
+  const DiscoveryCounts& discovery = parts_->discovery.counts();
+  out["nats_discovery_asked"] = Read(discovery.asked);
+  out["nats_discovery_heard"] = Read(discovery.heard);
+  out["nats_discovery_answered"] = Read(discovery.answered);
+  out["nats_discovery_found"] = Read(discovery.found);
+  out["nats_discovery_ignored"] = Read(discovery.ignored);
   return out;
 }
 

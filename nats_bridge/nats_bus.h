@@ -10,6 +10,7 @@
 #include "core/env/rng.h"
 #include "core/ports/ack_sink.h"
 #include "core/ports/bus_publisher.h"
+#include "core/ports/discovery.h"
 #include "core/ports/server_facts.h"
 #include "core/ports/subject_feeds.h"
 #include "nats_bridge/nats_options.h"
@@ -44,6 +45,9 @@ class NatsBus : public SubjectFeeds, public AckSink, public BusPublisher {
   int64_t max_payload() const override;
   // Whether both connections are up.
   bool connected() const override;
+
+  // Of the brokers in our namespace; as long as the bus. Queries end before Stop.
+  Discovery& discovery();
 
   // URL of the server the ingest connection is on (without secrets); empty while it is on none.
   std::string server_url() const;

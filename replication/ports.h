@@ -2,7 +2,10 @@
 // only the metadata log can grant (a new leader epoch) the other.
 #pragma once
 
+#include <set>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "core/base/status.h"
@@ -17,17 +20,28 @@ struct StreamDeleted {
   StreamId id;
   std::string name;
 };
+// Its settings are other ones; partitions that change with them are told by deltas of their own.
+struct StreamUpdated {
+  StreamDescription stream;
+};
 struct PartitionChanged {
   StreamId id;
   std::string name;
   PartitionDescription partition;
 };
-using MetaDelta = std::variant<StreamCreated, StreamDeleted, PartitionChanged>;
+// Of the metadata log: after `first`, up to `second`.
+using IndexRanges = std::vector<std::pair<MetadataIndex, MetadataIndex>>;
+
+using MetaDelta = std::variant<StreamCreated, StreamDeleted, PartitionChanged, StreamUpdated>;
 
 // The only door through which a partition comes, goes or changes its role (R1).
 class DeltaSink {
  public:
   virtual ~DeltaSink() = default;
+  // Before the first delta: what there is, as of the command `applied`. Older streams that are not
+  // in it were deleted, but for those whose id is doubtful: nobody knows what became of them.
+  virtual void OnTakeOver(const std::set<StreamId>& /*streams*/, MetadataIndex /*applied*/,
+                          const IndexRanges& /*doubtful*/) {}
   // On the metadata thread, in log order. `settled` runs there when this broker has done its part:
   // partitions open and listening, or closed and gone; with the first error otherwise (the stream
   // exists all the same).

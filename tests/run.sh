@@ -5,7 +5,7 @@ set -euo pipefail
 # The exit status is 0 only when nothing failed.
 
 cd "$(dirname "$0")/.."
-all_steps=(deps format dev threads asan tsan)
+all_steps=(deps format dev interop threads asan tsan)
 quick_steps=(deps format dev)
 
 usage() {
@@ -17,6 +17,7 @@ Usage: tests/run.sh [--quick] [--step NAME]... [--jobs N]
     deps     installs the Debian packages that are missing (deploy/install-deps.sh)
     format   clang-format finds nothing to change
     dev      builds all with assertions and runs every test
+    interop  our Raft core in groups with etcd's, and its faults noticed there (tests/interop/raft; needs Go)
     threads  clang reads the product's sources: its warnings, with the checks of locking annotations
     asan     unit, simulation and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer
     tsan     unit tests under ThreadSanitizer, without those of the API (tests/CMakeLists.txt says why)
@@ -131,6 +132,29 @@ step_format() {
 step_dev() {
   build dev || return 0
   run_ctest dev
+}
+
+# Go 1.24 or later is enough: no other toolchain is fetched.
+step_interop() {
+  local status=0 library=build/dev/lib/libraft_interop.so version
+  version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || version=none
+  if [[ ! "$version" =~ ^go1\.([0-9]+) ]] || [ "${BASH_REMATCH[1]}" -lt 24 ]; then
+    say "interop: skipped, it needs Go 1.24 or later and found: $version"
+    return 0
+  fi
+  build dev raft_interop raft_interop_mutants || return 0
+  library=$PWD/$library
+  (
+    cd tests/interop/raft
+    export GOTOOLCHAIN=local
+    [ -z "$(gofmt -l .)" ] || { gofmt -l .; say "interop: run gofmt -w on the files above"; exit 1; }
+    go vet . && go test -lib "$library" -timeout 10m -count 1 .
+  ) || status=$?
+  count "interop: groups mixed with etcd's core" "$status"
+  status=0
+  (cd tests/interop/raft &&
+    GOTOOLCHAIN=local go run . -lib "$library" -mutants "${library%/*}/raft_mutants") || status=$?
+  count "interop: faults of our core in such groups" "$status"
 }
 
 # The build's own command lines, with clang in the compiler's place and nothing written. Of dev it needs no more than

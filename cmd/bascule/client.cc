@@ -16,6 +16,8 @@
 namespace bascule::cli {
 namespace {
 
+// Brokers that metadata named, to turn to when the given servers are gone.
+constexpr size_t kMaxServers = 64;
 // How long one of several addresses may take before the next is tried.
 constexpr Duration kDialLimit = std::chrono::seconds(2);
 
@@ -96,10 +98,10 @@ Outcome<BrokerPtr> Client::Connect() {
   auto credentials = Credentials();
   if (!credentials.ok()) return credentials.failure();
   credentials_ = *credentials;
-  const bool several = options_.servers.size() > 1;
+  const bool several = servers_.size() > 1;
   grpc::Status last(grpc::StatusCode::UNAVAILABLE, "no server given");
-  for (const std::string& address : options_.servers) {
-    BrokerPtr broker = MakeBroker(address);
+  while (next_server_ < servers_.size()) {
+    BrokerPtr broker = MakeBroker(servers_[next_server_++]);
     if (WaitUntilConnected(*broker,
                            several ? std::min(options_.timeout, kDialLimit) : options_.timeout)) {
       broker_ = broker;
@@ -111,6 +113,7 @@ Outcome<BrokerPtr> Client::Connect() {
     proto::FetchMetadataResponse ignored;
     last = broker->api->FetchMetadata(context.get(), proto::FetchMetadataRequest(), &ignored);
   }
+  next_server_ = 0;
   return Unreachable(last.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
                          ? "no answer"
                          : Reason(last.error_message()));
@@ -133,21 +136,48 @@ std::unique_ptr<grpc::ClientContext> Client::NewContext() {
   return context;
 }
 
+std::optional<Failure> Client::Ask(const std::string& doing, const std::string& stream,
+                                   const Call& call) {
+  for (;;) {
+    Outcome<BrokerPtr> broker = Connect();
+    if (!broker.ok()) return broker.failure();
+    auto context = NewContext();
+    const grpc::Status status = call(**broker, context.get());
+    if (status.ok()) return std::nullopt;
+    const bool others = next_server_ < servers_.size();
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || !others)
+      return Explain(status, doing, stream);
+    Note(console_, absl::StrCat((*broker)->address, " does not answer (",
+                                Reason(status.error_message()), "); asking the next server"));
+    broker_.reset();
+  }
+}
+
 BrokerPtr Client::TryDial(const std::string& address) {
   BrokerPtr broker = MakeBroker(address);
   if (WaitUntilConnected(*broker, std::min(options_.timeout, kDialLimit))) return broker;
   return nullptr;
 }
 
+void Client::Remember(const proto::FetchMetadataResponse& metadata) {
+  for (const proto::Broker& broker : metadata.brokers()) {
+    const std::string address = absl::StrCat(broker.host(), ":", broker.port());
+    if (servers_.size() >= kMaxServers) return;
+    if (std::find(servers_.begin(), servers_.end(), address) == servers_.end())
+      servers_.push_back(address);
+  }
+}
+
 Outcome<proto::FetchMetadataResponse> Client::FetchMetadata(const std::string& stream) {
-  Outcome<BrokerPtr> broker = Connect();
-  if (!broker.ok()) return broker.failure();
   proto::FetchMetadataRequest request;
   if (!stream.empty()) request.add_streams(stream);
   proto::FetchMetadataResponse response;
-  auto context = NewContext();
-  const grpc::Status status = (*broker)->api->FetchMetadata(context.get(), request, &response);
-  if (!status.ok()) return Explain(status, "fetch the metadata");
+  const auto failure =
+      Ask("fetch the metadata", "", [&](Broker& broker, grpc::ClientContext* context) {
+        return broker.api->FetchMetadata(context, request, &response);
+      });
+  if (failure) return *failure;
+  Remember(response);
   return response;
 }
 
@@ -178,14 +208,22 @@ Outcome<PartitionLeader> Client::FindLeader(const std::string& stream, int32_t p
   if (brokers.empty() || brokers[0].id() == leader) return found;
   const auto known = std::find_if(brokers.begin(), brokers.end(),
                                   [&](const proto::Broker& b) { return b.id() == leader; });
-  if (known == brokers.end()) return found;
+  if (known == brokers.end()) {
+    return Failure{ExitCode::kUnreachable,
+                   absl::StrCat("partition ", partition, " of ", stream, " is led by broker ",
+                                leader, ", which is not among the live ones"),
+                   "bascule cluster status shows them"};
+  }
   const std::string address = absl::StrCat(known->host(), ":", known->port());
   if (address == broker_->address) return found;
   if (BrokerPtr dialled = TryDial(address)) {
     found.broker = dialled;
   } else {
-    Note(console_, absl::StrCat("broker ", leader, " leads partition ", partition, " but ", address,
-                                " cannot be reached from here; asking ", broker_->address));
+    const std::string note =
+        absl::StrCat("broker ", leader, " leads partition ", partition, " but ", address,
+                     " cannot be reached from here; asking ", broker_->address);
+    if (note != noted_) Note(console_, note);
+    noted_ = note;
   }
   return found;
 }

@@ -6,7 +6,9 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/security/credentials.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,16 +40,24 @@ struct PartitionLeader {
 class Client {
  public:
   Client(const ConnectionOptions& options, Clock& clock, Console& console)
-      : options_(options), clock_(clock), console_(console) {}
+      : options_(options), clock_(clock), console_(console), servers_(options.servers) {}
 
   Clock& clock() { return clock_; }
   Console& console() { return console_; }
   Duration timeout() const { return options_.timeout; }
 
-  // The first of the given servers that accepts a connection; remembered.
+  // The first of the given servers that accepts a connection, or of the brokers that one of them
+  // told of; remembered.
   Outcome<BrokerPtr> Connect();
   // Lets Connect() begin with the first server again.
-  void Disconnect() { broker_.reset(); }
+  void Disconnect() {
+    broker_.reset();
+    next_server_ = 0;
+  }
+  // A call that changes nothing, made at the connected broker; while that cannot answer
+  // (Unavailable), at the servers behind it. Why it failed; nothing when it did not.
+  using Call = std::function<grpc::Status(Broker&, grpc::ClientContext*)>;
+  std::optional<Failure> Ask(const std::string& doing, const std::string& stream, const Call& call);
 
   // The broker that leads `partition`: by its advertised address if that can be reached, else the
   // given one, with a note. Fails when stream or partition are unknown or nobody leads.
@@ -73,12 +83,16 @@ class Client {
   BrokerPtr MakeBroker(const std::string& address);
   bool WaitUntilConnected(Broker& broker, Duration limit);
   Failure Unreachable(const std::string& detail);
+  void Remember(const proto::FetchMetadataResponse& metadata);
 
   const ConnectionOptions& options_;
   Clock& clock_;
   Console& console_;
   std::shared_ptr<grpc::ChannelCredentials> credentials_;
   BrokerPtr broker_;
+  std::vector<std::string> servers_;  // the given ones, then those that metadata named
+  size_t next_server_ = 0;            // where Connect goes on
+  std::string noted_;                 // the last note about a leader, which is not repeated
 };
 
 }  // namespace bascule::cli

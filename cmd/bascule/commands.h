@@ -20,12 +20,18 @@ struct Session {
 };
 
 ExitCode Run(Session& session, const StreamCreateOptions& options);
+ExitCode Run(Session& session, const StreamUpdateOptions& options);
 ExitCode Run(Session& session, const StreamListOptions& options);
 ExitCode Run(Session& session, const StreamInfoOptions& options);
 ExitCode Run(Session& session, const StreamDeleteOptions& options);
 ExitCode Run(Session& session, const PublishOptions& options);
 ExitCode Run(Session& session, const SubscribeOptions& options);
 ExitCode Run(Session& session, const ServerInfoOptions& options);
+ExitCode Run(Session& session, const ClusterStatusOptions& options);
+ExitCode Run(Session& session, const ClusterAddOptions& options);
+ExitCode Run(Session& session, const ClusterRemoveOptions& options);
+ExitCode Run(Session& session, const ClusterTransferOptions& options);
+ExitCode Run(Session& session, const ClusterCertsOptions& options);
 ExitCode Run(Session& session, const BenchPublishOptions& options);
 ExitCode Run(Session& session, const BenchReplayOptions& options);
 ExitCode Run(Session& session, const LogOptions& options);

@@ -1,6 +1,8 @@
-#include "cmd/bascule/console.h"
+// Includes its headers by bare name: the unit tests compile this file in, outside the program's
+// include roots.
+#include "console.h"
 
-#include "cmd/bascule/text.h"
+#include "text.h"
 
 namespace bascule::cli {
 

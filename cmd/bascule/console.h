@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "cmd/bascule/exit_codes.h"
+#include "exit_codes.h"
 #include "core/base/check.h"
 
 namespace bascule::cli {

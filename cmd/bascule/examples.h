@@ -11,6 +11,7 @@ inline constexpr char kRootExamples[] = R"(Examples:
   echo hello | bascule publish orders
   bascule subscribe orders --from -10m --follow
   bascule stream info orders
+  bascule cluster status
   bascule --server b1:9292,b2:9292 --json stream list | jq .name
 
 Every command has its own --help. BASCULE_SERVER takes the place of --server.)";
@@ -19,6 +20,7 @@ inline constexpr char kStreamExamples[] = R"(Examples:
   bascule stream create orders --subject 'orders.>'
   bascule stream list
   bascule stream info orders
+  bascule stream update orders --retention-max-age 30d
   bascule stream delete orders)";
 
 inline constexpr char kStreamCreateExamples[] = R"(Examples:
@@ -26,6 +28,12 @@ inline constexpr char kStreamCreateExamples[] = R"(Examples:
   bascule stream create audit -s audit --retention-max-age 30d --retention-max-bytes 50G
   bascule stream create events -s events --partitions 4 --replication-factor 3 --min-isr 2
   bascule stream create orders -s 'orders.>' --if-absent)";
+
+inline constexpr char kStreamUpdateExamples[] = R"(Examples:
+  bascule stream update orders --retention-max-age 30d
+  bascule stream update audit --retention-max-bytes 0 --segment-max-bytes 1G
+
+What is not named stays as it is. The server says which settings can change.)";
 
 inline constexpr char kStreamListExamples[] = R"(Examples:
   bascule stream list
@@ -63,6 +71,39 @@ Offsets and times given to --from and --until are included.)";
 inline constexpr char kServerInfoExamples[] = R"(Examples:
   bascule server info
   bascule --server b2:9292 server info --json | jq .degraded)";
+
+inline constexpr char kClusterExamples[] = R"(Examples:
+  bascule cluster status
+  bascule --server b1:9292,b2:9292,b3:9292 cluster status
+  bascule cluster certs --out certs --server-id b1,b2,b3
+  bascule cluster remove b3
+  bascule cluster transfer b2)";
+
+inline constexpr char kClusterStatusExamples[] = R"(Examples:
+  bascule cluster status
+  bascule cluster status --json | jq -r '.members[] | select(.live | not) | .server_id'
+  until bascule cluster status > /dev/null; do sleep 1; done
+
+Exit status: 0 when all is well, 6 when something is degraded, 7 without a leader.)";
+
+inline constexpr char kClusterAddExamples[] = R"(Examples:
+  bascule cluster add b4.example.com:9293
+
+A broker with cluster.join, or on the same NATS and namespace, joins by itself; this is
+for one that waits without either.)";
+
+inline constexpr char kClusterRemoveExamples[] = R"(Examples:
+  bascule cluster remove b3
+  bascule cluster remove b3 --force     (it lives, or leads partitions)
+
+For ever: its data directory cannot come back. The same machine may join again with an
+empty one.)";
+
+inline constexpr char kClusterTransferExamples[] = R"(Examples:
+  bascule cluster transfer              (to the best follower)
+  bascule cluster transfer b2
+
+This moves the leadership of the metadata, not that of partitions.)";
 
 inline constexpr char kBenchExamples[] = R"(Examples:
   bascule bench publish load --create --count 1000000 --size 128,1K,16K

@@ -2,8 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_format.h"
 #include "api.pb.h"
 #include "bascule/v1/bascule.pb.h"
+#include "cmd/bascule/cluster_view.h"
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/stream_query.h"
 #include "cmd/bascule/text.h"
@@ -156,6 +158,12 @@ std::string CreatedJson(const std::string& name, const v1::CreateStreamResponse&
                    {"differences", Strings(response.differences())}});
 }
 
+std::string UpdatedJson(const std::string& name, const v1::UpdateStreamResponse& response) {
+  Json out{{"name", name}, {"updated", true}};
+  if (response.has_settings()) out["settings"] = SettingsJson(response.settings());
+  return Dump(out);
+}
+
 std::string DeletedJson(const std::string& name) {
   return Dump(Json{{"name", name}, {"deleted", true}});
 }
@@ -184,6 +192,46 @@ std::string ServerJson(const v1::GetServerInfoResponse& server) {
   out["counters"] = Json(counters);
   out["degraded"] = Strings(server.degraded());
   return Dump(out);
+}
+
+std::string ClusterJson(const v1::GetClusterStatusResponse& status) {
+  Json out = Json::object();
+  out["cluster_id"] = status.cluster_id();
+  out["namespace"] = status.namespace_();
+  out["answered_by"] = status.answered_by();
+  out["leader"] = status.leader().empty() ? Json(nullptr) : Json(status.leader());
+  out["term"] = status.term();
+  out["commit"] = status.commit();
+  out["applied"] = status.applied();
+  out["first"] = status.first();
+  out["last"] = status.last();
+  out["log_bytes"] = status.log_bytes();
+  out["feature_level"] = status.feature_level();
+  out["members"] = Json::array();
+  for (const v1::ClusterMember& member : status.members()) {
+    Json one = Json::object();
+    one["server_id"] = member.server_id();
+    // More digits than many readers of JSON keep.
+    one["node"] = absl::StrFormat("%016x", member.node());
+    one["voter"] = member.voter();
+    one["leader"] = member.leader();
+    one["live"] = member.live();
+    one["match"] = member.match() < 0 ? Json(nullptr) : Json(member.match());
+    one["partitions"] = member.partitions();
+    one["leading"] = member.leading();
+    one["client_address"] = member.client_address();
+    one["peer_address"] = member.peer_address();
+    one["rack"] = member.rack();
+    one["feature_level"] = member.feature_level();
+    one["incarnation"] = member.incarnation();
+    out["members"].push_back(std::move(one));
+  }
+  out["degraded"] = Strings(Troubles(status));
+  return Dump(out);
+}
+
+std::string MemberJson(const std::string& action, const std::string& member) {
+  return Dump(Json{{"member", member}, {action, true}});
 }
 
 std::string LogJson(const LogReport& log, bool verified) {

@@ -19,7 +19,9 @@ struct LogReport;
 }
 namespace bascule::v1 {
 class CreateStreamResponse;
+class GetClusterStatusResponse;
 class GetServerInfoResponse;
+class UpdateStreamResponse;
 }  // namespace bascule::v1
 
 namespace bascule::cli {
@@ -31,7 +33,11 @@ std::string MessageJson(const proto::Message& message);
 std::string AckJson(const proto::Ack& ack, std::optional<uint64_t> line);
 std::string StreamJson(const StreamReport& report);
 std::string CreatedJson(const std::string& name, const v1::CreateStreamResponse& response);
+std::string UpdatedJson(const std::string& name, const v1::UpdateStreamResponse& response);
 std::string DeletedJson(const std::string& name);
+std::string ClusterJson(const v1::GetClusterStatusResponse& status);
+// {"member": "b3", "removed": true}
+std::string MemberJson(const std::string& action, const std::string& member);
 // `verified`: every byte was read, not only what the segments say of themselves.
 std::string LogJson(const LogReport& log, bool verified);
 std::string ServerJson(const v1::GetServerInfoResponse& server);

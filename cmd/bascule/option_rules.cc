@@ -9,20 +9,29 @@ namespace {
 
 absl::Status Wrong(const std::string& why) { return absl::InvalidArgumentError(why); }
 
-}  // namespace
-
-absl::StatusOr<std::string> ParseAddress(const std::string& text) {
+absl::StatusOr<std::string> ParseHostPort(const std::string& text, int32_t port) {
   const size_t colon = text.rfind(':');
   const bool v6 = !text.empty() && text[0] == '[';
   const bool has_port = colon != text.npos && (!v6 || colon > text.rfind(']'));
   const std::string host = has_port ? text.substr(0, colon) : text;
-  int32_t port = kDefaultPort;
   const bool port_ok = !has_port || absl::SimpleAtoi(text.substr(colon + 1), &port);
   const bool host_ok = v6 ? host.back() == ']' : host.find_first_of(":/") == host.npos;
   if (text.empty() || !port_ok || port < 1 || port > 65535 || !host_ok) {
     return Wrong(absl::StrCat("\"", text, "\" is no address; write host:port or [v6]:port"));
   }
   return absl::StrCat(host.empty() ? "localhost" : host, ":", port);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ParseAddress(const std::string& text) {
+  return ParseHostPort(text, kDefaultPort);
+}
+
+absl::StatusOr<std::string> ParsePeerAddress(const std::string& text) {
+  if (!text.empty() && text[0] == ':')
+    return Wrong(absl::StrCat("\"", text, "\" has no host; write host:port"));
+  return ParseHostPort(text, kDefaultPeerPort);
 }
 
 absl::StatusOr<AckPolicy> ParseAck(const std::string& text) {
@@ -94,6 +103,11 @@ absl::Status AddHeader(PublishOptions& options, const std::string& text) {
     return Wrong(absl::StrCat("\"", name, "\" is given twice; a name carries one value"));
   }
   return absl::OkStatus();
+}
+
+absl::Status Settle(const StreamUpdateOptions& options) {
+  if (options.changes != StreamOverrides()) return absl::OkStatus();
+  return Wrong("say what to change, such as --retention-max-age 30d");
 }
 
 absl::Status Settle(PublishOptions& options) {

@@ -13,6 +13,8 @@ namespace bascule::cli {
 
 // "host", "host:port", ":port" (localhost), "[v6]:port" -> "host:port".
 absl::StatusOr<std::string> ParseAddress(const std::string& text);
+// The same with the peer port where none is given; the host must be named.
+absl::StatusOr<std::string> ParsePeerAddress(const std::string& text);
 absl::StatusOr<AckPolicy> ParseAck(const std::string& text);
 absl::StatusOr<OutputFormat> ParseFormat(const std::string& text);
 absl::StatusOr<bool> ParseSwitch(const std::string& text);  // "on" or "off"
@@ -46,6 +48,9 @@ class IntegerParser {
 
 // "name=value" into the headers; a name carries one value and is none of the server's own.
 absl::Status AddHeader(PublishOptions& options, const std::string& text);
+
+// Something is to change.
+absl::Status Settle(const StreamUpdateOptions& options);
 
 // With --subject the first word is the value, not a stream.
 absl::Status Settle(PublishOptions& options);

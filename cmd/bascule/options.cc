@@ -96,10 +96,8 @@ Leaf<Options> AddCommand(CLI::App& parent, Invocation& invocation, const std::st
   return {app, options};
 }
 
-void AddSettingFlags(CLI::App* app, StreamOverrides& set) {
-  const auto in_group = [](CLI::Option* option) {
-    option->group("Settings (default: the broker's)");
-  };
+void AddSettingFlags(CLI::App* app, const char* group, StreamOverrides& set) {
+  const auto in_group = [group](CLI::Option* option) { option->group(group); };
   in_group(Flag(app, "--retention-max-age", "DURATION", ParseMillis, set.retention_max_age,
                 "Drop segments older than this; 0 keeps them for ever"));
   in_group(Flag(app, "--retention-max-bytes", "SIZE", ParseSize, set.retention_max_bytes,
@@ -129,7 +127,8 @@ void AddSettingFlags(CLI::App* app, StreamOverrides& set) {
 }
 
 void AddStreamCommands(CLI::App& root, Invocation& invocation) {
-  CLI::App* stream = root.add_subcommand("stream", "Create, list, describe and delete streams");
+  CLI::App* stream =
+      root.add_subcommand("stream", "Create, list, describe, change and delete streams");
   stream->require_subcommand(1);
   stream->footer(kStreamExamples);
 
@@ -148,7 +147,16 @@ void AddStreamCommands(CLI::App& root, Invocation& invocation) {
   app->add_option("--group", options.group, "NATS queue group to listen in")->type_name("NAME");
   app->add_flag("--if-absent", options.if_absent,
                 "Succeed when the stream exists, and say how it differs from what was asked");
-  AddSettingFlags(app, options.overrides);
+  AddSettingFlags(app, "Settings (default: the broker's)", options.overrides);
+
+  auto update = AddCommand<StreamUpdateOptions>(
+      *stream, invocation, "update", "Change settings of a stream", kStreamUpdateExamples);
+  Word(update.app, "NAME", update.options->name, "Name of the stream");
+  AddSettingFlags(update.app, "Settings (default: as they are)", update.options->changes);
+  update.app->callback([&invocation, options = update.options] {
+    Need(Settle(*options));
+    invocation.command = *options;
+  });
 
   AddCommand<StreamListOptions>(*stream, invocation, "list", "List all streams",
                                 kStreamListExamples);
@@ -232,6 +240,65 @@ void AddSubscribeCommand(CLI::App& root, Invocation& invocation, Timestamp now) 
     if (!options->output.empty() && options->format == OutputFormat::kRaw) options->newline = false;
     invocation.command = *options;
   });
+}
+
+void AddClusterCerts(CLI::App& cluster, Invocation& invocation) {
+  auto certs = AddCommand<ClusterCertsOptions>(cluster, invocation, "certs", kClusterCertsAbout,
+                                               kClusterCertsExamples);
+  CLI::App* app = certs.app;
+  ClusterCertsOptions& options = *certs.options;
+  ListFlag(
+      app, "--server-id", "ID,...", ',',
+      [&options](const std::vector<std::string>& ids) { options.server_ids = ids; },
+      "Broker to make a certificate for; a list, or repeated")
+      ->required();
+  app->add_option("--out", options.out, "Directory for the files (default: this one)")
+      ->type_name("DIR");
+  app->add_option("--ca", options.ca, "Directory of the authority (default: that of --out)")
+      ->type_name("DIR");
+  ListFlag(
+      app, "--host", "HOST,...", ',',
+      [&options](const std::vector<std::string>& hosts) { options.hosts = hosts; },
+      "Name or address to put into each; a list, or repeated");
+  IntegerFlag(app, "--days", options.days, 1, "Until the new ones expire (default 3650)");
+  app->add_flag("--force", options.force,
+                "Replace certificates that are there; never the authority");
+}
+
+void AddClusterCommands(CLI::App& root, Invocation& invocation) {
+  CLI::App* cluster =
+      root.add_subcommand("cluster", "Look at the cluster and its metadata group, and change it");
+  cluster->require_subcommand(1);
+  cluster->footer(kClusterExamples);
+  AddCommand<ClusterStatusOptions>(*cluster, invocation, "status",
+                                   "Members, leader, lag, and what is degraded",
+                                   kClusterStatusExamples);
+  auto add = AddCommand<ClusterAddOptions>(*cluster, invocation, "add",
+                                           "Invite a broker that waits at a peer address",
+                                           kClusterAddExamples);
+  ClusterAddOptions& options = *add.options;
+  add.app
+      ->add_option_function<std::string>(
+          "ADDRESS",
+          [&options](const std::string& text) {
+            options.address = Need("ADDRESS", ParsePeerAddress(text));
+          },
+          "Where its peer port is, host:port (default port 9293)")
+      ->required()
+      ->type_name("");
+  auto remove = AddCommand<ClusterRemoveOptions>(
+      *cluster, invocation, "remove", "Remove a broker for ever", kClusterRemoveExamples);
+  Word(remove.app, "SERVER-ID", remove.options->server_id, "Which, as status lists it");
+  remove.app->add_flag("--force", remove.options->force,
+                       "Even when it lives or leads partitions; these get other leaders");
+  auto transfer = AddCommand<ClusterTransferOptions>(*cluster, invocation, "transfer",
+                                                     "Hand the leadership of the metadata over",
+                                                     kClusterTransferExamples);
+  transfer.app
+      ->add_option("SERVER-ID", transfer.options->server_id,
+                   "To which voter (default: the one that lags least)")
+      ->type_name("");
+  AddClusterCerts(*cluster, invocation);
 }
 
 void AddBenchCommands(CLI::App& root, Invocation& invocation) {
@@ -370,6 +437,7 @@ ParsedCommandLine ParseCommandLine(int argc, const char* const* argv, Timestamp 
   AddCommand<ServerInfoOptions>(*server, invocation, "info",
                                 "Version, NATS, disk, counters, what is degraded",
                                 kServerInfoExamples);
+  AddClusterCommands(app, invocation);
   AddBenchCommands(app, invocation);
   AddLogCommands(app, invocation);
   try {

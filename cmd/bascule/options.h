@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "cmd/bascule/cluster_certs.h"
 #include "cmd/bascule/exit_codes.h"
 #include "cmd/bascule/time_parse.h"
 #include "core/base/types.h"
@@ -18,6 +19,7 @@
 namespace bascule::cli {
 
 inline constexpr int kDefaultPort = 9292;
+inline constexpr int kDefaultPeerPort = 9293;
 
 struct ConnectionOptions {
   std::vector<std::string> servers;  // "host:port", at least one
@@ -36,6 +38,10 @@ struct StreamCreateOptions {
   int32_t replication_factor = 1;
   StreamOverrides overrides;
   bool if_absent = false;
+};
+struct StreamUpdateOptions {
+  std::string name;
+  StreamOverrides changes;  // at least one
 };
 struct StreamListOptions {};
 struct StreamInfoOptions {
@@ -79,6 +85,18 @@ struct SubscribeOptions {
 
 struct ServerInfoOptions {};
 
+struct ClusterStatusOptions {};
+struct ClusterAddOptions {
+  std::string address;  // host:port of the new broker's peer port
+};
+struct ClusterRemoveOptions {
+  std::string server_id;
+  bool force = false;
+};
+struct ClusterTransferOptions {
+  std::string server_id;  // empty: the best follower
+};
+
 struct BenchPublishOptions {
   std::vector<std::string> streams;
   bool create = false;
@@ -101,8 +119,10 @@ struct LogOptions {
 };
 
 using Command =
-    std::variant<StreamCreateOptions, StreamListOptions, StreamInfoOptions, StreamDeleteOptions,
-                 PublishOptions, SubscribeOptions, ServerInfoOptions, BenchPublishOptions,
+    std::variant<StreamCreateOptions, StreamUpdateOptions, StreamListOptions, StreamInfoOptions,
+                 StreamDeleteOptions, PublishOptions, SubscribeOptions, ServerInfoOptions,
+                 ClusterStatusOptions, ClusterAddOptions, ClusterRemoveOptions,
+                 ClusterTransferOptions, ClusterCertsOptions, BenchPublishOptions,
                  BenchReplayOptions, LogOptions>;
 
 struct Invocation {

@@ -1,4 +1,4 @@
-// `bascule stream create | list | info | delete`.
+// `bascule stream create | update | list | info | delete`.
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
@@ -93,6 +93,29 @@ ExitCode Run(Session& session, const StreamCreateOptions& options) {
   for (const std::string& difference : response.differences()) {
     console.out << "  " << EscapeText(difference) << '\n';
   }
+  return ExitCode::kOk;
+}
+
+ExitCode Run(Session& session, const StreamUpdateOptions& options) {
+  Console& console = session.console;
+  Outcome<BrokerPtr> broker = session.client.Connect();
+  if (!broker.ok()) return Report(console, broker.failure());
+  v1::UpdateStreamRequest request;
+  request.set_name(options.name);
+  *request.mutable_settings() = ToProto(options.changes);
+  v1::UpdateStreamResponse response;
+  auto context = session.client.NewContext();
+  const grpc::Status status = (*broker)->own->UpdateStream(context.get(), request, &response);
+  if (!status.ok()) {
+    return Report(console,
+                  session.client.Explain(status, "update stream " + options.name, options.name));
+  }
+  if (session.json) {
+    console.out << UpdatedJson(options.name, response) << '\n';
+    return ExitCode::kOk;
+  }
+  console.out << "Updated " << EscapeText(options.name) << ".\n";
+  if (response.has_settings()) PrintBehaviour(console.out, response.settings());
   return ExitCode::kOk;
 }
 

@@ -1,6 +1,8 @@
 #include "cmd/bascule/stream_query.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "cmd/bascule/client.h"
@@ -10,16 +12,17 @@ namespace {
 
 using StreamsByName = std::map<std::string, StreamReport>;
 
+std::string Doing(const std::string& name) {
+  return name.empty() ? "list the streams" : "describe stream " + name;
+}
+
 Outcome<v1::ListStreamsResponse> List(Client& client, Broker& broker, const std::string& name) {
   v1::ListStreamsRequest request;
   if (!name.empty()) request.add_names(name);
   v1::ListStreamsResponse response;
   auto context = client.NewContext();
   const grpc::Status status = broker.own->ListStreams(context.get(), request, &response);
-  if (!status.ok()) {
-    return client.Explain(status, name.empty() ? "list the streams" : "describe stream " + name,
-                          name);
-  }
+  if (!status.ok()) return client.Explain(status, Doing(name), name);
   return response;
 }
 
@@ -38,37 +41,68 @@ void MergeFrom(const v1::ListStreamsResponse& truth, const std::string& leader,
   }
 }
 
-void MarkUnreached(const std::string& leader, const std::string& address, StreamsByName& reports) {
+// `why`: how its leader could not be asked. Keeps what a partition says of itself.
+void MarkUnreached(const std::string& leader, const std::string& why, StreamsByName& reports) {
   for (auto& [name, report] : reports) {
     for (v1::Partition& partition : *report.stream.mutable_partitions()) {
-      if (partition.leader() != leader || !partition.error().empty()) continue;
-      partition.set_error(absl::StrCat("its leader ", leader, " cannot be reached at ", address,
-                                       "; the numbers are those of a broker that follows it"));
+      if (partition.leader() != leader) continue;
+      // With an error the asked broker has no numbers itself.
+      partition.set_error(absl::StrCat(
+          "its leader ", leader, " ", why,
+          partition.error().empty() ? "; the numbers are those of a broker that follows it" : ""));
     }
   }
 }
 
-bool LeadsAny(const std::string& broker, const StreamsByName& reports) {
+std::set<std::string> Leaders(const StreamsByName& reports) {
+  std::set<std::string> leaders;
   for (const auto& [name, report] : reports) {
-    for (const v1::Partition& partition : report.stream.partitions()) {
-      if (partition.leader() == broker) return true;
+    for (const v1::Partition& partition : report.stream.partitions())
+      if (!partition.leader().empty()) leaders.insert(partition.leader());
+  }
+  return leaders;
+}
+
+// Asks every leader but the broker that answered for its own numbers.
+void AskLeaders(Client& client, const std::string& name,
+                const proto::FetchMetadataResponse& metadata, StreamsByName& reports) {
+  if (metadata.brokers().empty()) return;
+  std::map<std::string, std::string> addresses;
+  for (const proto::Broker& broker : metadata.brokers())
+    addresses[broker.id()] = absl::StrCat(broker.host(), ":", broker.port());
+  for (const std::string& leader : Leaders(reports)) {
+    if (leader == metadata.brokers(0).id()) continue;  // the one that answered stands first
+    const auto address = addresses.find(leader);
+    if (address == addresses.end()) {
+      MarkUnreached(leader, "is not among the live brokers", reports);
+      continue;
+    }
+    const BrokerPtr dialled = client.TryDial(address->second);
+    Outcome<v1::ListStreamsResponse> truth =
+        dialled ? List(client, *dialled, name) : Outcome<v1::ListStreamsResponse>(Failure{});
+    if (truth.ok()) {
+      MergeFrom(*truth, leader, reports);
+    } else {
+      MarkUnreached(leader, absl::StrCat("cannot be reached at ", address->second), reports);
     }
   }
-  return false;
 }
 
 }  // namespace
 
 Outcome<std::vector<StreamReport>> QueryStreams(Client& client, const std::string& name) {
-  Outcome<BrokerPtr> broker = client.Connect();
-  if (!broker.ok()) return broker.failure();
-  Outcome<v1::ListStreamsResponse> listed = List(client, **broker, name);
-  if (!listed.ok()) return listed.failure();
+  v1::ListStreamsResponse listed;
+  v1::ListStreamsRequest request;
+  if (!name.empty()) request.add_names(name);
+  const auto failure = client.Ask(Doing(name), name, [&](Broker& broker, auto* context) {
+    return broker.own->ListStreams(context, request, &listed);
+  });
+  if (failure) return *failure;
   Outcome<proto::FetchMetadataResponse> metadata = client.FetchMetadata(name);
   if (!metadata.ok()) return metadata.failure();
 
   StreamsByName reports;
-  for (const v1::Stream& stream : listed->streams()) reports[stream.name()].stream = stream;
+  for (const v1::Stream& stream : listed.streams()) reports[stream.name()].stream = stream;
   for (const proto::StreamMetadata& stream : metadata->streammetadata()) {
     const auto report = reports.find(stream.name());
     if (report == reports.end()) continue;
@@ -76,20 +110,7 @@ Outcome<std::vector<StreamReport>> QueryStreams(Client& client, const std::strin
       report->second.flags[id] = {partition.paused(), partition.readonly()};
     }
   }
-  // The first broker of the list is the one that answered.
-  for (int i = 1; i < metadata->brokers_size(); ++i) {
-    const proto::Broker& peer = metadata->brokers(i);
-    if (!LeadsAny(peer.id(), reports)) continue;
-    const std::string address = absl::StrCat(peer.host(), ":", peer.port());
-    const BrokerPtr dialled = client.TryDial(address);
-    Outcome<v1::ListStreamsResponse> truth =
-        dialled ? List(client, *dialled, name) : Outcome<v1::ListStreamsResponse>(Failure{});
-    if (truth.ok()) {
-      MergeFrom(*truth, peer.id(), reports);
-    } else {
-      MarkUnreached(peer.id(), address, reports);
-    }
-  }
+  AskLeaders(client, name, *metadata, reports);
   std::vector<StreamReport> sorted;
   for (auto& [key, report] : reports) sorted.push_back(std::move(report));
   return sorted;

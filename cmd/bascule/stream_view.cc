@@ -13,6 +13,7 @@ namespace {
 using Align = Table::Align;
 
 struct Totals {
+  bool any_known = false;
   uint64_t records = 0;
   uint64_t bytes = 0;
   int64_t first = 0;
@@ -22,6 +23,7 @@ struct Totals {
 Totals Sum(const v1::Stream& stream) {
   Totals sum;
   for (const v1::Partition& p : stream.partitions()) {
+    sum.any_known |= !IsUnknown(p);
     sum.records += RecordCount(p);
     sum.bytes += p.bytes();
     const bool earlier = sum.first == 0 || p.first_received() < sum.first;
@@ -88,12 +90,17 @@ std::string Acks(const v1::StreamSettings& s) {
   return text;
 }
 
-void PrintSettings(std::ostream& out, const v1::Stream& stream, Timestamp now) {
-  const v1::StreamSettings& s = stream.settings();
-  const auto line = [&](const char* title, const std::string& text) {
+// "  title         text" for each call.
+auto LinesTo(std::ostream& out) {
+  return [&out](const char* title, const std::string& text) {
     out << "  " << title << std::string(14 - std::string_view(title).size(), ' ') << text << '\n';
   };
+}
+
+void PrintSettings(std::ostream& out, const v1::Stream& stream, Timestamp now) {
+  const v1::StreamSettings& s = stream.settings();
   out << EscapeText(stream.name()) << '\n';
+  const auto line = LinesTo(out);
   line("subject",
        EscapeText(stream.subject()) +
            (stream.group().empty() ? "" : ", queue group " + EscapeText(stream.group())));
@@ -104,15 +111,7 @@ void PrintSettings(std::ostream& out, const v1::Stream& stream, Timestamp now) {
   line("replicas", (factor == 1 ? std::string("1 broker") : GroupDigits(factor) + " brokers") +
                        ", min ISR " +
                        (s.min_isr() == 0 ? "a majority" : std::to_string(s.min_isr())));
-  line("retention", Retention(s));
-  line("segments",
-       Limit(s.segment_max_bytes(), HumanBytes(static_cast<uint64_t>(s.segment_max_bytes()))) +
-           (s.segment_max_age_ms() == 0 ? "" : " or " + Millis(s.segment_max_age_ms())));
-  line("acks mean", Acks(s));
-  if (s.optimistic_concurrency_control())
-    line("concurrency", "optimistic: publishers expect offsets");
-  if (s.record_internal_subjects())
-    line("internal", "inboxes and system subjects are recorded too");
+  PrintBehaviour(out, s);
 }
 
 void PrintPartitions(std::ostream& out, const StreamReport& report, Timestamp now) {
@@ -129,12 +128,14 @@ void PrintPartitions(std::ostream& out, const StreamReport& report, Timestamp no
                {"FIRST"},
                {"LATEST"}});
   for (const v1::Partition& p : report.stream.partitions()) {
+    const auto known = [&p](std::string text) { return IsUnknown(p) ? "-" : text; };
     table.AddRow({std::to_string(p.id()), p.leader().empty() ? "none" : EscapeText(p.leader()),
                   absl::StrCat(p.isr_size(), "/", p.replicas_size()), Offset(p.oldest_offset()),
                   Offset(p.newest_offset()), Offset(p.high_watermark()), Offset(p.flushed_offset()),
-                  GroupDigits(RecordCount(p)), HumanBytes(p.bytes()),
-                  GroupDigits(uint64_t{p.segments()}), Age(Timestamp(p.first_received()), now),
-                  Age(Timestamp(p.latest_received()), now)});
+                  known(GroupDigits(RecordCount(p))), known(HumanBytes(p.bytes())),
+                  known(GroupDigits(uint64_t{p.segments()})),
+                  known(Age(Timestamp(p.first_received()), now)),
+                  known(Age(Timestamp(p.latest_received()), now))});
   }
   table.Print(out);
 }
@@ -170,6 +171,23 @@ void AddReplicaTroubles(const v1::Partition& p, const v1::StreamSettings& settin
 
 }  // namespace
 
+void PrintBehaviour(std::ostream& out, const v1::StreamSettings& s) {
+  const auto line = LinesTo(out);
+  line("retention", Retention(s));
+  line("segments",
+       Limit(s.segment_max_bytes(), HumanBytes(static_cast<uint64_t>(s.segment_max_bytes()))) +
+           (s.segment_max_age_ms() == 0 ? "" : " or " + Millis(s.segment_max_age_ms())));
+  line("acks mean", Acks(s));
+  if (s.optimistic_concurrency_control())
+    line("concurrency", "optimistic: publishers expect offsets");
+  if (s.record_internal_subjects())
+    line("internal", "inboxes and system subjects are recorded too");
+}
+
+bool IsUnknown(const v1::Partition& p) {
+  return !p.error().empty() && p.newest_offset() < 0 && p.segments() == 0;
+}
+
 uint64_t RecordCount(const v1::Partition& p) {
   if (p.oldest_offset() < 0 || p.newest_offset() < p.oldest_offset()) return 0;
   return static_cast<uint64_t>(p.newest_offset() - p.oldest_offset()) + 1;
@@ -179,7 +197,9 @@ std::vector<std::string> Troubles(const StreamReport& report) {
   std::vector<std::string> out;
   for (const v1::Partition& p : report.stream.partitions()) {
     const std::string name = absl::StrCat("partition ", p.id());
-    if (!p.error().empty()) out.push_back(name + " is unknown: " + p.error());
+    // Nobody leads it: that is said below.
+    const bool said = IsUnknown(p) && p.leader().empty();
+    if (!p.error().empty() && !said) out.push_back(name + " is unknown: " + p.error());
     if (!p.degraded().empty()) out.push_back(name + " is degraded: " + p.degraded());
     AddReplicaTroubles(p, report.stream.settings(), name, out);
     if (p.gap_records() > 0) out.push_back(name + " has " + Gaps(p));
@@ -207,11 +227,13 @@ void PrintStreamTable(std::ostream& out, const std::vector<StreamReport>& report
   for (const StreamReport& report : reports) {
     const v1::Stream& stream = report.stream;
     const Totals sum = Sum(stream);
+    const auto known = [&sum](std::string text) { return sum.any_known ? text : "-"; };
     table.AddRow({EscapeText(stream.name()), EscapeText(stream.subject()),
                   GroupDigits(int64_t{stream.partitions_size()}),
                   GroupDigits(int64_t{std::max(stream.replication_factor(), 1)}),
-                  GroupDigits(sum.records), HumanBytes(sum.bytes), Age(Timestamp(sum.first), now),
-                  Age(Timestamp(sum.latest), now), State(report)});
+                  known(GroupDigits(sum.records)), known(HumanBytes(sum.bytes)),
+                  known(Age(Timestamp(sum.first), now)), known(Age(Timestamp(sum.latest), now)),
+                  State(report)});
   }
   table.Print(out);
 }
@@ -222,7 +244,7 @@ void PrintStream(std::ostream& out, const StreamReport& report, Timestamp now) {
   PrintPartitions(out, report, now);
   out << '\n';
   const Totals sum = Sum(report.stream);
-  if (report.stream.partitions_size() > 1) {
+  if (report.stream.partitions_size() > 1 && sum.any_known) {
     out << Count(sum.records, "record") << " in " << HumanBytes(sum.bytes) << ".\n";
   }
   const std::vector<std::string> troubles = Troubles(report);

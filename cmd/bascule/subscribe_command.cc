@@ -64,6 +64,7 @@ class Subscription {
   End Judge(const grpc::Status& status);
   ExitCode Fail(const grpc::Status& status);
   bool Reconnect();
+  void NoteConnected();
   void Summarise();
 
   Session& session_;
@@ -78,6 +79,7 @@ class Subscription {
   int64_t first_offset_ = -1;
   int64_t last_offset_ = -1;
   bool connected_once_ = false;
+  std::optional<MonotonicTime> lost_at_;  // since when no subscription stands
   grpc::Status status_;
 };
 
@@ -139,7 +141,7 @@ Subscription::End Subscription::Read(MessageFeed& feed) {
     }
     if (!batch.empty()) out_.flush();
     if (!out_) return End::kOutputGone;
-    connected_once_ |= feed.established();
+    if (feed.established()) NoteConnected();
     if (event == MessageFeed::Event::kEnded) {
       status_ = feed.status();
       return Judge(status_);
@@ -190,6 +192,9 @@ ExitCode Subscription::Fail(const grpc::Status& status) {
       absl::StrContains(text, "closed")) {
     failure.what = absl::StrCat("partition ", partition_, " of ", options_.stream, " is paused");
     failure.hint = "publishing to it through the API resumes it";
+  } else if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION &&
+             absl::StrContains(text, "leader")) {
+    failure.hint = "bascule stream info shows who leads it, bascule cluster status who is there";
   } else if (status.error_code() == grpc::StatusCode::NOT_FOUND &&
              absl::StrContains(text, "deleted")) {
     failure = {ExitCode::kNotFound, absl::StrCat("stream ", options_.stream, " was deleted"), ""};
@@ -205,24 +210,32 @@ bool Subscription::Reconnect() {
                      absl::StrContains(status_.error_message(), "leader");
   const bool gone = status_.error_code() == grpc::StatusCode::UNAVAILABLE;
   if (!connected_once_ || !options_.follow || !(gone || moved)) return false;
-  progress_.Clear();
-  Note(session_.console,
-       absl::StrCat("the connection to ", leader_.broker->address, " was lost; trying again for ",
-                    ExactDuration(options_.reconnect)));
-  const MonotonicTime begun = client.clock().Monotonic();
-  while (Between(begun, client.clock().Monotonic()) < options_.reconnect) {
+  if (!lost_at_) {
+    lost_at_ = client.clock().Monotonic();
+    progress_.Clear();
+    Note(session_.console,
+         absl::StrCat("the connection to ", leader_.broker->address, " was lost; trying again for ",
+                      ExactDuration(options_.reconnect)));
+  }
+  while (Between(*lost_at_, client.clock().Monotonic()) < options_.reconnect) {
     if (!session_.interrupt.Pause(kRetryPause)) return false;
     client.Disconnect();
     Outcome<PartitionLeader> leader = client.FindLeader(options_.stream, partition_);
-    if (!leader.ok()) {
-      if (leader.failure().code == ExitCode::kNotFound) return false;
-      continue;
+    if (leader.ok()) {
+      leader_ = std::move(*leader);
+      return true;
     }
-    leader_ = std::move(*leader);
-    Note(session_.console, absl::StrCat("connected again, to ", leader_.broker->address));
-    return true;
+    if (leader.failure().code == ExitCode::kNotFound) return false;
   }
   return false;
+}
+
+// The subscription stands: for the first time, or again.
+void Subscription::NoteConnected() {
+  connected_once_ = true;
+  if (!lost_at_) return;
+  lost_at_.reset();
+  Note(session_.console, absl::StrCat("connected again, to ", leader_.broker->address));
 }
 
 void Subscription::Summarise() {

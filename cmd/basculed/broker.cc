@@ -7,6 +7,7 @@
 
 #include "cmd/basculed/data_directory.h"
 #include "cmd/basculed/facts.h"
+#include "cmd/basculed/metadata_node.h"
 #include "core/api/api_server.h"
 #include "core/base/logging.h"
 #include "core/env/thread_executor.h"
@@ -15,8 +16,6 @@
 #include "core/stream/difference.h"
 #include "nats_bridge/embedded_nats.h"
 #include "nats_bridge/nats_bus.h"
-#include "replication/meta/local_metadata_log.h"
-#include "replication/meta/meta_frontend.h"
 #include "replication/partition/partition_set.h"
 
 namespace bascule {
@@ -74,17 +73,18 @@ RecoveryPointSet LoadPoints(FileSystem& fs, const std::string& data) {
 }  // namespace
 
 struct Broker::Parts {
-  explicit Parts(const Config& given) : config(given), fs(RealFileSystem()), clock(RealClock()) {}
+  Parts(const Config& given, std::function<void()> fatal_callback)
+      : config(given), fatal(std::move(fatal_callback)), fs(RealFileSystem()), clock(RealClock()) {}
 
   absl::Status OpenData();
   absl::Status ConnectBus();
-  absl::Status CheckMetadataIsThere();
   absl::Status OpenStreams();
   absl::Status DeclareStreams();
   absl::Status Serve();
   void Stop();
 
   Config config;
+  std::function<void()> fatal;
   FileSystem& fs;
   Clock& clock;
   std::unique_ptr<DataDirectory> directory;
@@ -96,8 +96,7 @@ struct Broker::Parts {
   std::unique_ptr<EmbeddedNats> embedded;
   std::unique_ptr<NatsBus> bus;
   StreamCatalog catalog;
-  std::unique_ptr<MetaFrontend> metadata;
-  std::unique_ptr<LocalMetadataLog> metadata_log;
+  std::unique_ptr<MetadataNode> metadata;
   std::unique_ptr<PartitionSet> partitions;
   std::unique_ptr<BrokerFacts> facts;
   std::unique_ptr<ApiServer> api;
@@ -132,26 +131,10 @@ absl::Status Broker::Parts::ConnectBus() {
   return absl::OkStatus();
 }
 
-// An absent metadata log beside existing data is lost, not new: with a new one stream ids would be
-// given out again, and one stream would serve, or remove, another's records.
-absl::Status Broker::Parts::CheckMetadataIsThere() {
-  const std::string meta = JoinPath(config.data_dir, "meta");
-  if (fs.Exists(JoinPath(meta, "log")) || fs.Exists(JoinPath(meta, "snapshot")))
-    return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
-                   fs.List(JoinPath(config.data_dir, "streams")));
-  if (streams.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(Concat(
-      meta, " is missing, but ", config.data_dir, " holds the data of ", streams.size(),
-      " streams; restore meta from a backup, or move the ", "whole directory away to start empty"));
-}
-
 absl::Status Broker::Parts::OpenStreams() {
-  RETURN_IF_ERROR(CheckMetadataIsThere());
-  metadata = std::make_unique<MetaFrontend>(*home, clock, directory->server_id());
-  ASSIGN_OR_RETURN(metadata_log,
-                   LocalMetadataLog::Open(fs, *home, JoinPath(config.data_dir, "meta"), *metadata));
-  metadata->SetLog(*metadata_log);
+  metadata = std::make_unique<MetadataNode>(MetadataNodeEnvironment{
+      config, fs, clock, RealRng(), *home, bus->discovery(), *directory, fatal});
+  RETURN_IF_ERROR(metadata->Start());
   std::vector<Executor*> shard_list;
   for (const auto& shard : shards) shard_list.push_back(shard.get());
   PartitionSetOptions options;
@@ -163,18 +146,15 @@ absl::Status Broker::Parts::OpenStreams() {
   options.disk_reserve_bytes = config.disk_reserve.Of(space.total_bytes);
   partitions = std::make_unique<PartitionSet>(
       PartitionSetEnvironment{fs, clock, *home, shard_list, *disk_pool, *sync, *bus, *bus, catalog,
-                              *metadata},
+                              metadata->frontend()},
       options, LoadPoints(fs, config.data_dir));
   return Await([this](auto done) {
     home->Post([this, done = std::move(done)]() mutable {
-      std::set<StreamId> known;
-      for (const auto& [name, stream] : metadata->table().streams()) known.insert(stream.id);
-      partitions->SweepTrash(known, metadata->table().applied());
-      metadata->Register(*partitions, directory->incarnation(),
-                         [this, done = std::move(done)](absl::Status s) mutable {
-                           partitions->Start();
-                           done(std::move(s));
-                         });
+      metadata->frontend().Register(*partitions, metadata->kept_data(), {},
+                                    [this, done = std::move(done)](absl::Status s) mutable {
+                                      partitions->Start();
+                                      done(std::move(s));
+                                    });
     });
   });
 }
@@ -185,9 +165,9 @@ absl::Status Broker::Parts::DeclareStreams() {
   for (const StreamSpec& spec : config.declared_streams) {
     auto promise = std::make_shared<std::promise<absl::Status>>();
     results.push_back(promise->get_future());
-    metadata->CreateStream(spec, limits::kDefaultMetadataTimeout, [promise](absl::Status status) {
-      promise->set_value(std::move(status));
-    });
+    metadata->frontend().CreateStream(
+        spec, limits::kDefaultMetadataTimeout,
+        [promise](absl::Status status) { promise->set_value(std::move(status)); });
   }
   for (size_t i = 0; i < results.size(); ++i) {
     const StreamSpec& spec = config.declared_streams[i];
@@ -210,7 +190,8 @@ absl::Status Broker::Parts::DeclareStreams() {
 }
 
 absl::Status Broker::Parts::Serve() {
-  facts = std::make_unique<BrokerFacts>(config, *directory, fs, clock, *bus, *partitions);
+  facts =
+      std::make_unique<BrokerFacts>(config, *directory, fs, clock, *bus, *partitions, *metadata);
   ApiOptions options;
   options.listen = ToText(config.listen);
   options.tls = {config.tls.key, config.tls.cert, config.tls.client_auth, config.tls.client_ca};
@@ -219,12 +200,13 @@ absl::Status Broker::Parts::Serve() {
   options.advertised_port = config.advertised.port;
   options.server_id = directory->server_id();
   options.cluster_namespace = config.cluster_namespace;
-  api = std::make_unique<ApiServer>(options, ApiPorts{catalog, *metadata, *bus, *facts, clock, fs});
+  api = std::make_unique<ApiServer>(
+      options, ApiPorts{catalog, metadata->frontend(), metadata->admin(), *bus, *facts, clock, fs});
   RETURN_IF_ERROR(api->Start());
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
   const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});
   const std::string advertised = ToText(Address{config.advertised.host, port});
-  metadata->Advertise(config.advertised.host, port);
+  metadata->frontend().Advertise(config.advertised.host, port);
   facts->SetAddresses(listen, advertised);
   LogInfo("broker ", directory->server_id(), " serves on ", listen, " (advertised as ", advertised,
           "), ", catalog.size(), " streams, data in ", config.data_dir);
@@ -242,6 +224,7 @@ void Broker::Parts::Stop() {
       });
     });
   }
+  if (metadata) metadata->Stop();
   if (bus) bus->Stop();
   for (const auto& shard : shards) shard->Stop();
   for (ThreadExecutor* executor : {sync_pool.get(), disk_pool.get(), home.get()}) {
@@ -254,8 +237,9 @@ Broker::Broker(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Broker::~Broker() { parts_->Stop(); }
 
-absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const Config& config) {
-  std::unique_ptr<Broker> broker(new Broker(std::make_unique<Parts>(config)));
+absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const Config& config,
+                                                      std::function<void()> fatal) {
+  std::unique_ptr<Broker> broker(new Broker(std::make_unique<Parts>(config, std::move(fatal))));
   Parts& parts = *broker->parts_;
   RETURN_IF_ERROR(parts.OpenData());
   RETURN_IF_ERROR(parts.ConnectBus());

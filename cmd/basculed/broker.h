@@ -2,6 +2,7 @@
 // dependence, taken down in the reverse one.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "core/base/status.h"
@@ -11,8 +12,11 @@ namespace bascule {
 
 class Broker {
  public:
-  // Blocks until the broker serves, with its declared streams in place. Errors say what to change.
-  static absl::StatusOr<std::unique_ptr<Broker>> Start(const Config& config);
+  // Blocks until the broker serves, with its declared streams in place; one that is to join a
+  // cluster waits for it as long as that takes. Errors say what to change. `fatal`: the process
+  // must end (the reason is logged); from any thread, at any time after the call began.
+  static absl::StatusOr<std::unique_ptr<Broker>> Start(const Config& config,
+                                                       std::function<void()> fatal);
   // Stops gracefully: no new requests, everything heard is stored and acked, logs are closed clean.
   ~Broker();
 

@@ -8,13 +8,15 @@
 namespace bascule {
 
 BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs,
-                         Clock& clock, const NatsBus& bus, const PartitionSet& partitions)
+                         Clock& clock, const NatsBus& bus, const PartitionSet& partitions,
+                         const MetadataNode& metadata)
     : config_(config),
       directory_(directory),
       fs_(fs),
       started_(clock.Wall()),
       bus_(bus),
-      partitions_(partitions) {}
+      partitions_(partitions),
+      metadata_(metadata) {}
 
 void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
   listen_ = std::move(listen);
@@ -41,6 +43,8 @@ ServerFacts BrokerFacts::Facts() {
     facts.disk_reserve = config_.disk_reserve.Of(space->total_bytes);
   }
   facts.counters = bus_.ReadCounters();
+  facts.counters.merge(metadata_.ReadCounters());
+  facts.degraded = metadata_.Degraded();
   if (!facts.nats_connected) {
     facts.degraded.push_back(
         "not connected to NATS: nothing is recorded until the connection is back");

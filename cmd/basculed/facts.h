@@ -4,11 +4,11 @@
 #include <string>
 
 #include "cmd/basculed/data_directory.h"
+#include "cmd/basculed/metadata_node.h"
 #include "core/config/config.h"
 #include "core/env/clock.h"
 #include "core/ports/server_facts.h"
 #include "nats_bridge/nats_bus.h"
-#include "replication/meta/metadata_log.h"
 #include "replication/partition/partition_set.h"
 
 namespace bascule {
@@ -16,7 +16,7 @@ namespace bascule {
 class BrokerFacts final : public ServerFactsSource {
  public:
   BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs, Clock& clock,
-              const NatsBus& bus, const PartitionSet& partitions);
+              const NatsBus& bus, const PartitionSet& partitions, const MetadataNode& metadata);
   void SetAddresses(std::string listen, std::string advertised);
   ServerFacts Facts() override;
 
@@ -27,6 +27,7 @@ class BrokerFacts final : public ServerFactsSource {
   const Timestamp started_;
   const NatsBus& bus_;
   const PartitionSet& partitions_;
+  const MetadataNode& metadata_;
   std::string listen_;  // set once, before the API serves
   std::string advertised_;
 };

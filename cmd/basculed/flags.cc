@@ -34,6 +34,11 @@ constexpr char kExamples[] = R"(Examples:
       Any setting can be an environment variable: BASCULE_ and the key, underscores for dots.
   basculed --config basculed.yaml --check
       Say whether the configuration is valid, with every mistake in it, and exit.
+  basculed --server-id b2 --cluster-listen 10.0.0.2:9293 --cluster-join 10.0.0.1 \
+           --cluster-tls-ca ca.pem --cluster-tls-cert b2.pem --cluster-tls-key b2.key
+      Join the cluster of another broker; `bascule cluster certs` makes the files.
+  basculed --config basculed.yaml --recover-quorum
+      When a majority of the voting brokers is lost for good: on one stopped survivor, once.
 )";
 
 // What CLI11 fills in; turned into Flags when all of it is read.
@@ -41,9 +46,9 @@ struct Raw {
   std::string config;
   std::vector<std::pair<std::string, std::string>> settings;  // by key, each with its flag below
   std::map<std::string, std::string> flag_of;                 // key -> "--port"
-  std::vector<std::string> servers, peers, sets;
-  bool embedded = false, seed = false, version = false, help = false, help_config = false,
-       check = false;
+  std::vector<std::string> servers, peers, join, sets;
+  bool embedded = false, seed = false, insecure = false;
+  bool version = false, help = false, help_config = false, check = false, recover = false;
 };
 
 // A flag that sets one setting to its argument.
@@ -57,30 +62,46 @@ void AddSetting(CLI::App& app, Raw& raw, const std::string& names, const std::st
       ->group("Settings");
 }
 
-void AddLists(CLI::App& app, Raw& raw) {
-  raw.flag_of["nats.servers"] = "--nats-servers";
-  app.add_option("-n,--nats-servers", raw.servers, "NATS servers; a list with commas, or repeated")
-      ->type_name("URL")
+// A flag with a list of values, with commas or repeated.
+void AddList(CLI::App& app, Raw& raw, std::vector<std::string>& values, const std::string& names,
+             const std::string& flag, const std::string& key, const std::string& argument,
+             const std::string& doc) {
+  raw.flag_of[key] = flag;
+  app.add_option(names, values, doc)
+      ->type_name(argument)
       ->allow_extra_args(false)
       ->group("Settings");
-  raw.flag_of["nats.embedded"] = "--embedded-nats";
-  app.add_flag("-e,--embedded-nats", raw.embedded,
-               "run a nats-server of our own, which ends with the broker")
-      ->group("Settings");
-  raw.flag_of["clustering.raft.bootstrap.seed"] = "--raft-bootstrap-seed";
-  app.add_flag("--raft-bootstrap-seed", raw.seed,
-               "accepted: a single broker is the seed of its cluster")
-      ->group("Settings");
-  raw.flag_of["clustering.raft.bootstrap.peers"] = "--raft-bootstrap-peers";
-  app.add_option("--raft-bootstrap-peers", raw.peers,
-                 "refused by this version, which runs one broker")
-      ->type_name("ID")
-      ->allow_extra_args(false)
-      ->group("Settings");
-  app.add_option("--set", raw.sets, "any setting by its key (see --help-config); repeatable")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false)
-      ->group("Settings");
+}
+
+// A flag that turns a setting on, or off with "=false".
+void AddSwitch(CLI::App& app, Raw& raw, bool& value, const std::string& names,
+               const std::string& flag, const std::string& key, const std::string& doc) {
+  raw.flag_of[key] = flag;
+  app.add_flag(names, value, doc)->group("Settings");
+}
+
+void AddCluster(CLI::App& app, Raw& raw) {
+  AddSwitch(app, raw, raw.seed, "--raft-bootstrap-seed", "--raft-bootstrap-seed",
+            "clustering.raft.bootstrap.seed", "start the cluster when no member of it answers");
+  AddList(app, raw, raw.peers, "--raft-bootstrap-peers", "--raft-bootstrap-peers",
+          "clustering.raft.bootstrap.peers", "ID",
+          "the brokers that start the cluster together; a list with commas, or repeated");
+  AddSetting(app, raw, "--cluster-listen", "--cluster-listen", "cluster.listen", "HOST:PORT",
+             "address for the connections of other brokers");
+  AddSetting(app, raw, "--cluster-advertised", "--cluster-advertised", "cluster.advertised",
+             "HOST:PORT", "address that other brokers dial");
+  AddList(app, raw, raw.join, "--cluster-join", "--cluster-join", "cluster.join", "HOST[:PORT]",
+          "members to join the cluster at; a list with commas, or repeated");
+  AddSetting(app, raw, "--cluster-tls-ca", "--cluster-tls-ca", "cluster.tls.ca", "FILE",
+             "authority that signed the brokers' certificates");
+  AddSetting(app, raw, "--cluster-tls-cert", "--cluster-tls-cert", "cluster.tls.cert", "FILE",
+             "certificate that this broker shows to the others");
+  AddSetting(app, raw, "--cluster-tls-key", "--cluster-tls-key", "cluster.tls.key", "FILE",
+             "private key of that certificate");
+  AddSwitch(app, raw, raw.insecure, "--cluster-insecure", "--cluster-insecure", "cluster.insecure",
+            "connect the brokers without TLS");
+  AddSetting(app, raw, "--cluster-rack", "--cluster-rack", "cluster.rack", "NAME",
+             "rack or zone of this broker");
 }
 
 void AddSettings(CLI::App& app, Raw& raw) {
@@ -95,18 +116,29 @@ void AddSettings(CLI::App& app, Raw& raw) {
              "name of this broker, distinct in its cluster");
   AddSetting(app, raw, "--namespace,--ns", "--namespace", "clustering.namespace", "NAME",
              "name of the cluster");
-  AddLists(app, raw);
+  AddList(app, raw, raw.servers, "-n,--nats-servers", "--nats-servers", "nats.servers", "URL",
+          "NATS servers; a list with commas, or repeated");
+  AddSwitch(app, raw, raw.embedded, "-e,--embedded-nats", "--embedded-nats", "nats.embedded",
+            "run a nats-server of our own, which ends with the broker");
   AddSetting(app, raw, "--embedded-nats-config,--nc", "--embedded-nats-config",
              "nats.embedded.config", "FILE", "configuration of that nats-server");
   AddSetting(app, raw, "--tls-cert", "--tls-cert", "tls.cert", "FILE",
              "certificate of the gRPC server");
   AddSetting(app, raw, "--tls-key", "--tls-key", "tls.key", "FILE",
              "private key of the gRPC server");
+  AddCluster(app, raw);
+  app.add_option("--set", raw.sets, "any setting by its key (see --help-config); repeatable")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false)
+      ->group("Settings");
 }
 
 void AddActions(CLI::App& app, Raw& raw) {
   app.add_option("-c,--config", raw.config, "configuration file (YAML)")->type_name("FILE");
   app.add_flag("--check", raw.check, "validate the configuration and exit");
+  app.add_flag("--recover-quorum", raw.recover,
+               "with the broker stopped, and most voting brokers lost for good: make this one the\n"
+               "only member of its cluster, print what is to be done with the others, and exit");
   app.add_flag("--help-config", raw.help_config, "list every setting, its default and meaning");
   app.add_flag("-v,--version", raw.version, "print the version");
   app.add_flag("-h,--help", raw.help, "print this help");
@@ -165,18 +197,29 @@ std::string ApplySet(const std::string& text, Flags& flags) {
   return "";
 }
 
-Flags Translate(const CLI::App& app, const Raw& raw, bool embedded_given, bool seed_given) {
+Flags Translate(const CLI::App& app, const Raw& raw) {
+  if (raw.check && raw.recover)
+    return Refuse("--check and --recover-quorum exclude each other; keep one");
   Flags flags;
   if (raw.check) flags.action = Flags::Action::kCheck;
+  if (raw.recover) flags.action = Flags::Action::kRecover;
   if (app.count("--config") > 0) flags.config_file = raw.config;
   const auto set = [&](const std::string& key, std::string value) {
     flags.overrides[key] = {raw.flag_of.at(key), std::move(value)};
   };
+  const auto set_list = [&](const std::string& key, const std::vector<std::string>& values) {
+    if (!values.empty()) set(key, absl::StrJoin(values, ","));
+  };
+  const auto set_switch = [&](const std::string& key, bool value) {
+    if (app.count(raw.flag_of.at(key)) > 0) set(key, value ? "true" : "false");
+  };
   for (const auto& [key, value] : raw.settings) set(key, value);
-  if (!raw.servers.empty()) set("nats.servers", absl::StrJoin(raw.servers, ","));
-  if (!raw.peers.empty()) set("clustering.raft.bootstrap.peers", absl::StrJoin(raw.peers, ","));
-  if (embedded_given) set("nats.embedded", raw.embedded ? "true" : "false");
-  if (seed_given) set("clustering.raft.bootstrap.seed", raw.seed ? "true" : "false");
+  set_list("nats.servers", raw.servers);
+  set_list("clustering.raft.bootstrap.peers", raw.peers);
+  set_list("cluster.join", raw.join);
+  set_switch("nats.embedded", raw.embedded);
+  set_switch("clustering.raft.bootstrap.seed", raw.seed);
+  set_switch("cluster.insecure", raw.insecure);
   for (const std::string& text : raw.sets)
     if (const std::string why = ApplySet(text, flags); !why.empty()) return Refuse(why);
   return flags;
@@ -208,8 +251,7 @@ Flags ParseFlags(int argc, const char* const* argv, std::string_view version) {
   if (raw.help_config) return Print(Flags::Action::kHelpConfig, ConfigReference());
   if (const std::vector<std::string> extra = app.remaining(); !extra.empty())
     return RefuseExtra(app, extra.front());
-  return Translate(app, raw, app.count("--embedded-nats") > 0,
-                   app.count("--raft-bootstrap-seed") > 0);
+  return Translate(app, raw);
 }
 
 std::map<std::string, std::string> ReadEnvironment(const char* const* environment) {

@@ -15,13 +15,14 @@ struct Flags {
   enum class Action {
     kRun,
     kCheck,       // load the configuration, say whether it is valid, exit
+    kRecover,     // offline: make the broker of this data directory the only member of its cluster
     kHelp,        // print `text` to stdout
     kVersion,     // likewise
     kHelpConfig,  // likewise
     kUsageError,  // print `text` to stderr
   };
   Action action = Action::kRun;
-  std::string text;   // ends with a line break; empty for kRun and kCheck
+  std::string text;   // ends with a line break; empty for kRun, kCheck and kRecover
   int exit_code = 0;  // for the actions that only print
   std::optional<std::string> config_file;
   std::map<std::string, FlagValue> overrides;  // for ConfigSources::flags

@@ -10,6 +10,7 @@
 
 #include "cmd/basculed/broker.h"
 #include "cmd/basculed/flags.h"
+#include "cmd/basculed/recover_quorum.h"
 #include "core/base/logging.h"
 #include "core/env/file_system.h"
 
@@ -19,6 +20,7 @@ namespace bascule {
 namespace {
 
 constexpr size_t kMaxConfigBytes = 4 << 20;
+constexpr int kFatal = -1;
 
 absl::StatusOr<Config> ReadConfig(const Flags& flags) {
   ConfigSources sources;
@@ -58,26 +60,44 @@ int Run(const Config& config) {
   struct Ending {
     sigset_t signals;
     std::atomic<bool> serving{false};
-    std::promise<int> received;
+    std::atomic<bool> decided{false};
+    std::promise<int> reason;  // a signal, or kFatal
+    void Decide(int why, int exit_code) {
+      if (!serving) _exit(exit_code);
+      if (!decided.exchange(true)) reason.set_value(why);
+    }
   };
   const auto end = std::make_shared<Ending>();
   end->signals = ending;
   std::thread([end] {
     int signal_number = 0;
     sigwait(&end->signals, &signal_number);
-    if (!end->serving) _exit(0);
-    end->received.set_value(signal_number);
+    end->Decide(signal_number, 0);
   }).detach();
-  absl::StatusOr<std::unique_ptr<Broker>> broker = Broker::Start(config);
+  absl::StatusOr<std::unique_ptr<Broker>> broker =
+      Broker::Start(config, [end] { end->Decide(kFatal, 1); });
   if (!broker.ok()) {
     LogError("basculed cannot start: ", FromAbsl(broker.status().message()));
     return 1;
   }
   end->serving = true;
-  const int received = end->received.get_future().get();
-  LogInfo(received == SIGTERM ? "SIGTERM" : "SIGINT", ": stopping");
+  const int reason = end->reason.get_future().get();
+  LogInfo(reason == kFatal    ? "the error above"
+          : reason == SIGTERM ? "SIGTERM"
+                              : "SIGINT",
+          ": stopping");
   broker->reset();
   LogInfo("stopped");
+  return reason == kFatal ? 1 : 0;
+}
+
+int Recover(const Config& config) {
+  const absl::StatusOr<std::string> done = RecoverQuorum(RealFileSystem(), config.data_dir);
+  if (!done.ok()) {
+    std::cerr << "basculed --recover-quorum: " << FromAbsl(done.status().message()) << "\n";
+    return 1;
+  }
+  std::cout << *done;
   return 0;
 }
 
@@ -87,7 +107,10 @@ int Main(int argc, char** argv) {
     std::cerr << flags.text;
     return flags.exit_code;
   }
-  if (flags.action != Flags::Action::kRun && flags.action != Flags::Action::kCheck) {
+  const bool needs_config = flags.action == Flags::Action::kRun ||
+                            flags.action == Flags::Action::kCheck ||
+                            flags.action == Flags::Action::kRecover;
+  if (!needs_config) {
     std::cout << flags.text;
     return flags.exit_code;
   }
@@ -100,6 +123,7 @@ int Main(int argc, char** argv) {
     std::cout << "the configuration is valid\n" << DescribeConfig(*config);
     return 0;
   }
+  if (flags.action == Flags::Action::kRecover) return Recover(*config);
   return Run(*config);
 }
 

@@ -17,6 +17,7 @@
 #include "core/env/clock.h"
 #include "core/env/file_system.h"
 #include "core/ports/bus_publisher.h"
+#include "core/ports/cluster_admin.h"
 #include "core/ports/server_facts.h"
 #include "core/ports/stream_admin.h"
 #include "core/ports/stream_catalog.h"
@@ -47,6 +48,7 @@ struct ApiOptions {
 struct ApiPorts {
   const StreamCatalog& catalog;
   StreamAdmin& admin;
+  ClusterAdmin& cluster;
   BusPublisher& bus;
   ServerFactsSource& facts;
   Clock& clock;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/api/call_deadline.h"
+#include "core/api/cluster_calls.h"
 #include "core/api/grpc_status.h"
 #include "core/api/partition_survey.h"
 #include "core/api/stream_request.h"
@@ -139,7 +140,8 @@ grpc::ServerUnaryReactor* BasculeService::GetServerInfo(grpc::CallbackServerCont
   response->set_disk_reserve(facts.disk_reserve);
   uint64_t partitions = 0;
   const auto streams = state_.ports.catalog.All();
-  for (const auto& entry : streams) partitions += entry->stream.partitions.size();
+  for (const auto& entry : streams)
+    for (const auto& partition : entry->partitions) partitions += partition != nullptr;
   response->set_streams(streams.size());
   response->set_partitions(partitions);
   for (const auto& [name, value] : facts.counters) (*response->mutable_counters())[name] = value;
@@ -147,6 +149,51 @@ grpc::ServerUnaryReactor* BasculeService::GetServerInfo(grpc::CallbackServerCont
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;
+}
+
+grpc::ServerUnaryReactor* BasculeService::UpdateStream(grpc::CallbackServerContext* context,
+                                                       const v1::UpdateStreamRequest* request,
+                                                       v1::UpdateStreamResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto changes = ToChanges(*request);
+  if (!changes.ok()) {
+    reactor->Finish(ToGrpc(changes.status()));
+    return reactor;
+  }
+  state_.ports.admin.UpdateStream(request->name(), *std::move(changes),
+                                  MetadataTimeout(*context, state_.ports.clock),
+                                  [this, request, response, reactor](const absl::Status& status) {
+                                    // Deleted meanwhile, it has no settings any more.
+                                    const auto entry = state_.ports.catalog.Find(request->name());
+                                    if (status.ok() && entry != nullptr)
+                                      FillSettings(entry->settings, *response->mutable_settings());
+                                    reactor->Finish(ToGrpc(status));
+                                  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* BasculeService::GetClusterStatus(grpc::CallbackServerContext* context,
+                                                           const v1::GetClusterStatusRequest*,
+                                                           v1::GetClusterStatusResponse* response) {
+  return BeginGetClusterStatus(state_, *context, *response);
+}
+
+grpc::ServerUnaryReactor* BasculeService::AddMember(grpc::CallbackServerContext* context,
+                                                    const v1::AddMemberRequest* request,
+                                                    v1::AddMemberResponse*) {
+  return BeginAddMember(state_, *context, *request);
+}
+
+grpc::ServerUnaryReactor* BasculeService::RemoveMember(grpc::CallbackServerContext* context,
+                                                       const v1::RemoveMemberRequest* request,
+                                                       v1::RemoveMemberResponse*) {
+  return BeginRemoveMember(state_, *context, *request);
+}
+
+grpc::ServerUnaryReactor* BasculeService::TransferLeadership(
+    grpc::CallbackServerContext* context, const v1::TransferLeadershipRequest* request,
+    v1::TransferLeadershipResponse*) {
+  return BeginTransferLeadership(state_, *context, *request);
 }
 
 }  // namespace bascule

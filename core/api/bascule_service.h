@@ -19,6 +19,21 @@ class BasculeService final : public v1::Bascule::CallbackService {
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
                                           const v1::GetServerInfoRequest*,
                                           v1::GetServerInfoResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateStream(grpc::CallbackServerContext* context,
+                                         const v1::UpdateStreamRequest* request,
+                                         v1::UpdateStreamResponse* response) override;
+  grpc::ServerUnaryReactor* GetClusterStatus(grpc::CallbackServerContext* context,
+                                             const v1::GetClusterStatusRequest*,
+                                             v1::GetClusterStatusResponse* response) override;
+  grpc::ServerUnaryReactor* AddMember(grpc::CallbackServerContext* context,
+                                      const v1::AddMemberRequest* request,
+                                      v1::AddMemberResponse*) override;
+  grpc::ServerUnaryReactor* RemoveMember(grpc::CallbackServerContext* context,
+                                         const v1::RemoveMemberRequest* request,
+                                         v1::RemoveMemberResponse*) override;
+  grpc::ServerUnaryReactor* TransferLeadership(grpc::CallbackServerContext* context,
+                                               const v1::TransferLeadershipRequest* request,
+                                               v1::TransferLeadershipResponse*) override;
 
  private:
   ApiState& state_;

@@ -6,8 +6,17 @@
 #include <atomic>
 #include <utility>
 
+#include "core/base/text.h"
+
 namespace bascule {
 namespace {
+
+absl::Status StandsElsewhere(const PartitionDescription& partition) {
+  return absl::UnavailableError(
+      partition.leader.empty()
+          ? "this broker holds no replica, and no broker leads the partition"
+          : Concat("this broker holds no replica; ask broker ", partition.leader));
+}
 
 class Survey : public std::enable_shared_from_this<Survey> {
  public:
@@ -15,10 +24,10 @@ class Survey : public std::enable_shared_from_this<Survey> {
       : done_(std::move(done)) {
     streams_.reserve(entries.size());
     for (auto& entry : entries) {
-      const size_t partitions = entry->stream.partitions.size();
       streams_.push_back({std::move(entry), {}});
-      streams_.back().partitions.assign(partitions,
-                                        absl::UnavailableError("this broker holds no replica"));
+      SurveyedStream& stream = streams_.back();
+      for (const PartitionDescription& partition : stream.entry->stream.partitions)
+        stream.partitions.push_back(StandsElsewhere(partition));
     }
   }
 

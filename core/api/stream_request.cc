@@ -116,6 +116,13 @@ absl::StatusOr<StreamSpec> ToSpec(const v1::CreateStreamRequest& request) {
   return spec;
 }
 
+absl::StatusOr<StreamOverrides> ToChanges(const v1::UpdateStreamRequest& request) {
+  ASSIGN_OR_RETURN(const StreamOverrides changes, OverridesOf(request.settings()));
+  if (changes != StreamOverrides()) return changes;
+  return absl::InvalidArgumentError(
+      Concat("no setting is given that stream ", request.name(), " should change"));
+}
+
 void FillSettings(const StreamSettings& settings, v1::StreamSettings& out) {
   out.set_retention_max_bytes(settings.retention_max_bytes);
   out.set_retention_max_messages(settings.retention_max_messages);

@@ -14,6 +14,7 @@ class CreateStreamRequest;
 namespace bascule::v1 {
 class CreateStreamRequest;
 class StreamSettings;
+class UpdateStreamRequest;
 }  // namespace bascule::v1
 
 namespace bascule {
@@ -25,6 +26,9 @@ namespace bascule {
 absl::StatusOr<StreamSpec> ToSpec(const proto::CreateStreamRequest& request, int brokers);
 // InvalidArgument for enum values of a later version.
 absl::StatusOr<StreamSpec> ToSpec(const v1::CreateStreamRequest& request);
+
+// InvalidArgument for enum values of a later version, and where nothing is to change.
+absl::StatusOr<StreamOverrides> ToChanges(const v1::UpdateStreamRequest& request);
 
 // Every field set.
 void FillSettings(const StreamSettings& settings, v1::StreamSettings& out);

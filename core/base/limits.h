@@ -83,15 +83,86 @@ inline constexpr size_t kMaxAsyncInFlightBytes = 16 * kMiB;
 inline constexpr std::chrono::seconds kAckDrainTimeout{5};
 inline constexpr std::chrono::seconds kDefaultMetadataTimeout{5};
 
+// --- broker to broker ---
+// Streams of peers that have not said hello yet; more are refused (ResourceExhausted). Each has so
+// long for it.
+inline constexpr size_t kPeerHandshakes = 64;
+inline constexpr std::chrono::seconds kPeerHandshakeTimeout{5};
+// The body of one message, call, answer or piece of a bulk body; larger ones are refused by the
+// sender, and end the stream at the receiver.
+inline constexpr size_t kPeerFrameBytes = 1 * kMiB;
+// What a frame adds to its body, the header of a bulk body included.
+inline constexpr size_t kPeerFrameOverheadBytes = 64 * kKiB;
+inline constexpr size_t kPeerBulkHeaderBytes = 60 * kKiB;
+// The first frame of a stream, and each text in it.
+inline constexpr size_t kPeerHelloBytes = 4 * kKiB;
+inline constexpr size_t kPeerNameBytes = 512;
+// The text of a status that an answer carries; what is longer is cut.
+inline constexpr size_t kPeerStatusTextBytes = 4 * kKiB;
+// Waiting to be written to one peer; past it the oldest one-way messages are dropped, and calls are
+// Unavailable. Answers waiting for a peer that does not read: nothing more is read from it.
+inline constexpr size_t kPeerQueueBytes = 8 * kMiB;
+// One-way messages that waited longer for a connection are dropped.
+inline constexpr std::chrono::milliseconds kPeerMessageAge{1000};
+// Unanswered calls to or from one peer; more: Unavailable here, ResourceExhausted there.
+inline constexpr size_t kPeerCalls = 4096;
+// One bulk body. Also what one peer may send without being answered: then it is not read from.
+inline constexpr size_t kPeerBulkBytes = 256 * kMiB;
+// Bulk bodies waiting for one peer, or for its answer; more: Unavailable.
+inline constexpr size_t kPeerBulkBodies = 64;
+// The bulk connection ends when nothing was sent for so long.
+inline constexpr std::chrono::seconds kPeerBulkIdle{30};
+// Introductions: one request or answer, and how many are answered (ResourceExhausted) or asked
+// (Unavailable) at once.
+inline constexpr size_t kPeerIntroductionBytes = 64 * kKiB;
+inline constexpr size_t kPeerIntroductions = 64;
+// Waiting before a peer is dialled again: the first time, doubled each time, and its cap.
+inline constexpr std::chrono::milliseconds kPeerBackoffMin{50};
+inline constexpr std::chrono::milliseconds kPeerBackoffMax{1000};
+
+// --- metadata store ---
+// Data of one log entry; a larger one is refused (InvalidArgument), and none is read from the disk.
+inline constexpr size_t kMaxRaftEntryBytes = 16 * kMiB;
+// The state in a snapshot; a larger one is refused (InvalidArgument).
+inline constexpr size_t kMaxRaftSnapshotBytes = 512 * kMiB;
+// A file of the store; a larger one is not read.
+inline constexpr size_t kMaxRaftFileBytes = 1 * kGiB;
+inline constexpr size_t kMaxClusterIdBytes = 255;
+// Members of the metadata group, in a snapshot; one that claims more is damaged.
+inline constexpr size_t kMaxRaftMembers = 4096;
+// A log segment grows by this much at a time, written ahead with zeros.
+inline constexpr size_t kRaftPreallocateBytes = 1 * kMiB;
+
+// --- metadata group ---
+// Addresses that a broker asks while it looks for its cluster; further ones are not asked.
+inline constexpr size_t kJoinAddresses = 256;
+// Messages of peers that are not stepped yet; more are dropped (Raft sends them again).
+inline constexpr size_t kRaftInboxBytes = 256 * kMiB;
+
 // --- executors ---
 // Tasks waiting on one shard from foreign threads; completions are not counted (they have reserved
 // places).
 inline constexpr size_t kExecutorQueueTasks = 64 * 1024;
 inline constexpr int kDiskPoolThreads = 8;
 
+// --- metadata requests ---
+// One request between brokers; larger: InvalidArgument. Holds a registration that lost every
+// partition.
+inline constexpr size_t kMetaRequestBytes = 1 * kMiB;
+// Requests that one broker has not been answered yet; more: ResourceExhausted.
+inline constexpr size_t kMetaRequestsInFlight = 1024;
+// Requests that wait on the metadata leader; more: the asker tries again.
+inline constexpr size_t kMetaRequestsWaiting = 64 * 1024;
+// Brokers of one cluster; more: a join is refused.
+inline constexpr size_t kClusterMembers = 128;
+
 static_assert(kMaxBatchBytes > kMaxMessageBytes + kRecordOverheadBytes,
               "a batch carries the largest record");
 static_assert(kBatchTargetBytes <= kMaxBatchBytes);
+static_assert(kPeerBulkHeaderBytes + kPeerHelloBytes <= kPeerFrameOverheadBytes);
+static_assert(kPeerIntroductionBytes <= kPeerFrameBytes);
+static_assert(kPeerQueueBytes > kPeerFrameBytes, "the queue holds at least one largest message");
+static_assert(kMaxRaftSnapshotBytes + kMaxRaftMembers * 8 + kKiB <= kMaxRaftFileBytes);
 static_assert(kMinSegmentBytes >= kPreallocateMinBytes);
 static_assert(kPreallocateMinBytes <= kPreallocateMaxBytes);
 static_assert(kIngressQueueBytes >= kMaxMessageBytes,

@@ -1,4 +1,5 @@
 // Kinds of settings that name a place: network addresses, NATS servers, identities, disk space.
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@ namespace bascule {
 namespace {
 
 constexpr int kMaxPort = 65535;
+constexpr int kPeerPort = 9293;
 constexpr size_t kMaxServerIdBytes = 64;
 constexpr size_t kMaxNamespaceBytes = 128;
 constexpr double kMaxReservePercent = 90;
@@ -76,6 +78,8 @@ std::string ToText(const Address& address) {
   return absl::StrCat(v6 ? "[" : "", address.host, v6 ? "]:" : ":", address.port);
 }
 
+bool IsEveryInterface(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
 std::string WithoutUserInfo(const std::string& url) {
   const size_t scheme = url.find("://");
   const size_t start = scheme == std::string::npos ? 0 : scheme + 3;
@@ -97,6 +101,62 @@ Kind<Address> AddressKind() {
             return address;
           },
           [](const Address& address) { return ToText(address); }};
+}
+
+Kind<Address> DialAddressKind() {
+  Kind<Address> kind = AddressKind();
+  kind.parse = [address = kind.parse](const Value& value) -> absl::StatusOr<Address> {
+    ASSIGN_OR_RETURN(const Address parsed, address(value));
+    if (!IsEveryInterface(parsed.host)) return parsed;
+    return absl::InvalidArgumentError(
+        absl::StrCat("must name a host that others can dial, such as b1.example.com:", kPeerPort,
+                     ", not ", Quoted(ToText(parsed))));
+  };
+  kind.show = [](const Address& address) {
+    return address.host.empty() ? std::string() : ToText(address);
+  };
+  return kind;
+}
+
+Kind<std::vector<Address>> PeerAddressesKind() {
+  const auto parse =
+      [list = ListKind().parse](const Value& value) -> absl::StatusOr<std::vector<Address>> {
+    ASSIGN_OR_RETURN(const std::vector<std::string> texts, list(value));
+    std::vector<Address> addresses;
+    for (const std::string& text : texts) {
+      Address address{"", kPeerPort};
+      if (!SplitAddress(text, address) || address.host.empty() || address.port == 0 ||
+          IsEveryInterface(address.host)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("must hold addresses such as b1.example.com:", kPeerPort, " or 10.0.0.1; ",
+                         Quoted(text), " is none that can be dialled"));
+      }
+      addresses.push_back(std::move(address));
+    }
+    return addresses;
+  };
+  return {"list", parse, [](const std::vector<Address>& addresses) {
+            std::vector<std::string> shown;
+            for (const Address& address : addresses) shown.push_back(ToText(address));
+            return absl::StrCat("[", absl::StrJoin(shown, ", "), "]");
+          }};
+}
+
+Kind<std::vector<std::string>> ServerIdsKind() {
+  Kind<std::vector<std::string>> kind = ListKind();
+  kind.parse = [list = kind.parse](const Value& value) -> absl::StatusOr<std::vector<std::string>> {
+    ASSIGN_OR_RETURN(std::vector<std::string> ids, list(value));
+    std::set<std::string> seen;
+    for (const std::string& id : ids) {
+      if (id.empty())
+        return absl::InvalidArgumentError("must hold server ids; one of them is empty");
+      RETURN_IF_ERROR(CheckServerId(id));
+      if (!seen.insert(id).second)
+        return absl::InvalidArgumentError(absl::StrCat("names ", Quoted(id), " twice"));
+    }
+    return ids;
+  };
+  return kind;
 }
 
 Kind<std::vector<std::string>> NatsServersKind() {

@@ -1,5 +1,6 @@
 // Everything a broker can be told, as one validated value. Defaults stand here and nowhere else;
-// keys, types and meanings stand in settings_table.cc; `basculed --help-config` prints both.
+// keys, types and meanings stand in settings.cc and its neighbours; `basculed --help-config` prints
+// both.
 //
 //   LoadConfig({file_name, file_text, environment, flags})  ->  Config, or every mistake found, one
 //   per line
@@ -8,6 +9,7 @@
 // thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -67,6 +69,36 @@ struct NatsSettings {
   EmbeddedNatsSettings embedded;
 };
 
+// Between the brokers of a cluster, both sides show a certificate. All three or none; paths of PEM
+// files.
+struct ClusterTls {
+  std::string ca;    // signs every broker's certificate
+  std::string cert;  // this broker's, which names its server id
+  std::string key;
+  bool enabled() const { return !ca.empty(); }
+};
+
+// The cluster that this broker is part of. Without `enabled` it is one of its own: it asks nobody,
+// opens no peer port, and only the fields that say so count.
+struct ClusterSettings {
+  bool enabled = false;             // cluster.listen, cluster.join or bootstrap peers are given
+  Address listen{"0.0.0.0", 9293};  // where other brokers connect
+  Address advertised;           // what they dial; filled in when enabled; port 0 = the one bound
+  std::vector<Address> join;    // members to ask, any of them is enough
+  ClusterTls tls;               // enabled, or `insecure` is set, when the cluster is
+  bool insecure = false;        // plain connections, by express wish
+  std::string rack;             // counts alone too
+  bool bootstrap_seed = false;  // starts the cluster when nobody answers; not with peers
+  // Server ids, distinct, this broker's among them: the smallest starts the cluster.
+  std::vector<std::string> bootstrap_peers;
+  int32_t max_voters = 0;           // clustering.raft.max.quorum.size; 0 = every member
+  int64_t snapshot_entries = 8192;  // of the metadata log between two snapshots; counts alone too
+  std::chrono::milliseconds session_timeout{2000};  // silence after which a broker is fenced
+  std::chrono::milliseconds heartbeat{100};         // of the metadata leader
+  // Silence after which an election begins; drawn from [1, 2) of it. At least three heartbeats.
+  std::chrono::milliseconds election_timeout{500};
+};
+
 // Free space that is left alone: the greater of the two.
 struct DiskReserve {
   uint64_t bytes = limits::kGiB;
@@ -86,6 +118,7 @@ struct Config {
   std::vector<StreamSpec> declared_streams;  // created at start when absent; names are distinct
   std::string server_id;                     // empty = the data directory's, or a generated one
   std::string cluster_namespace = "bascule-default";  // first tokens of the cluster's NATS subjects
+  ClusterSettings cluster;
   int64_t max_message_bytes =
       limits::kDefaultMessageBytes;  // largest NATS payload that a stream stores
   DiskReserve disk_reserve;

@@ -100,8 +100,8 @@ Kind<int32_t> MinIsrKind() {
     if (replicas <= 1) return replicas;
     return absl::InvalidArgumentError(
         absl::StrCat("asks for ", replicas,
-                     " copies of every record, but this version runs one broker and keeps one; "
-                     "remove it or set it to 1"));
+                     " copies of every record, but this version keeps one; remove it or set it to "
+                     "1"));
   };
   return kind;
 }
@@ -134,6 +134,20 @@ Kind<std::chrono::milliseconds> PeriodKind(const std::string& zero) {
   return OneTextKind<std::chrono::milliseconds>(
       "duration", "a duration such as \"5m\"", parse,
       [](const std::chrono::milliseconds& value) { return PeriodText(value); });
+}
+
+Kind<std::chrono::milliseconds> PeriodBetweenKind(std::chrono::milliseconds min,
+                                                  std::chrono::milliseconds max) {
+  Kind<std::chrono::milliseconds> kind = PeriodKind();
+  kind.parse = [=](const Value& value) -> absl::StatusOr<std::chrono::milliseconds> {
+    ASSIGN_OR_RETURN(const std::string text, OneText(value, "a duration such as \"2s\""));
+    ASSIGN_OR_RETURN(const Duration period, ParsePeriod(text));
+    if (period >= min && period <= max)
+      return std::chrono::duration_cast<std::chrono::milliseconds>(period);
+    return absl::InvalidArgumentError(absl::StrCat("must be from ", PeriodText(min), " to ",
+                                                   PeriodText(max), ", not ", Quoted(text)));
+  };
+  return kind;
 }
 
 Kind<std::string> TextKind(TextRule rule) {

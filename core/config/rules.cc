@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/config/kind.h"
 
 namespace bascule {
 namespace {
@@ -16,8 +17,6 @@ Place PlaceOf(const Given& given, const std::string& key) {
   const auto found = given.find(key);
   return found == given.end() ? Place{"configuration"} : found->second;
 }
-
-bool IsEveryInterface(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
 // Who sets "listen" only is dialled there; who sets "host" and "port" only listens there, as in
 // Liftbridge.
@@ -99,12 +98,120 @@ void CheckNats(Config& config, const Given& given, Faults& faults) {
                                                    "true; set that too or remove it"));
 }
 
+// The setting that makes this broker a member of a cluster; empty when none does.
+std::string ClusterKey(const ClusterSettings& cluster, const Given& given) {
+  if (IsGiven(given, "cluster.listen")) return "cluster.listen";
+  if (!cluster.join.empty()) return "cluster.join";
+  if (!cluster.bootstrap_peers.empty()) return "clustering.raft.bootstrap.peers";
+  return "";
+}
+
+// Settings that nobody gives to a broker that is to stay alone.
+void CheckAlone(const ClusterSettings& cluster, const Given& given, Faults& faults) {
+  const std::vector<std::pair<std::string, bool>> pointless = {
+      {"cluster.advertised", !cluster.advertised.host.empty()},
+      {"cluster.tls.ca", !cluster.tls.ca.empty()},
+      {"cluster.tls.cert", !cluster.tls.cert.empty()},
+      {"cluster.tls.key", !cluster.tls.key.empty()},
+      {"cluster.insecure", cluster.insecure}};
+  for (const auto& [key, is_set] : pointless)
+    if (is_set)
+      faults.Add(PlaceOf(given, key),
+                 absl::StrCat("\"", key,
+                              "\" has no effect on a broker that is alone; set "
+                              "\"cluster.listen\" or \"cluster.join\" too or remove it"));
+}
+
+void CheckClusterTls(const ClusterSettings& cluster, const std::string& why, const Given& given,
+                     Faults& faults) {
+  const std::vector<std::pair<std::string, const std::string*>> parts = {
+      {"cluster.tls.ca", &cluster.tls.ca},
+      {"cluster.tls.cert", &cluster.tls.cert},
+      {"cluster.tls.key", &cluster.tls.key}};
+  std::string there, missing;
+  for (const auto& [key, value] : parts) {
+    std::string& first = value->empty() ? missing : there;
+    if (first.empty()) first = key;
+  }
+  if (there.empty() && !cluster.insecure) {
+    faults.Add(PlaceOf(given, why),
+               absl::StrCat("\"", why,
+                            "\" makes this broker part of a cluster, whose connections need TLS; "
+                            "set \"cluster.tls.ca\", \"cluster.tls.cert\" and "
+                            "\"cluster.tls.key\" (bascule cluster certs makes the files), or "
+                            "\"cluster.insecure\" to true where the network is trusted"));
+  } else if (!there.empty() && cluster.insecure) {
+    faults.Add(PlaceOf(given, "cluster.insecure"),
+               absl::StrCat("\"cluster.insecure\" and \"", there, "\" (",
+                            ToText(PlaceOf(given, there)), ") contradict each other; keep one"));
+  } else if (!there.empty() && !missing.empty()) {
+    faults.Add(PlaceOf(given, there), absl::StrCat("\"", there, "\" is set but \"", missing,
+                                                   "\" is not; set all of \"cluster.tls.ca\", "
+                                                   "\"cluster.tls.cert\" and \"cluster.tls.key\""));
+  }
+}
+
+void CheckBootstrap(const Config& config, const Given& given, Faults& faults) {
+  const std::vector<std::string>& peers = config.cluster.bootstrap_peers;
+  if (peers.empty()) return;
+  const std::string key = "clustering.raft.bootstrap.peers";
+  const Place place = PlaceOf(given, key);
+  if (config.cluster.bootstrap_seed)
+    faults.Add(place, absl::StrCat("\"", key, "\" and \"clustering.raft.bootstrap.seed\" (",
+                                   ToText(PlaceOf(given, "clustering.raft.bootstrap.seed")),
+                                   ") are two ways to start a cluster; keep one"));
+  if (config.server_id.empty()) {
+    faults.Add(place, absl::StrCat("\"", key,
+                                   "\" needs \"clustering.server.id\", which says which of them "
+                                   "this broker is; set that too"));
+  } else if (std::find(peers.begin(), peers.end(), config.server_id) == peers.end()) {
+    faults.Add(place,
+               absl::StrCat("\"", key, "\" does not name this broker, ", Quoted(config.server_id),
+                            "; list every first member, the same on each"));
+  }
+}
+
+// What other brokers dial, and with it what clients dial where nothing better was said.
+void CompletePeerAddress(Config& config, const std::string& why, const Given& given,
+                         Faults& faults) {
+  ClusterSettings& cluster = config.cluster;
+  if (cluster.advertised.host.empty()) {
+    cluster.advertised = cluster.listen;
+    if (IsEveryInterface(cluster.listen.host)) cluster.advertised.host = config.advertised.host;
+    const bool guessed = IsEveryInterface(cluster.listen.host) && !IsGiven(given, "host") &&
+                         IsEveryInterface(config.listen.host);
+    if (guessed)
+      return faults.Add(PlaceOf(given, why),
+                        "other brokers need an address of this one; set \"cluster.advertised\" to "
+                        "a host and port that they can dial, or \"cluster.listen\" to such a one");
+  }
+  if (!IsGiven(given, "host") && IsEveryInterface(config.listen.host))
+    config.advertised.host = cluster.advertised.host;
+}
+
+void CompleteCluster(Config& config, const Given& given, Faults& faults) {
+  ClusterSettings& cluster = config.cluster;
+  if (cluster.election_timeout < 3 * cluster.heartbeat)
+    faults.Add(PlaceOf(given, IsGiven(given, "cluster.raft.election.timeout")
+                                  ? "cluster.raft.election.timeout"
+                                  : "cluster.raft.heartbeat"),
+               "\"cluster.raft.election.timeout\" must be at least three times "
+               "\"cluster.raft.heartbeat\", so that one lost message starts no election");
+  const std::string why = ClusterKey(cluster, given);
+  cluster.enabled = !why.empty();
+  if (!cluster.enabled) return CheckAlone(cluster, given, faults);
+  CheckClusterTls(cluster, why, given, faults);
+  CheckBootstrap(config, given, faults);
+  CompletePeerAddress(config, why, given, faults);
+}
+
 }  // namespace
 
 void Complete(Config& config, const Given& given, Faults& faults) {
   CompleteAddresses(config, given);
   CheckServerTls(config, given, faults);
   CheckNats(config, given, faults);
+  CompleteCluster(config, given, faults);
 }
 
 }  // namespace bascule

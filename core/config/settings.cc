@@ -122,21 +122,12 @@ void AddClustering(Rows& rows) {
       SizeKind(kLeastMessageLimit, static_cast<int64_t>(limits::kMaxMessageBytes)),
       BASCULE_FIELD(max_message_bytes),
       "Largest message that is stored; NATS has its own limit, max_payload, beside it."));
-  rows.push_back(Met<Config>("clustering.raft.bootstrap.seed", SwitchKind(), "true",
-                             "A single broker is always the seed of its cluster."));
   rows.push_back(Met<Config>("metadata.cache.max.age", PeriodKind("no caching"), "0s",
                              "Age of cached cluster metadata; nothing is cached, so every limit is "
                              "kept."));
 }
 
 void AddFutureClustering(Rows& rows) {
-  const std::string raft = "the replicated metadata group";
-  rows.push_back(NotBuilt<Config>("clustering.raft.bootstrap.peers", ListKind(), {""}, raft));
-  rows.push_back(NotBuilt<Config>("clustering.raft.snapshot.retain", WholeKind(0), {"2"}, raft));
-  rows.push_back(
-      NotBuilt<Config>("clustering.raft.snapshot.threshold", WholeKind(0), {"8192"}, raft));
-  rows.push_back(NotBuilt<Config>("clustering.raft.cache.size", WholeKind(0), {"512"}, raft));
-  rows.push_back(NotBuilt<Config>("clustering.raft.max.quorum.size", WholeKind(0), {"0"}, raft));
   const std::string replicas = "replication between brokers";
   const auto period = PeriodKind("none");
   rows.push_back(NotBuilt<Config>("clustering.replica.max.lag.time", period, {"15s"}, replicas));
@@ -184,6 +175,7 @@ Rows MakeBrokerRows() {
   for (Setting<Config>& row : MakeStreamRows().broker) rows.push_back(std::move(row));
   rows.push_back(DeclareRow());
   AddClustering(rows);
+  for (Setting<Config>& row : MakeClusterRows()) rows.push_back(std::move(row));
   AddFutureClustering(rows);
   AddFuture(rows);
   return rows;

@@ -2,6 +2,8 @@
 // use, constant from then on.
 #pragma once
 
+#include <vector>
+
 #include "core/config/config.h"
 #include "core/config/setting_table.h"
 #include "core/stream/description.h"
@@ -23,5 +25,8 @@ struct StreamRows {
   std::vector<Setting<StreamSpec>> stream;
 };
 StreamRows MakeStreamRows();
+
+// Rows of the cluster: clustering.raft.* and cluster.*.
+std::vector<Setting<Config>> MakeClusterRows();
 
 }  // namespace bascule

@@ -44,9 +44,9 @@ bool CommitLog::CanAppend(size_t bytes) const {
 bool CommitLog::ShouldRoll(Timestamp now) const {
   const SegmentFooter& facts = active().footer;
   if (facts.end_offset == facts.base_offset || preallocating_) return false;
-  if (facts.data_end.value() >= options_.segment_max_bytes) return true;
+  if (facts.data_end.value() >= options_.limits.segment_max_bytes) return true;
   const auto age = std::chrono::nanoseconds(now - facts.first_timestamp);
-  return options_.segment_max_age.count() > 0 && age >= options_.segment_max_age;
+  return options_.limits.segment_max_age.count() > 0 && age >= options_.limits.segment_max_age;
 }
 
 absl::Status CommitLog::Roll() {
@@ -190,7 +190,7 @@ void CommitLog::MaybePreallocate() {
   const FilePosition data_end = active().footer.data_end;
   if (zeroed_end_ < data_end) zeroed_end_ = data_end;
   if (zeroed_end_ - data_end > next_chunk_ / 2) return;
-  if (data_end.value() + next_chunk_ / 2 >= options_.segment_max_bytes) return;
+  if (data_end.value() + next_chunk_ / 2 >= options_.limits.segment_max_bytes) return;
   constexpr uint64_t kPage = 4096;
   const FilePosition from((zeroed_end_.value() + kPage - 1) / kPage * kPage);
   const FilePosition to = from + next_chunk_;
@@ -246,7 +246,7 @@ void CommitLog::Clean() {
     stats.push_back({s.footer.data_end.value(), s.footer.record_count, s.footer.max_timestamp});
   }
   std::vector<std::string> paths;
-  for (size_t expired = CountExpired(stats, options_.retention, now); expired > 0; --expired) {
+  for (size_t expired = CountExpired(stats, options_.limits.retention, now); expired > 0; --expired) {
     if (!segments_.front().sealed) break;  // its footer is being written: next time
     paths.push_back(segments_.front().path);
     segments_.pop_front();

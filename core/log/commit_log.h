@@ -31,13 +31,18 @@
 
 namespace bascule {
 
+// What may change while a log is open.
+struct LogLimits {
+  uint64_t segment_max_bytes = 0;
+  std::chrono::milliseconds segment_max_age{0};  // 0 = no age roll
+  RetentionLimits retention;
+};
+
 struct LogOptions {
   std::string directory;
   StreamId stream;
   PartitionId partition;
-  uint64_t segment_max_bytes = 0;
-  std::chrono::milliseconds segment_max_age{0};  // 0 = no age roll
-  RetentionLimits retention;
+  LogLimits limits;
   bool preallocate = true;
 };
 
@@ -119,6 +124,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   std::optional<SegmentReadPlan> PlanFindTimestamp(Timestamp timestamp) const;
 
   // --- housekeeping ---
+  // From the next roll and the next Clean on.
+  void SetLimits(LogLimits limits) { options_.limits = limits; }
   // Rolls an old active segment and drops expired ones. Called every cleaner interval.
   void Clean();
   // Gives preallocated space behind the data back (idle partitions, closing).
@@ -153,7 +160,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void Unlink(std::vector<std::string> paths);
 
   LogEnvironment env_;
-  const LogOptions options_;
+  LogOptions options_;
   std::deque<Segment> segments_;
   std::vector<DamagedRange> damaged_;
   std::shared_ptr<File> active_file_;

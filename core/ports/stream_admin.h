@@ -13,8 +13,9 @@ namespace bascule {
 
 struct BrokerDescription {
   std::string id;
-  std::string host;
+  std::string host;  // where clients reach it
   int32_t port = 0;
+  std::string rack;
   int32_t partition_count = 0;
   int32_t leader_count = 0;
 };
@@ -29,7 +30,11 @@ class StreamAdmin {
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
   virtual void DeleteStream(std::string name, Duration timeout,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
-  // The answering broker first.
+  // Changes what `changes` names of a stream's settings and leaves the rest; NotFound "stream does not
+  // exist", InvalidArgument for a setting that cannot change or a value that is refused.
+  virtual void UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
+                            absl::AnyInvocable<void(absl::Status)> done) = 0;
+  // The live ones, the answering broker first.
   virtual std::vector<BrokerDescription> Brokers() = 0;
 };
 

@@ -3,7 +3,6 @@
 #include <chrono>
 
 namespace bascule::meta {
-namespace {
 
 void ToProto(const bascule::StreamOverrides& in, StreamOverrides& out) {
   if (in.retention_max_bytes) out.set_retention_max_bytes(*in.retention_max_bytes);
@@ -42,8 +41,6 @@ bascule::StreamOverrides FromProto(const StreamOverrides& in) {
   return out;
 }
 
-}  // namespace
-
 void ToProto(const StreamDescription& stream, Stream& out) {
   out.set_id(stream.id.value());
   out.set_name(stream.name);
@@ -58,6 +55,8 @@ void ToProto(const StreamDescription& stream, Stream& out) {
     p.set_leader_epoch(partition.leader_epoch.value());
     for (const std::string& replica : partition.replicas) p.add_replicas(replica);
     for (const std::string& member : partition.isr) p.add_isr(member);
+    for (const std::string& member : partition.elr) p.add_elr(member);
+    p.set_version(partition.version);
   }
 }
 
@@ -74,9 +73,47 @@ StreamDescription FromProto(const Stream& in) {
                                  p.leader(),
                                  LeaderEpoch(p.leader_epoch()),
                                  {p.replicas().begin(), p.replicas().end()},
-                                 {p.isr().begin(), p.isr().end()}});
+                                 {p.isr().begin(), p.isr().end()},
+                                 {p.elr().begin(), p.elr().end()},
+                                 p.version()});
   }
   return stream;
+}
+
+void ToProto(const BrokerRegistration& in, RegisterBroker& out) {
+  out.set_broker(in.id);
+  out.set_incarnation(in.incarnation);
+  out.set_node(in.node.value());
+  out.set_host(in.host);
+  out.set_port(in.port);
+  out.set_peer_address(in.peer_address);
+  out.set_rack(in.rack);
+  out.set_feature_level(in.feature_level);
+  out.set_lost_all(in.lost_all);
+  out.set_kept_all(in.kept_all);
+  for (const bascule::PartitionKey& key : in.lost) {
+    PartitionKey& lost = *out.add_lost();
+    lost.set_stream_id(key.stream.value());
+    lost.set_partition(key.partition.value());
+  }
+}
+
+BrokerRegistration FromProto(const RegisterBroker& in) {
+  BrokerRegistration out;
+  out.id = in.broker();
+  out.node = PeerId(in.node());
+  out.incarnation = in.incarnation();
+  out.host = in.host();
+  out.port = in.port();
+  out.peer_address = in.peer_address();
+  out.rack = in.rack();
+  out.feature_level = in.feature_level();
+  out.lost_all = in.lost_all();
+  out.kept_all = in.kept_all();
+  for (const PartitionKey& lost : in.lost()) {
+    out.lost.push_back({StreamId(lost.stream_id()), PartitionId(lost.partition())});
+  }
+  return out;
 }
 
 }  // namespace bascule::meta

@@ -1,162 +1,316 @@
 #include "replication/meta/meta_frontend.h"
 
-#include <atomic>
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/base/limits.h"
 #include "core/base/logging.h"
+#include "replication/meta/applied_watch.h"
+#include "replication/meta/meta_codec.h"
+#include "replication/meta/request_sender.h"
+#include "replication/meta/requests.pb.h"
+#include "replication/meta/settlement.h"
+#include "replication/meta/stream_requests.h"
 
 namespace bascule {
 namespace {
 
 constexpr std::chrono::seconds kEpochRetryPeriod{1};
-
-// Answers once: with the first of "settled" and "time is up".
-struct Answer {
-  absl::AnyInvocable<void(absl::Status)> done;
-  void Give(const absl::Status& status) {
-    if (auto once = std::exchange(done, nullptr)) once(status);
-  }
-};
+constexpr std::chrono::seconds kEpochTimeout{5};
+constexpr std::chrono::milliseconds kSettleRetryPeriod{100};
+// A broker that cannot be asked for so long is not waited for: the change is made.
+constexpr std::chrono::milliseconds kSettlePatience{500};
 
 }  // namespace
 
-// The deltas of one command on their way through this broker.
+struct MetaFrontend::Local final : RequestTarget {
+  explicit Local(MetaFrontend& owner) : frontend(owner) {}
+  void Execute(const meta::Request& request, Duration timeout, RequestDone done) override {
+    frontend.Execute(request, timeout, std::move(done));
+  }
+  MetaFrontend& frontend;
+};
+
+// The brokers that one request still waits for. Answers once: with the first of "all are settled"
+// and "time is up".
 struct MetaFrontend::Settling {
   size_t waiting = 0;
   absl::Status first;  // error
-  absl::AnyInvocable<void()> when_done;
+  Done done;
+  std::map<std::string, MonotonicTime> unreachable;  // since when, by broker
 
-  void Done(const absl::Status& status) {
-    if (first.ok()) first = status;
-    if (--waiting == 0 && when_done) when_done();
+  void Give() {
+    auto once = std::exchange(done, nullptr);
+    if (!once) return;
+    if (first.ok()) return once(absl::OkStatus());
+    once(absl::InternalError(
+        Concat("the change is made, but the stream is not ready: ", FromAbsl(first.message()))));
   }
-  void WhenDone(absl::AnyInvocable<void()> run) {
-    if (waiting == 0) return run();
-    when_done = std::move(run);
+  void End(const absl::Status& status) {
+    if (first.ok()) first = status;
+    if (--waiting == 0) Give();
   }
 };
 
-MetaFrontend::MetaFrontend(Executor& home, Clock& clock, std::string broker)
-    : home_(home), clock_(clock), broker_(std::move(broker)) {}
-
-void MetaFrontend::Advertise(std::string host, int32_t port) {
-  host_ = std::move(host);
-  port_ = port;
+MetaFrontend::MetaFrontend(Executor& home, Clock& clock, PeerTransport* peers, BrokerSelf self)
+    : home_(home),
+      clock_(clock),
+      peers_(peers),
+      self_(std::move(self)),
+      applied_(std::make_unique<AppliedWatch>()),
+      settlement_(std::make_unique<Settlement>()),
+      streams_(std::make_unique<StreamRequests>(home, clock, table_)),
+      local_(std::make_unique<Local>(*this)),
+      sender_(std::make_unique<RequestSender>(home, clock, peers, self_, *local_)) {
+  registration_.id = self_.id;
+  registration_.node = self_.node;
+  registration_.incarnation = self_.incarnation;
+  registration_.peer_address = self_.peer_address;
+  registration_.rack = self_.rack;
+  RenewView();
 }
 
-absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) {
-  MetaTable::Applied applied = table_.Apply(index, command);
-  int32_t partitions = 0;
-  for (const auto& [name, stream] : table_.streams())
-    partitions += static_cast<int32_t>(stream.partitions.size());
-  partition_count_.store(partitions);
-  settling_ = std::make_shared<Settling>();
-  if (sink_ == nullptr) return applied.result;  // replay: Register hands the outcome over
-  settling_->waiting = applied.deltas.size();
-  for (const MetaDelta& delta : applied.deltas) {
-    sink_->OnDelta(delta, [settling = settling_](const absl::Status& status) {
-      if (!status.ok()) LogWarning("metadata change: ", FromAbsl(status.message()));
-      settling->Done(status);
-    });
-  }
-  return applied.result;
+MetaFrontend::~MetaFrontend() = default;
+
+void MetaFrontend::SetLog(MetadataLog& log) {
+  log_ = &log;
+  sender_->SetLog(log);
+  streams_->SetLog(log);
+  log.OnRoleChange([this, alive = std::weak_ptr<bool>(alive_)](const MetadataRole& role) {
+    if (!alive.expired()) OnRole(role);
+  });
 }
 
-void MetaFrontend::Register(DeltaSink& sink, uint64_t incarnation,
-                            absl::AnyInvocable<void(absl::Status)> done) {
-  log_->Propose(EncodeRegisterBroker(broker_, incarnation),
-                [this, &sink, done = std::move(done)](const absl::Status& registered) mutable {
-                  if (!registered.ok()) return done(registered);
-                  sink_ = &sink;
-                  auto waiting = std::make_shared<std::pair<size_t, Answer>>();
-                  waiting->first = table_.streams().size() + 1;
-                  waiting->second.done = std::move(done);
-                  const auto settled = [waiting](const absl::Status& status) {
-                    if (!status.ok())
-                      LogError("a stream could not be opened: ", FromAbsl(status.message()));
-                    if (--waiting->first == 0) waiting->second.Give(absl::OkStatus());
+void MetaFrontend::SetSilence(std::function<bool(const std::string&)> silent) {
+  streams_->SetSilence(std::move(silent));
+}
+
+void MetaFrontend::AddRoleObserver(absl::AnyInvocable<void(const MetadataRole&)> observer) {
+  role_observers_.push_back(std::move(observer));
+}
+
+void MetaFrontend::OnRole(const MetadataRole& role) {
+  sender_->OnRoleChange(role);
+  for (auto& observer : role_observers_) observer(role);
+}
+
+// --- requests of this broker ---
+
+void MetaFrontend::CreateStream(StreamSpec spec, Duration timeout, Done done) {
+  home_.Post([this, spec = std::move(spec), timeout, done = std::move(done)]() mutable {
+    meta::Request request;
+    ToProto(spec, *request.mutable_create_stream()->mutable_spec());
+    ChangeStream(request, spec.name, timeout, std::move(done));
+  });
+}
+
+void MetaFrontend::DeleteStream(std::string name, Duration timeout, Done done) {
+  home_.Post([this, name = std::move(name), timeout, done = std::move(done)]() mutable {
+    meta::Request request;
+    request.mutable_delete_stream()->set_name(name);
+    ChangeStream(request, name, timeout, std::move(done));
+  });
+}
+
+void MetaFrontend::UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
+                                Done done) {
+  home_.Post([this, name = std::move(name), changes, timeout, done = std::move(done)]() mutable {
+    meta::Request request;
+    request.mutable_update_stream()->set_name(name);
+    meta::ToProto(changes, *request.mutable_update_stream()->mutable_changes());
+    ChangeStream(request, name, timeout, std::move(done));
+  });
+}
+
+// A feed that cannot listen yet (no NATS) or a broker that is slow to open holds the answer back no
+// longer than the timeout: the change is made.
+void MetaFrontend::ChangeStream(const meta::Request& request, const std::string& name,
+                                Duration timeout, Done done) {
+  const MonotonicTime deadline = Add(clock_.Monotonic(), timeout);
+  const StreamDescription* before = table_.Find(name);
+  const StreamId old = before == nullptr ? StreamId() : before->id;
+  std::set<std::string> leaders = LeadersOf(before);
+  const bool creates = request.has_create_stream();
+  Ask(request, timeout,
+      [this, name, deadline, old, leaders = std::move(leaders), creates,
+       done = std::move(done)](const RequestOutcome& outcome) mutable {
+        if (!outcome.status.ok()) return done(outcome.status);
+        const StreamDescription* now = table_.Find(name);
+        if (now != nullptr) leaders.merge(LeadersOf(now));
+        const StreamId id = creates && now != nullptr ? now->id : old;
+        if (id == StreamId()) return done(absl::OkStatus());  // not applied here in time, or gone
+        SettleEverywhere(id, leaders, outcome.index, deadline, std::move(done));
+      });
+}
+
+void MetaFrontend::Ask(const meta::Request& request, Duration timeout, RequestDone done) {
+  const MonotonicTime deadline = Add(clock_.Monotonic(), timeout);
+  sender_->Send(request, timeout,
+                [this, deadline, done = std::move(done)](RequestOutcome outcome) mutable {
+                  if (outcome.index <= table_.applied()) return done(std::move(outcome));
+                  // Whichever comes first; the other finds nothing left to do.
+                  auto answer = std::make_shared<RequestDone>(std::move(done));
+                  auto held = std::make_shared<RequestOutcome>(std::move(outcome));
+                  const auto give = [answer, held] {
+                    if (auto once = std::exchange(*answer, nullptr)) once(*held);
                   };
-                  for (const auto& [name, stream] : table_.streams())
-                    sink.OnDelta(StreamCreated{stream}, settled);
-                  settled(absl::OkStatus());
+                  applied_->Add(held->index, give);
+                  home_.After(Left(deadline), give);
                 });
 }
 
-// One broker: every partition has one replica, here.
-StreamDescription MetaFrontend::Place(const StreamSpec& spec) const {
-  StreamDescription stream;
-  stream.name = spec.name;
-  stream.subject = spec.subject;
-  stream.group = spec.group;
-  stream.created = clock_.Wall();
-  stream.overrides = spec.overrides;
-  for (int32_t id = 0; id < spec.partitions; ++id) {
-    stream.partitions.push_back({PartitionId(id), broker_, LeaderEpoch(), {broker_}, {broker_}});
+std::set<std::string> MetaFrontend::LeadersOf(const StreamDescription* stream) const {
+  std::set<std::string> leaders;
+  if (stream == nullptr) return leaders;
+  for (const PartitionDescription& partition : stream->partitions) {
+    if (!partition.leader.empty()) leaders.insert(partition.leader);
   }
-  return stream;
+  return leaders;
 }
 
-void MetaFrontend::CreateStream(StreamSpec spec, Duration timeout,
-                                absl::AnyInvocable<void(absl::Status)> done) {
-  home_.Post([this, spec = std::move(spec), timeout, done = std::move(done)]() mutable {
-    if (const absl::Status valid = NormalizeAndValidate(spec, 1); !valid.ok()) return done(valid);
-    if (table_.Find(spec.name) != nullptr)
-      return done(absl::AlreadyExistsError("stream already exists"));
-    if (partition_count_.load() + spec.partitions >
-        static_cast<int32_t>(limits::kMaxPartitionsPerBroker)) {
-      return done(absl::ResourceExhaustedError(Concat(
-          "this broker holds its limit of ", limits::kMaxPartitionsPerBroker, " partitions")));
-    }
-    ProposeAndSettle(EncodeCreateStream(Place(spec)), timeout, std::move(done));
-  });
+Duration MetaFrontend::Left(MonotonicTime deadline) const {
+  return std::max(Between(clock_.Monotonic(), deadline), Duration::zero());
 }
 
-void MetaFrontend::DeleteStream(std::string name, Duration timeout,
-                                absl::AnyInvocable<void(absl::Status)> done) {
-  home_.Post([this, name = std::move(name), timeout, done = std::move(done)]() mutable {
-    if (IsReservedStream(name)) return done(absl::InvalidArgumentError("Stream is reserved"));
-    if (table_.Find(name) == nullptr) return done(absl::NotFoundError("stream does not exist"));
-    ProposeAndSettle(EncodeDeleteStream(name), timeout, std::move(done));
-  });
+// --- waiting until the brokers concerned have done their part ---
+
+void MetaFrontend::SettleEverywhere(StreamId id, const std::set<std::string>& leaders,
+                                    MetadataIndex index, MonotonicTime deadline, Done done) {
+  auto settling = std::make_shared<Settling>();
+  settling->done = std::move(done);
+  settling->waiting = 1;
+  for (const std::string& broker : leaders) {
+    if (broker == self_.id || peers_ == nullptr) continue;
+    ++settling->waiting;
+    SettleOn(broker, id, index, deadline, settling);
+  }
+  home_.After(Left(deadline), [settling] { settling->Give(); });
+  settlement_->WhenSettled(id, [settling](const absl::Status& status) { settling->End(status); });
 }
 
-// Answers when the change is applied and settled here. A feed that cannot listen yet (no NATS)
-// holds the answer back no longer than the timeout: the stream exists.
-void MetaFrontend::ProposeAndSettle(std::string command, Duration timeout,
-                                    absl::AnyInvocable<void(absl::Status)> done) {
-  auto answer = std::make_shared<Answer>();
-  answer->done = std::move(done);
-  log_->Propose(std::move(command), [this, answer, timeout](const absl::Status& result) {
-    if (!result.ok()) return answer->Give(result);
-    // The log calls this straight after Apply of the same command.
-    settling_->WhenDone([answer, settling = std::weak_ptr<Settling>(settling_)] {
-      const auto settled = settling.lock();
-      if (!settled || settled->first.ok()) return answer->Give(absl::OkStatus());
-      answer->Give(absl::InternalError(Concat("the change is made, but the stream is not ready: ",
-                                              FromAbsl(settled->first.message()))));
+void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataIndex index,
+                            MonotonicTime deadline, std::shared_ptr<Settling> settling) {
+  const RegisteredBroker* there = table_.FindBroker(broker);
+  const Duration left = Left(deadline);
+  // Nobody is there to wait for, or no time.
+  if (there == nullptr || there->fenced || left == Duration::zero())
+    return settling->End(absl::OkStatus());
+  meta::Request request;
+  request.set_broker(self_.id);
+  request.set_incarnation(self_.incarnation);
+  request.mutable_settled()->set_stream_id(id.value());
+  request.mutable_settled()->set_index(index.value());
+  auto again = [this, broker, id, index, deadline, settling,
+                alive = std::weak_ptr<bool>(alive_)](const RequestOutcome& outcome) {
+    if (alive.expired()) return;
+    const absl::StatusCode code = outcome.status.code();
+    const bool lost = code == absl::StatusCode::kUnavailable ||
+                      code == absl::StatusCode::kUnknown ||
+                      code == absl::StatusCode::kDeadlineExceeded;
+    if (!lost) return settling->End(outcome.status);
+    const MonotonicTime now = clock_.Monotonic();
+    const MonotonicTime since = settling->unreachable.try_emplace(broker, now).first->second;
+    if (Between(since, now) >= kSettlePatience) return settling->End(absl::OkStatus());
+    home_.After(kSettleRetryPeriod, [this, broker, id, index, deadline, settling, alive] {
+      if (!alive.expired()) SettleOn(broker, id, index, deadline, settling);
     });
-    home_.After(timeout, [answer] { answer->Give(absl::OkStatus()); });
-  });
+  };
+  peers_->Call(
+      there->node, PeerService::kMetadata, EncodeRequest(request), left,
+      [&home = home_, again](absl::StatusOr<std::string> response) {
+        home.Post([again, response = std::move(response)] { again(DecodeResponse(response)); });
+      });
 }
 
-std::vector<BrokerDescription> MetaFrontend::Brokers() {
-  const int32_t partitions = partition_count_.load();
-  return {{broker_, host_, port_, partitions, partitions}};
+void MetaFrontend::AnswerSettled(const meta::Request& request, Duration timeout, RequestDone done) {
+  const StreamId id(request.settled().stream_id());
+  const MetadataIndex index(request.settled().index());
+  auto answer = std::make_shared<RequestDone>(std::move(done));
+  const auto give = [answer](const absl::Status& status) {
+    if (auto once = std::exchange(*answer, nullptr)) once({status, {}, {}});
+  };
+  const auto look = [this, id, give, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    if (sink_ == nullptr) return give(absl::UnavailableError("the broker is starting"));
+    settlement_->WhenSettled(id, give);
+  };
+  home_.After(timeout,
+              [give] { give(absl::DeadlineExceededError("the stream is not ready yet")); });
+  if (index <= table_.applied()) return look();
+  applied_->Add(index, look);
+}
+
+// --- requests of other brokers ---
+
+void MetaFrontend::OnPeerMessage(const PeerIdentity&, std::string) {}
+
+void MetaFrontend::OnPeerBulk(const PeerIdentity&, std::string, std::string, Respond respond) {
+  respond(absl::UnimplementedError("metadata requests do not travel in bulk"));
+}
+
+void MetaFrontend::OnPeerCall(const PeerIdentity& from, std::string bytes, Duration timeout,
+                              Respond respond) {
+  auto request = std::make_shared<meta::Request>();
+  if (absl::Status parsed = DecodeRequest(bytes, *request); !parsed.ok()) return respond(parsed);
+  const bool registers_other =
+      request->has_register_broker() && (request->register_broker().broker() != from.server_id ||
+                                         request->register_broker().node() != from.id.value());
+  if (request->broker() != from.server_id || registers_other) {
+    return respond(absl::PermissionDeniedError(
+        Concat("broker ", from.server_id, " asks in the name of another")));
+  }
+  auto answer = std::make_shared<Respond>(std::move(respond));
+  const bool taken =
+      home_.TryPost([this, request, timeout, answer, alive = std::weak_ptr<bool>(alive_)] {
+        if (alive.expired()) return (*answer)(absl::UnavailableError("the broker is stopping"));
+        Execute(*request, timeout,
+                [answer](const RequestOutcome& outcome) { (*answer)(EncodeResponse(outcome)); });
+      });
+  if (!taken) (*answer)(absl::UnavailableError("the broker is busy"));
+}
+
+void MetaFrontend::Execute(const meta::Request& request, Duration timeout, RequestDone done) {
+  switch (request.request_case()) {
+    case meta::Request::kSettled:
+      return AnswerSettled(request, timeout, std::move(done));
+    case meta::Request::kCreateStream:
+    case meta::Request::kDeleteStream:
+    case meta::Request::kUpdateStream:
+    case meta::Request::kRaiseEpoch:
+    case meta::Request::kRegisterBroker:
+      return streams_->Execute(request, timeout, std::move(done));
+    case meta::Request::REQUEST_NOT_SET:
+      break;
+    default:
+      if (cluster_ == nullptr) break;
+      return cluster_->Execute(request, timeout, std::move(done));
+  }
+  done({absl::UnimplementedError("this broker does not know the request; install a newer version"),
+        {},
+        {}});
 }
 
 void MetaFrontend::RequestNewEpoch(PartitionKey key) {
-  home_.Post([this, key] {
-    log_->Propose(EncodeRaiseEpoch(key.stream, key.partition),
-                  [this, key](const absl::Status& status) {
-                    if (status.ok() || absl::IsNotFound(status))
-                      return;  // deleted meanwhile: nobody waits
-                    LogWarning("no new leader epoch: ", FromAbsl(status.message()));
-                    // Nobody else asks again, and the partition takes no messages until it has one.
-                    const bool refused = absl::IsUnavailable(status) && log_->degraded().empty();
-                    if (refused)
-                      home_.After(kEpochRetryPeriod, [this, key] { RequestNewEpoch(key); });
-                  });
+  home_.Post([this, key, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    meta::Request request;
+    request.mutable_raise_epoch()->set_stream_id(key.stream.value());
+    request.mutable_raise_epoch()->set_partition(key.partition.value());
+    request.mutable_raise_epoch()->set_leader(self_.id);
+    sender_->Send(request, kEpochTimeout, [this, key](const RequestOutcome& outcome) {
+      // Deleted meanwhile: nobody waits. Led by another, or by nobody: a delta says so.
+      const absl::StatusCode code = outcome.status.code();
+      if (outcome.status.ok() || code == absl::StatusCode::kNotFound ||
+          code == absl::StatusCode::kFailedPrecondition)
+        return;
+      LogWarning("no new leader epoch for partition ", key.partition, " of stream id ", key.stream,
+                 ": ", FromAbsl(outcome.status.message()));
+      // Nobody else asks again, and the partition takes no messages until it has one.
+      home_.After(kEpochRetryPeriod, [this, key, gone = std::weak_ptr<bool>(alive_)] {
+        if (!gone.expired()) RequestNewEpoch(key);
+      });
+    });
   });
 }
 

@@ -1,71 +1,152 @@
-// Requests that change metadata: validated, proposed, answered when they are applied here and this
-// broker has done its part. Public calls from any thread; everything else on the metadata thread.
+// Requests that change metadata: taken by any broker, carried out by the metadata leader, answered
+// when they are applied here and the brokers concerned have done their part. Public calls from any
+// thread; everything else on the metadata thread.
 //
-//   gRPC thread            metadata thread                               partition layer
-//   CreateStream ────────► NormalizeAndValidate, MetadataLog::Propose
-//                          MetaTable::Apply -> deltas ─────────────────► DeltaSink::OnDelta (open,
-//                          lead, listen)
-//              ◄────────── done ◄─────────────────────────────────────── settled (or the deadline:
-//              applied is enough)
+//   gRPC thread      metadata thread of B                    metadata thread of the leader L
+//   CreateStream ──► RequestSender ── PeerTransport::Call ─► OnPeerCall, StreamRequests::Execute
+//                                                            MetadataLog::Propose ...
+//                                                            MetaTable::Apply
+//                    AppliedWatch  ◄─ {code, text, index} ── answer
+//                    Apply up to `index` -> deltas ────────► DeltaSink::OnDelta (open, lead,
+//                    listen) Settlement, here and (SettledRequest) on the brokers that lead its
+//                    partitions
+//              ◄──── done: all settled, or the deadline: applied is enough
 #pragma once
 
-#include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
 #include "core/ports/stream_admin.h"
+#include "replication/meta/meta_requests.h"
 #include "replication/meta/meta_table.h"
-#include "replication/meta/metadata_log.h"
+#include "replication/metadata_log.h"
 #include "replication/ports.h"
 
 namespace bascule {
 
-class MetaFrontend final : public StreamAdmin, public EpochRequests, public MetadataState {
+class AppliedWatch;
+class RequestSender;
+class Settlement;
+class StreamRequests;
+
+// What is left of the replicas that the cluster gave this data directory. kUnsaid: all, unless its
+// node id is another one than before.
+enum class KeptData { kUnsaid, kAll, kNone };
+
+class MetaFrontend final : public StreamAdmin,
+                           public EpochRequests,
+                           public MetadataState,
+                           public PeerHandler {
  public:
-  MetaFrontend(Executor& home, Clock& clock, std::string broker);
+  using Done = absl::AnyInvocable<void(absl::Status)>;
+  // `peers`: null in a group of one.
+  MetaFrontend(Executor& home, Clock& clock, PeerTransport* peers, BrokerSelf self);
+  ~MetaFrontend() override;
 
   // --- start-up, in this order ---
-  // `log` was opened with this object as its state.
-  void SetLog(MetadataLog& log) { log_ = &log; }
-  // Takes the broker's partitions over under new epochs (R2a, R2b), then hands every stream to
-  // `sink`; `done` when all are settled.
-  void Register(DeltaSink& sink, uint64_t incarnation, absl::AnyInvocable<void(absl::Status)> done);
-  // The address that clients are told.
+  // `log` was opened with this object as its state. Takes its OnRoleChange.
+  void SetLog(MetadataLog& log);
+  // See StreamRequests::SetSilence.
+  void SetSilence(std::function<bool(const std::string&)> silent);
+  // Carries out what is no matter of streams (ClusterControl).
+  void SetClusterRequests(RequestTarget& target) { cluster_ = &target; }
+  // Called after the frontend itself has heard of the role.
+  void AddRoleObserver(absl::AnyInvocable<void(const MetadataRole&)> observer);
+  // This process cannot go on: it was replaced, or removed from the cluster.
+  void SetFatal(absl::AnyInvocable<void(const absl::Status&)> fatal) { fatal_ = std::move(fatal); }
+  // The address that clients are told; before it this broker is not listed by others. Any thread,
+  // also after Register.
   void Advertise(std::string host, int32_t port);
+  // Takes the broker's partitions over under new epochs (R2a, R2b), then hands every stream to
+  // `sink`, and goes on handing over what changes. `lost`: replicas whose data is gone (R6b).
+  // `done`: all streams are settled, or the refusal (another broker has this server id, ...); it is
+  // tried until there is a leader. Fenced later, the broker registers again by itself.
+  void Register(DeltaSink& sink, KeptData kept, std::vector<PartitionKey> lost, Done done);
   const MetaTable& table() const { return table_; }
 
   // --- StreamAdmin, EpochRequests: any thread ---
-  void CreateStream(StreamSpec spec, Duration timeout,
-                    absl::AnyInvocable<void(absl::Status)> done) override;
-  void DeleteStream(std::string name, Duration timeout,
-                    absl::AnyInvocable<void(absl::Status)> done) override;
+  // Unavailable: there is no leader, surely nothing was changed. DeadlineExceeded: the outcome is
+  // unknown.
+  void CreateStream(StreamSpec spec, Duration timeout, Done done) override;
+  void DeleteStream(std::string name, Duration timeout, Done done) override;
+  void UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
+                    Done done) override;
   std::vector<BrokerDescription> Brokers() override;
   void RequestNewEpoch(PartitionKey key) override;
 
   // --- MetadataState ---
   absl::Status Apply(MetadataIndex index, std::string_view command) override;
+  void ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members) override;
   std::string Snapshot() const override { return table_.Snapshot(); }
-  absl::Status Restore(std::string_view snapshot) override { return table_.Restore(snapshot); }
+  absl::Status Restore(MetadataIndex index, std::string_view snapshot) override;
+
+  // --- PeerHandler of PeerService::kMetadata: any thread ---
+  void OnPeerMessage(const PeerIdentity& from, std::string message) override;
+  void OnPeerCall(const PeerIdentity& from, std::string request, Duration timeout,
+                  Respond respond) override;
+  void OnPeerBulk(const PeerIdentity& from, std::string header, std::string body,
+                  Respond respond) override;
+
+  // Asks the metadata leader, and waits until its answer is true here. On the metadata thread.
+  void Ask(const meta::Request& request, Duration timeout, RequestDone done);
 
  private:
-  void ProposeAndSettle(std::string command, Duration timeout,
-                        absl::AnyInvocable<void(absl::Status)> done);
-  StreamDescription Place(const StreamSpec& spec) const;
+  struct Local;  // the target of requests when this broker leads
+  struct Settling;
+
+  void OnRole(const MetadataRole& role);
+  void Execute(const meta::Request& request, Duration timeout, RequestDone done);
+  void AnswerSettled(const meta::Request& request, Duration timeout, RequestDone done);
+  void ChangeStream(const meta::Request& request, const std::string& name, Duration timeout,
+                    Done done);
+  std::set<std::string> LeadersOf(const StreamDescription* stream) const;
+  void SettleEverywhere(StreamId id, const std::set<std::string>& leaders, MetadataIndex index,
+                        MonotonicTime deadline, Done done);
+  void SettleOn(const std::string& broker, StreamId id, MetadataIndex index, MonotonicTime deadline,
+                std::shared_ptr<Settling> settling);
+  Duration Left(MonotonicTime deadline) const;
+
+  // Registration (meta_registration.cc).
+  void SendRegistration();
+  void OnRegistered(const RequestOutcome& outcome);
+  void CheckSession();
+  void HandOver();
+  void Deliver(const MetaDelta& delta);
+  void AfterChange(const std::vector<MetaDelta>& deltas);
+  void RenewView();
+  bool RegisteredHere() const;
 
   Executor& home_;
   Clock& clock_;
-  const std::string broker_;
+  PeerTransport* const peers_;
+  const BrokerSelf self_;
   MetadataLog* log_ = nullptr;
-  DeltaSink* sink_ = nullptr;
+  RequestTarget* cluster_ = nullptr;
+  absl::AnyInvocable<void(const absl::Status&)> fatal_;
+  std::vector<absl::AnyInvocable<void(const MetadataRole&)>> role_observers_;
   MetaTable table_;
-  std::string host_;
-  int32_t port_ = 0;
-  struct Settling;
-  std::shared_ptr<Settling> settling_;       // of the command applied last
-  std::atomic<int32_t> partition_count_{0};  // read by Brokers() from any thread
+  std::unique_ptr<AppliedWatch> applied_;
+  std::unique_ptr<Settlement> settlement_;
+  std::unique_ptr<StreamRequests> streams_;
+  std::unique_ptr<Local> local_;
+  std::unique_ptr<RequestSender> sender_;
+
+  DeltaSink* sink_ = nullptr;      // from our registration on (R2b)
+  DeltaSink* new_sink_ = nullptr;  // until then
+  Done registered_;
+  BrokerRegistration registration_;
+  bool registering_ = false;
+  bool replaced_ = false;
+  std::mutex view_mutex_;
+  std::shared_ptr<const std::vector<BrokerDescription>> view_;  // guarded; what Brokers() says
+  std::shared_ptr<bool> alive_ =
+      std::make_shared<bool>(true);  // tasks that outlive us find it gone
 };
 
 }  // namespace bascule

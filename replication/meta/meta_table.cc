@@ -1,5 +1,6 @@
 #include "replication/meta/meta_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/text.h"
@@ -7,81 +8,11 @@
 #include "replication/meta/meta_codec.h"
 
 namespace bascule {
-
-std::string EncodeCreateStream(const StreamDescription& stream) {
-  meta::Command command;
-  meta::ToProto(stream, *command.mutable_create_stream()->mutable_stream());
-  return command.SerializeAsString();
-}
-
-std::string EncodeDeleteStream(const std::string& name) {
-  meta::Command command;
-  command.mutable_delete_stream()->set_name(name);
-  return command.SerializeAsString();
-}
-
-std::string EncodeRegisterBroker(const std::string& broker, uint64_t incarnation) {
-  meta::Command command;
-  command.mutable_register_broker()->set_broker(broker);
-  command.mutable_register_broker()->set_incarnation(incarnation);
-  return command.SerializeAsString();
-}
-
-std::string EncodeRaiseEpoch(StreamId stream, PartitionId partition) {
-  meta::Command command;
-  command.mutable_raise_epoch()->set_stream_id(stream.value());
-  command.mutable_raise_epoch()->set_partition(partition.value());
-  return command.SerializeAsString();
-}
-
 namespace {
 
-using Streams = std::map<std::string, StreamDescription, std::less<>>;
-
-MetaTable::Applied CreateStream(Streams& streams, MetadataIndex index,
-                                const meta::CreateStream& command) {
-  StreamDescription stream = meta::FromProto(command.stream());
-  if (streams.contains(stream.name)) return {absl::AlreadyExistsError("stream already exists"), {}};
-  stream.id = StreamId(index.value());
-  for (PartitionDescription& partition : stream.partitions)
-    partition.leader_epoch = LeaderEpoch(index.value());
-  streams[stream.name] = stream;
-  return {absl::OkStatus(), {StreamCreated{std::move(stream)}}};
-}
-
-MetaTable::Applied DeleteStream(Streams& streams, const meta::DeleteStream& command) {
-  const auto it = streams.find(command.name());
-  if (it == streams.end()) return {absl::NotFoundError("stream does not exist"), {}};
-  StreamDeleted deleted{it->second.id, it->first};
-  streams.erase(it);
-  return {absl::OkStatus(), {std::move(deleted)}};
-}
-
-MetaTable::Applied RegisterBroker(Streams& streams, MetadataIndex index,
-                                  const std::string& broker) {
-  MetaTable::Applied applied;
-  for (auto& [name, stream] : streams) {
-    for (PartitionDescription& partition : stream.partitions) {
-      if (partition.leader != broker) continue;
-      partition.leader_epoch = LeaderEpoch(index.value());
-      applied.deltas.push_back(PartitionChanged{stream.id, name, partition});
-    }
-  }
-  return applied;
-}
-
-MetaTable::Applied RaiseEpoch(Streams& streams, MetadataIndex index,
-                              const meta::RaiseEpoch& command) {
-  for (auto& [name, stream] : streams) {
-    if (stream.id.value() != command.stream_id()) continue;
-    for (PartitionDescription& partition : stream.partitions) {
-      if (partition.id.value() != command.partition()) continue;
-      partition.leader_epoch = LeaderEpoch(index.value());
-      return {absl::OkStatus(), {PartitionChanged{stream.id, name, partition}}};
-    }
-  }
-  return {absl::NotFoundError("partition does not exist"), {}};
-}
+// Results kept for one process; a sequence so far above its first unanswered one is refused. Part
+// of what the commands mean: never changed without a feature level.
+constexpr uint64_t kKeptResults = 4096;
 
 }  // namespace
 
@@ -89,55 +20,208 @@ MetaTable::Applied MetaTable::Apply(MetadataIndex index, std::string_view bytes)
   applied_ = index;
   meta::Command command;
   const bool parsed = command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-  switch (parsed ? command.command_case() : meta::Command::COMMAND_NOT_SET) {
+  if (!parsed || command.command_case() == meta::Command::COMMAND_NOT_SET) {
+    return {absl::UnimplementedError(
+                Concat("metadata command ", index,
+                       " is unknown to this version of the program; install a newer one")),
+            {}};
+  }
+  if (command.origin_incarnation() == 0) return Dispatch(index, command);
+  if (const std::optional<absl::Status> known = Admit(command)) return {*known, {}};
+  Applied applied = Dispatch(index, command);
+  clients_[command.origin()].results[command.sequence()] = applied.result;
+  return applied;
+}
+
+MetaTable::Applied MetaTable::Dispatch(MetadataIndex index, const meta::Command& command) {
+  switch (command.command_case()) {
     case meta::Command::kCreateStream:
-      return CreateStream(streams_, index, command.create_stream());
+      return CreateStream(index, command);
     case meta::Command::kDeleteStream:
-      return DeleteStream(streams_, command.delete_stream());
+      return DeleteStream(command.delete_stream().name());
+    case meta::Command::kUpdateStream:
+      return UpdateStream(index, command.update_stream());
     case meta::Command::kRegisterBroker:
-      brokers_[command.register_broker().broker()] = command.register_broker().incarnation();
-      return RegisterBroker(streams_, index, command.register_broker().broker());
+      return RegisterBroker(index, meta::FromProto(command.register_broker()));
     case meta::Command::kRaiseEpoch:
-      return RaiseEpoch(streams_, index, command.raise_epoch());
+      return RaiseEpoch(index, command.raise_epoch());
+    case meta::Command::kFenceBrokers:
+      return FenceBrokers(index, command.fence_brokers());
+    case meta::Command::kRemoveBroker:
+      return RemoveBroker(index, command.remove_broker());
+    case meta::Command::kInitCluster:
+      return InitCluster(command.init_cluster().cluster_id());
+    case meta::Command::kRaiseFeatureLevel:
+      return RaiseFeatureLevel(command.raise_feature_level().level());
     case meta::Command::COMMAND_NOT_SET:
       break;
   }
-  return {absl::UnimplementedError(
-              Concat("metadata command ", index,
-                     " is unknown to this version of the program; install a newer one")),
-          {}};
+  return {absl::UnimplementedError("no command"), {}};
 }
 
-std::string MetaTable::Snapshot() const {
-  meta::Snapshot snapshot;
-  snapshot.set_applied(applied_.value());
-  for (const auto& [name, stream] : streams_) meta::ToProto(stream, *snapshot.add_streams());
-  for (const auto& [id, incarnation] : brokers_) {
-    meta::Broker& broker = *snapshot.add_brokers();
-    broker.set_id(id);
-    broker.set_incarnation(incarnation);
+// nullopt: carry it out. What an earlier sequence may still be asked for is kept until `answered`
+// says that nobody will.
+std::optional<absl::Status> MetaTable::Admit(const meta::Command& command) {
+  const RegisteredBroker* broker = FindBroker(command.origin());
+  if (broker == nullptr || broker->incarnation != command.origin_incarnation()) {
+    return absl::FailedPreconditionError(
+        Concat("the process of broker ", command.origin(),
+               " that asked is not registered (any more): it was replaced or removed"));
   }
-  return snapshot.SerializeAsString();
+  Client& client = clients_[command.origin()];
+  const uint64_t sequence = command.sequence();
+  if (sequence > 0 && command.answered() < sequence) {
+    client.answered = std::max(client.answered, command.answered());
+    client.results.erase(client.results.begin(), client.results.upper_bound(client.answered));
+  }
+  if (sequence <= client.answered) {
+    return absl::AbortedError(Concat("request ", sequence, " of broker ", command.origin(),
+                                     " was answered before and is not carried out again"));
+  }
+  if (const auto it = client.results.find(sequence); it != client.results.end()) return it->second;
+  if (sequence - client.answered > kKeptResults) {
+    return absl::ResourceExhaustedError(Concat("broker ", command.origin(), " has more than ",
+                                               kKeptResults, " unanswered metadata requests"));
+  }
+  return std::nullopt;
 }
 
-absl::Status MetaTable::Restore(std::string_view bytes) {
-  meta::Snapshot snapshot;
-  if (!snapshot.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::DataLossError("metadata snapshot does not parse");
+std::optional<absl::Status> MetaTable::Kept(const CommandOrigin& origin) const {
+  const RegisteredBroker* broker = FindBroker(origin.broker);
+  const auto client = clients_.find(origin.broker);
+  if (broker == nullptr || broker->incarnation != origin.incarnation || client == clients_.end()) {
+    return std::nullopt;
   }
-  streams_.clear();
-  brokers_.clear();
-  applied_ = MetadataIndex(snapshot.applied());
-  for (const meta::Stream& stream : snapshot.streams())
-    streams_[stream.name()] = meta::FromProto(stream);
-  for (const meta::Broker& broker : snapshot.brokers())
-    brokers_[broker.id()] = broker.incarnation();
-  return absl::OkStatus();
+  const auto it = client->second.results.find(origin.sequence);
+  if (it == client->second.results.end()) return std::nullopt;
+  return it->second;
+}
+
+MetaTable::Applied MetaTable::CreateStream(MetadataIndex index, const meta::Command& command) {
+  StreamDescription stream = meta::FromProto(command.create_stream().stream());
+  if (streams_.contains(stream.name))
+    return {absl::AlreadyExistsError("stream already exists"), {}};
+  stream.id = StreamId(index.value());
+  if (names_.contains(stream.id)) return {absl::AbortedError("the index is used already"), {}};
+  const bool from_old_version = command.origin_incarnation() == 0;
+  int32_t next = 0;
+  for (PartitionDescription& partition : stream.partitions) {
+    partition.id = PartitionId(next++);
+    for (const std::string& broker : partition.replicas) {
+      if (from_old_version || brokers_.contains(broker)) continue;
+      return {absl::AbortedError(Concat("broker ", broker,
+                                        ", chosen for the stream, was removed meanwhile; ask "
+                                        "again")),
+              {}};
+    }
+    SeatReplicas([this](const std::string& broker) { return IsLive(broker); },
+                 MinIsr(stream.overrides, partition), index, partition);
+  }
+  Host(stream);
+  names_[stream.id] = stream.name;
+  streams_[stream.name] = stream;
+  return {absl::OkStatus(), {StreamCreated{std::move(stream)}}};
+}
+
+MetaTable::Applied MetaTable::DeleteStream(const std::string& name) {
+  const auto it = streams_.find(name);
+  if (it == streams_.end()) return {absl::NotFoundError("stream does not exist"), {}};
+  StreamDeleted deleted{it->second.id, it->first};
+  Unhost(it->second);
+  names_.erase(it->second.id);
+  streams_.erase(it);
+  return {absl::OkStatus(), {std::move(deleted)}};
+}
+
+MetaTable::Applied MetaTable::UpdateStream(MetadataIndex index, const meta::UpdateStream& command) {
+  const auto it = streams_.find(command.name());
+  if (it == streams_.end()) return {absl::NotFoundError("stream does not exist"), {}};
+  StreamDescription& stream = it->second;
+  meta::StreamOverrides overrides;
+  meta::ToProto(stream.overrides, overrides);
+  overrides.MergeFrom(command.changes());
+  stream.overrides = meta::FromProto(overrides);
+  std::vector<MetaDelta> changed;
+  for (const PartitionDescription& partition : stream.partitions) {  // R6a
+    Change({}, index, {stream.id, partition.id}, changed);
+  }
+  std::vector<MetaDelta> deltas{StreamUpdated{stream}};
+  for (MetaDelta& delta : changed) deltas.push_back(std::move(delta));
+  return {absl::OkStatus(), std::move(deltas)};
+}
+
+MetaTable::Applied MetaTable::RaiseEpoch(MetadataIndex index, const meta::RaiseEpoch& command) {
+  const PartitionKey key{StreamId(command.stream_id()), PartitionId(command.partition())};
+  const StreamDescription* stream = Find(key.stream);
+  const auto count = stream == nullptr ? 0 : static_cast<int32_t>(stream->partitions.size());
+  if (command.partition() < 0 || command.partition() >= count)
+    return {absl::NotFoundError("partition does not exist"), {}};
+  const std::string& leader = stream->partitions[static_cast<size_t>(command.partition())].leader;
+  if (leader.empty() || (!command.leader().empty() && command.leader() != leader)) {
+    return {absl::FailedPreconditionError(Concat("partition ", key.partition, " of stream ",
+                                                 stream->name, " is led by ",
+                                                 leader.empty() ? "nobody" : leader)),
+            {}};
+  }
+  BrokerChange change;
+  change.raise_epoch = true;
+  Applied applied;
+  Change(change, index, key, applied.deltas);
+  return applied;
+}
+
+MetaTable::Applied MetaTable::InitCluster(const std::string& id) {
+  if (!cluster_id_.empty() && cluster_id_ != id)
+    return {absl::FailedPreconditionError(Concat("the cluster is ", cluster_id_, " already")), {}};
+  cluster_id_ = id;
+  return {};
 }
 
 const StreamDescription* MetaTable::Find(std::string_view name) const {
   const auto it = streams_.find(name);
   return it == streams_.end() ? nullptr : &it->second;
+}
+
+const StreamDescription* MetaTable::Find(StreamId id) const {
+  const auto it = names_.find(id);
+  return it == names_.end() ? nullptr : Find(it->second);
+}
+
+StreamDescription* MetaTable::Mutable(StreamId id) {
+  const auto it = names_.find(id);
+  return it == names_.end() ? nullptr : &streams_.find(it->second)->second;
+}
+
+void MetaTable::Change(const BrokerChange& change, MetadataIndex index, PartitionKey key,
+                       std::vector<MetaDelta>& deltas) {
+  StreamDescription& stream = *Mutable(key.stream);
+  PartitionDescription& partition = stream.partitions[static_cast<size_t>(key.partition.value())];
+  const std::string before = partition.leader;
+  const bool changed = ApplyBrokerChange(
+      change, [this](const std::string& broker) { return IsLive(broker); },
+      MinIsr(stream.overrides, partition), index, partition);
+  if (!changed) return;
+  if (before != partition.leader) {
+    if (!before.empty()) --hosting_[before].leading;
+    if (!partition.leader.empty()) ++hosting_[partition.leader].leading;
+  }
+  deltas.push_back(PartitionChanged{stream.id, stream.name, partition});
+}
+
+void MetaTable::Host(const StreamDescription& stream) {
+  for (const PartitionDescription& partition : stream.partitions) {
+    for (const std::string& broker : partition.replicas)
+      hosting_[broker].replicas.insert({stream.id, partition.id});
+    if (!partition.leader.empty()) ++hosting_[partition.leader].leading;
+  }
+}
+
+void MetaTable::Unhost(const StreamDescription& stream) {
+  for (const PartitionDescription& partition : stream.partitions) {
+    for (const std::string& broker : partition.replicas)
+      hosting_[broker].replicas.erase({stream.id, partition.id});
+    if (!partition.leader.empty()) --hosting_[partition.leader].leading;
+  }
 }
 
 }  // namespace bascule

@@ -7,6 +7,16 @@
 #include "core/base/logging.h"
 
 namespace bascule {
+namespace {
+
+LogLimits LimitsOf(const StreamSettings& settings) {
+  return {
+      static_cast<uint64_t>(settings.segment_max_bytes),
+      settings.segment_max_age,
+      {settings.retention_max_bytes, settings.retention_max_messages, settings.retention_max_age}};
+}
+
+}  // namespace
 
 Partition::Partition(PartitionEnvironment env, PartitionOptions options)
     : env_(env),
@@ -25,11 +35,7 @@ void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vecto
   log_options.directory = ParentPath(recovered.segments.back().path);
   log_options.stream = options_.key.stream;
   log_options.partition = options_.key.partition;
-  log_options.segment_max_bytes = static_cast<uint64_t>(options_.settings.segment_max_bytes);
-  log_options.segment_max_age = options_.settings.segment_max_age;
-  log_options.retention = {options_.settings.retention_max_bytes,
-                           options_.settings.retention_max_messages,
-                           options_.settings.retention_max_age};
+  log_options.limits = LimitsOf(options_.settings);
   log_ = CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
   log_->SetReady([this] { AppendPending(); });  // the log goes before us
   // Everything recovery kept is durable here; alone in the ISR that is committed.
@@ -38,6 +44,7 @@ void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vecto
   const Offset known = alone ? log_->log_end() : std::max(knew, log_->log_start());  // R5c
   replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
                    log_->log_end(), log_->flushed_end(), known);
+  if (state_ == State::kStandby && epoch <= resigned_) return;
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
@@ -45,6 +52,38 @@ void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vecto
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
   }
   AppendPending();
+}
+
+bool Partition::EnterEpoch(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
+  const bool sound = (state_ == State::kLeading || state_ == State::kStandby) && log_;
+  if (!sound) return false;
+  const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();
+  replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
+                   log_->log_end(), log_->flushed_end(), knew);
+  state_ = State::kLeading;
+  why_ = absl::OkStatus();
+  Advance(replica_->OnFlushed(log_->flushed_end()));
+  AppendPending();
+  return true;
+}
+
+void Partition::Resign(LeaderEpoch epoch) {
+  resigned_ = epoch;
+  if (state_ == State::kClosed || state_ == State::kFailed) return;
+  state_ = State::kStandby;
+  why_ = absl::FailedPreconditionError("Server not partition leader");
+  feed_.reset();
+  pending_.clear();
+  acks_.Abandon();
+  watch_.EndAll(why_);
+  RunDrained();
+}
+
+void Partition::Reconfigure(const StreamSettings& settings) {
+  options_.settings = settings;
+  acks_.SetLeaderAcks(settings.leader_acks);
+  if (log_) log_->SetLimits(LimitsOf(settings));
+  Clean();
 }
 
 void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> listening) {
@@ -154,6 +193,7 @@ absl::Status Partition::NotServing() const {
   switch (state_) {
     case State::kOpening:
       return absl::UnavailableError("partition is opening; try again");
+    case State::kStandby:
     case State::kClosed:
       return why_;
     case State::kFailed:

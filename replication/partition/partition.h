@@ -11,8 +11,9 @@
 //                              PendingAcks::Release ───► AckSink::Send
 //                              CommitWatch::Notify ───► parked Read callbacks ───► SubscribeSession
 //
-// States: kOpening (no log yet), kLeading, kFailed (a disk error: nothing is appended, reads go on
-// where they can, the owner reopens it under a new epoch), kClosed.
+// States: kOpening (no log yet), kLeading, kStandby (metadata names another leader, or none:
+// nothing is appended, acknowledged or read), kFailed (a disk error: nothing is appended, reads go
+// on where they can, the owner reopens it under a new epoch), kClosed.
 #pragma once
 
 #include <atomic>
@@ -76,6 +77,14 @@ class Partition final : public PartitionPort,
   // gap.
   void Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vector<std::string>& isr,
             int min_isr);
+  // Goes on in a later epoch with the log it has; false: there is none, or it failed, or it is not
+  // to be trusted: Lead it anew.
+  bool EnterEpoch(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr);
+  // Leads no more: the tap is closed, reads end, publishers who wait get no answer (R14).
+  // `epoch`: of the change; a Lead of it or an earlier one that is under way comes too late.
+  void Resign(LeaderEpoch epoch);
+  // Other limits for the same stream.
+  void Reconfigure(const StreamSettings& settings);
   // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
   // record, which a gap record says once the tap is open (C4).
   enum class Since { kCreation, kAway };
@@ -90,6 +99,7 @@ class Partition final : public PartitionPort,
   std::optional<RecoveryPoint> Point();
   bool failed() const { return state_ == State::kFailed; }
   bool has_feed() const { return feed_ != nullptr; }
+  bool was_open() const { return log_ != nullptr || state_ == State::kFailed; }
   // Whether pool work of the present log is under way: a failed one may be reopened only after it.
   bool busy() const { return log_ && log_->busy(); }
   Offset durable_end() const { return log_ ? log_->flushed_end() : Offset(); }
@@ -114,7 +124,7 @@ class Partition final : public PartitionPort,
   void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) override;
 
  private:
-  enum class State { kOpening, kLeading, kFailed, kClosed };
+  enum class State { kOpening, kLeading, kStandby, kFailed, kClosed };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)>;
   using LocateDone = absl::AnyInvocable<void(absl::StatusOr<ReadRange>)>;
   struct PendingRecord {
@@ -159,9 +169,10 @@ class Partition final : public PartitionPort,
   PartitionStatus Status() const;
 
   PartitionEnvironment env_;
-  const PartitionOptions options_;
+  PartitionOptions options_;  // all but the settings for life
   State state_ = State::kOpening;
-  absl::Status why_;  // of kFailed and kClosed
+  LeaderEpoch resigned_;  // not led here, nor is any before it
+  absl::Status why_;      // of kStandby, kFailed and kClosed
   std::shared_ptr<CommitLog> log_;
   std::optional<LeaderReplica> replica_;
   std::unique_ptr<SubjectFeed> feed_;

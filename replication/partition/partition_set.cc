@@ -1,3 +1,4 @@
+// Opening, failing, reopening and closing partitions; partition_set_deltas.cc says which and why.
 #include "replication/partition/partition_set.h"
 
 #include <algorithm>
@@ -20,24 +21,7 @@ constexpr std::chrono::seconds kFeedPatience{2};
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
 std::string TrashDirectory(const std::string& data) { return JoinPath(data, "trash"); }
 
-// Calls `all` with the first error when as many parts as were announced have reported. On one
-// executor.
-struct Countdown {
-  int waiting = 0;
-  absl::Status first;
-  absl::AnyInvocable<void(absl::Status)> all;
-  void Done(const absl::Status& status) {
-    if (first.ok()) first = status;
-    if (--waiting == 0) all(first);
-  }
-};
-
 }  // namespace
-
-struct PartitionSet::Opening {
-  Countdown countdown;
-  bool wait_for_feed = false;
-};
 
 PartitionSet::PartitionSet(PartitionSetEnvironment env, PartitionSetOptions options,
                            RecoveryPointSet points)
@@ -64,76 +48,18 @@ std::string PartitionSet::DirectoryOf(PartitionKey key) const {
                   Concat(key.stream, "/", key.partition));
 }
 
-void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) {
-  if (stopping_) return settled(absl::UnavailableError("the broker is stopping"));
-  if (const auto* created = std::get_if<StreamCreated>(&delta))
-    return Create(*created, std::move(settled));
-  if (const auto* deleted = std::get_if<StreamDeleted>(&delta))
-    return Delete(*deleted, std::move(settled));
-  Change(std::get<PartitionChanged>(delta), std::move(settled));
-}
-
-std::shared_ptr<Partition> PartitionSet::Make(const StreamDescription& stream,
-                                              const StreamSettings& settings, PartitionKey key) {
-  const size_t shard =
-      (key.stream.value() + static_cast<uint64_t>(key.partition.value())) % env_.shards.size();
-  PartitionEnvironment environment{
-      {env_.fs, env_.clock, *env_.shards[shard], env_.disk_pool, *budgets_[shard]},
-      env_.sync,
-      env_.acks,
-      env_.feeds,
-      *this,
-      disk_full_};
-  PartitionOptions options;
-  options.key = key;
-  options.stream = stream.name;
-  options.base_subject = stream.subject;
-  options.group = stream.group;
-  options.created = stream.created;
-  options.settings = settings;
-  options.broker = options_.broker;
-  options.max_message_bytes = options_.max_message_bytes;
-  return std::make_shared<Partition>(environment, std::move(options));
-}
-
-void PartitionSet::Create(const StreamCreated& created,
-                          absl::AnyInvocable<void(absl::Status)> settled) {
-  auto entry = std::make_shared<CatalogEntry>();
-  entry->stream = created.stream;
-  entry->settings = Resolve(created.stream.overrides, options_.defaults);
-  auto opening = std::make_shared<Opening>();
-  opening->wait_for_feed = serving_;
-  opening->countdown.waiting = static_cast<int>(created.stream.partitions.size());
-  opening->countdown.all = [this, entry,
-                            settled = std::move(settled)](const absl::Status& status) mutable {
-    // Deleted while it was being opened: stays gone.
-    const bool here = partitions_.contains({entry->stream.id, PartitionId(0)});
-    if (!stopping_ && here) env_.catalog.Put(entry);
-    settled(status);
-  };
-  std::vector<PartitionKey> keys;
-  for (const PartitionDescription& description : created.stream.partitions) {
-    const PartitionKey key{created.stream.id, description.id};
-    auto partition = Make(created.stream, entry->settings, key);
-    entry->partitions.push_back(partition);
-    const int32_t replicas = static_cast<int32_t>(description.replicas.size());
-    const int32_t min_isr =
-        entry->settings.min_isr > 0 ? entry->settings.min_isr : replicas / 2 + 1;
-    partitions_[key] = Entry{partition, description, min_isr, std::nullopt};
-    keys.push_back(key);
-  }
-  for (const PartitionKey key : keys) Open(key, opening);
-}
-
 void PartitionSet::Open(PartitionKey key, std::shared_ptr<Opening> opening) {
+  partitions_.at(key).recovering = true;
   points_->List(key, [this, key, opening](const absl::Status& listed) {
     if (!partitions_.contains(key)) return opening->countdown.Done(absl::NotFoundError("deleted"));
     if (!listed.ok()) {
       // Without its place in the list a lost directory would pass as new: not opened.
       const std::shared_ptr<Partition> partition = partitions_.at(key).partition;
       partition->shard().Post([partition, listed] { partition->FailOpening(listed); });
+      EndRecovery(key);
       env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
         if (alive.expired() || stopping_ || !partitions_.contains(key)) return;
+        if (partitions_.at(key).recovering) return;
         auto again = std::make_shared<Opening>();
         again->countdown.waiting = 1;
         again->countdown.all = [](const absl::Status&) {};
@@ -141,12 +67,18 @@ void PartitionSet::Open(PartitionKey key, std::shared_ptr<Opening> opening) {
       });
       return opening->countdown.Done(listed);
     }
+    if (!IsLed(partitions_.at(key))) {
+      // By another, or by nobody, since it was asked: the change that gives it back opens it.
+      EndRecovery(key);
+      return opening->countdown.Done(absl::OkStatus());
+    }
     Recover(key, std::nullopt, [this, key, opening](const absl::Status& opened) {
       const auto it = partitions_.find(key);
       if (!opened.ok()) RetryOpening(key);
       if (!opened.ok() || it == partitions_.end()) return opening->countdown.Done(opened);
       const std::shared_ptr<Partition> partition = it->second.partition;
       ScheduleClean(partition);
+      if (!IsLed(it->second)) return opening->countdown.Done(absl::OkStatus());
       partition->shard().Post([this, partition, opening] {
         if (opening->wait_for_feed) return ListenAnew(partition, opening);
         partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
@@ -178,16 +110,17 @@ void PartitionSet::ListenAnew(const std::shared_ptr<Partition>& partition,
 }
 
 // Recovers the log on the pool and hands it to the partition, which then leads its present epoch.
+// Only of what is led here, and once at a time.
 void PartitionSet::Recover(PartitionKey key, std::optional<Offset> cut_at,
                            absl::AnyInvocable<void(absl::Status)> opened) {
   const Entry& entry = partitions_.at(key);
   RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
   if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
-  env_.disk_pool.Post([this, request = std::move(request), partition = entry.partition,
+  env_.disk_pool.Post([this, key, request = std::move(request), partition = entry.partition,
                        description = entry.description, min_isr = entry.min_isr,
                        opened = std::move(opened)]() mutable {
     absl::StatusOr<RecoveredLog> recovered = RecoverLog(env_.fs, request);
-    partition->shard().Post([this, partition, recovered = std::move(recovered),
+    partition->shard().Post([this, key, partition, recovered = std::move(recovered),
                              description = std::move(description), min_isr,
                              opened = std::move(opened)]() mutable {
       const absl::Status status = recovered.status();
@@ -196,9 +129,26 @@ void PartitionSet::Recover(PartitionKey key, std::optional<Offset> cut_at,
       } else {
         partition->FailOpening(status);
       }
-      env_.home.Post([status, opened = std::move(opened)]() mutable { opened(status); });
+      env_.home.Post([this, key, status, opened = std::move(opened)]() mutable {
+        opened(status);
+        EndRecovery(key);
+      });
     });
   });
+}
+
+// What was to lead again meanwhile does so now, as it is described by now.
+void PartitionSet::EndRecovery(PartitionKey key) {
+  const auto it = partitions_.find(key);
+  if (it == partitions_.end()) return;
+  it->second.recovering = false;
+  auto resumes = std::exchange(it->second.resumes, {});
+  if (resumes.empty()) return;
+  auto settled = [resumes = std::move(resumes)](const absl::Status& status) mutable {
+    for (auto& one : resumes) one(status);
+  };
+  if (stopping_ || !IsLed(it->second)) return settled(absl::OkStatus());
+  Resume(key, std::move(settled));
 }
 
 void PartitionSet::ScheduleClean(const std::shared_ptr<Partition>& partition) {
@@ -212,44 +162,12 @@ void PartitionSet::ScheduleClean(const std::shared_ptr<Partition>& partition) {
   });
 }
 
-void PartitionSet::Delete(const StreamDeleted& deleted,
-                          absl::AnyInvocable<void(absl::Status)> settled) {
-  env_.catalog.Remove(deleted.name);
-  auto countdown = std::make_shared<Countdown>();
-  std::vector<std::shared_ptr<Partition>> closing;
-  for (auto it = partitions_.begin(); it != partitions_.end();) {
-    if (it->first.stream != deleted.id) {
-      ++it;
-      continue;
-    }
-    points_->Forget(it->first);
-    closing.push_back(std::move(it->second.partition));
-    it = partitions_.erase(it);
-  }
-  countdown->waiting = static_cast<int>(closing.size());
-  countdown->all = [this, id = deleted.id,
-                    settled = std::move(settled)](const absl::Status&) mutable {
-    RemoveDirectory(id);
-    settled(absl::OkStatus());
-  };
-  if (closing.empty()) {
-    countdown->waiting = 1;
-    return countdown->Done(absl::OkStatus());
-  }
-  for (const auto& partition : closing) {
-    partition->shard().Post([this, partition, countdown] {
-      partition->Close(absl::NotFoundError("commit log was deleted"));
-      env_.home.Post([countdown] { countdown->Done(absl::OkStatus()); });
-    });
-  }
-}
-
 void PartitionSet::RemoveDirectory(StreamId id) {
   env_.disk_pool.Post([this, id] {
     const std::string from = JoinPath(StreamsDirectory(options_.data_directory), Concat(id));
     const std::string trash = TrashDirectory(options_.data_directory);
     const std::string to = JoinPath(trash, Concat(id));
-    // A crash in between leaves it to the next start's SweepTrash.
+    // A crash in between leaves it to the next OnTakeOver.
     absl::Status status = env_.fs.CreateDirectories(trash);
     if (status.ok() && env_.fs.Exists(from)) status = env_.fs.Rename(from, to);
     if (status.ok()) status = env_.fs.RemoveTree(to);
@@ -257,7 +175,8 @@ void PartitionSet::RemoveDirectory(StreamId id) {
   });
 }
 
-void PartitionSet::SweepTrash(const std::set<StreamId>& known, MetadataIndex applied) {
+void PartitionSet::OnTakeOver(const std::set<StreamId>& known, MetadataIndex applied,
+                              const IndexRanges& doubtful) {
   points_->KeepOnly(known, applied);
   env_.disk_pool.Post([this, trash = TrashDirectory(options_.data_directory)] {
     const absl::Status emptied = env_.fs.RemoveTree(trash);
@@ -270,6 +189,14 @@ void PartitionSet::SweepTrash(const std::set<StreamId>& known, MetadataIndex app
     uint64_t id = 0;
     if (!absl::SimpleAtoi(entry.name, &id)) continue;
     if (id > applied.value() || known.contains(StreamId(id))) continue;
+    const auto in_doubt = [id](const auto& range) {
+      return id > range.first.value() && id <= range.second.value();
+    };
+    if (std::any_of(doubtful.begin(), doubtful.end(), in_doubt)) {
+      LogWarning("stream directory ", entry.name,
+                 " may belong to a stream that was lost with the cluster's quorum; it is kept");
+      continue;
+    }
     LogWarning("stream directory ", entry.name, " belongs to no stream any more; removed");
     RemoveDirectory(StreamId(id));
   }
@@ -297,29 +224,6 @@ void PartitionSet::Retry(PartitionKey key) {
       if (!alive.expired() && partitions_.contains(key)) Retry(key);
     });
   });
-}
-
-void PartitionSet::Change(const PartitionChanged& changed,
-                          absl::AnyInvocable<void(absl::Status)> settled) {
-  const PartitionKey key{changed.id, changed.partition.id};
-  const auto it = partitions_.find(key);
-  if (it == partitions_.end()) return settled(absl::OkStatus());
-  it->second.description = changed.partition;
-  Recover(key, it->second.durable_end, [this, key](const absl::Status& opened) {
-    const auto here = partitions_.find(key);
-    if (here == partitions_.end()) return;
-    if (!opened.ok()) return RetryOpening(key);
-    LogInfo("partition ", key.partition, " of stream id ", key.stream, " takes messages again");
-    here->second.durable_end.reset();
-    const std::shared_ptr<Partition> partition = here->second.partition;
-    partition->shard().Post([this, partition] {
-      if (partition->has_feed()) return;
-      // Opened late for the first time.
-      ScheduleClean(partition);
-      partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
-    });
-  });
-  settled(absl::OkStatus());
 }
 
 void PartitionSet::RetryOpening(PartitionKey key) {

@@ -7,6 +7,8 @@
 //     Open ─────────────────────────────► RecoverLog ────────────────► Partition::Lead, Listen
 //     settled ◄──────────────────────────────────────────────────────── listening (or failed)
 //     StreamCatalog::Put
+//   OnDelta(PartitionChanged)           another leads: Partition::Resign; we lead (again):
+//                                       EnterEpoch, or RecoverLog and Lead if it was never open
 //   OnFailed ◄────────────────────────────────────────────────────────── a sync or write failed
 //     (1 s) EpochRequests::RequestNewEpoch; OnDelta(PartitionChanged) ► RecoverLog(cut at the
 //     durable end) ► Lead
@@ -55,9 +57,10 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   ~PartitionSet() override;
 
   void OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) override;
-  // Moves directories of streams that are gone to data/trash and empties it. `applied` = last
-  // applied metadata index: younger directories are never touched.
-  void SweepTrash(const std::set<StreamId>& known, MetadataIndex applied);
+  // Moves directories of streams that are gone to data/trash and empties it; those younger than
+  // `applied`, and doubtful ones, are never touched.
+  void OnTakeOver(const std::set<StreamId>& streams, MetadataIndex applied,
+                  const IndexRanges& doubtful) override;
   // Starts the periodic work (disk space, background syncs). Deltas from here on wait for their
   // feeds to listen, for 2 s at most (there may be no NATS).
   void Start();
@@ -74,12 +77,36 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     PartitionDescription description;
     int32_t min_isr = 1;
     std::optional<Offset> durable_end;  // of a log that failed: nothing behind it is trusted
+    // Its log is being recovered; who wants it to lead again meanwhile waits for that.
+    bool recovering = false;
+    std::vector<absl::AnyInvocable<void(absl::Status)>> resumes;
   };
-  struct Opening;
+  // Calls `all` with the first error when as many parts as were announced have reported. On one
+  // executor.
+  struct Countdown {
+    int waiting = 0;
+    absl::Status first;
+    absl::AnyInvocable<void(absl::Status)> all;
+    void Done(const absl::Status& status) {
+      if (first.ok()) first = status;
+      if (--waiting == 0) all(first);
+    }
+  };
+  struct Opening {
+    Countdown countdown;
+    bool wait_for_feed = false;
+  };
 
   void Create(const StreamCreated& created, absl::AnyInvocable<void(absl::Status)> settled);
   void Delete(const StreamDeleted& deleted, absl::AnyInvocable<void(absl::Status)> settled);
   void Change(const PartitionChanged& changed, absl::AnyInvocable<void(absl::Status)> settled);
+  void Update(const StreamUpdated& updated, absl::AnyInvocable<void(absl::Status)> settled);
+  void Show(StreamId id, std::shared_ptr<const CatalogEntry> entry);
+  int32_t MinIsr(const StreamSettings& settings, const PartitionDescription& partition) const;
+  void Resume(PartitionKey key, absl::AnyInvocable<void(absl::Status)> settled);
+  void Reopen(PartitionKey key);
+  void EndRecovery(PartitionKey key);
+  bool IsLed(const Entry& entry) const { return entry.description.leader == options_.broker; }
   std::shared_ptr<Partition> Make(const StreamDescription& stream, const StreamSettings& settings,
                                   PartitionKey key);
   void Open(PartitionKey key, std::shared_ptr<Opening> opening);
@@ -103,7 +130,9 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   const PartitionSetOptions options_;
   std::vector<std::unique_ptr<TailCacheBudget>> budgets_;  // one per shard
   std::shared_ptr<RecoveryPointWriter> points_;
-  std::map<PartitionKey, Entry> partitions_;
+  std::map<PartitionKey, Entry> partitions_;  // those with a replica here
+  // All of them, as they are now; in the catalog once what is led here is open.
+  std::map<StreamId, std::shared_ptr<const CatalogEntry>> streams_;
   std::atomic<bool> disk_full_{false};
   uint64_t ticks_ = 0;
   bool serving_ = false;

@@ -21,6 +21,8 @@ class PendingAcks {
   };
   PendingAcks(AckSink& sink, Names names, LeaderAcks leader_acks)
       : sink_(sink), names_(std::move(names)), leader_acks_(leader_acks) {}
+  // For what is added from now on.
+  void SetLeaderAcks(LeaderAcks leader_acks) { leader_acks_ = leader_acks; }
 
   // `record` of `batch` was appended at `offset`. Offsets ascend. Nobody waiting (policy NONE, no
   // inbox): nothing kept. What the ack needs is copied, so that the batch, message bodies and all,
@@ -63,7 +65,7 @@ class PendingAcks {
 
   AckSink& sink_;
   const Names names_;
-  const LeaderAcks leader_acks_;
+  LeaderAcks leader_acks_;
   Queue leader_;
   Queue all_;
   Block refusals_;

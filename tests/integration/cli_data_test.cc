@@ -217,6 +217,59 @@ TEST_CASE("a follower goes on at the next server, where it was") {
   CHECK(Has(follower->Errors(), "connected again, to " + second.address()));
 }
 
+proto::Broker At(const std::string& id, const FakeBroker& broker) {
+  proto::Broker out;
+  out.set_id(id);
+  out.set_host("127.0.0.1");
+  out.set_port(broker.port());
+  return out;
+}
+
+TEST_CASE("a follower turns to brokers that only the metadata named") {
+  FakeBroker first;
+  FakeBroker second;
+  first.brokers = {At("b1", first), At("b2", second)};
+  for (FakeBroker* broker : {&first, &second}) {
+    broker->Add("orders", "orders.>");
+    broker->Append("orders", "zero");
+  }
+  auto follower =
+      ChildProcess::Start(Cli(first, {"subscribe", "orders", "--follow", "--format", "raw"}))
+          .value();
+  CHECK(Eventually([&] { return Has(follower->Output(), "zero\n"); }));
+  first.Stop();
+  second.Append("orders", "one");
+  CHECK(Eventually([&] { return Has(follower->Output(), "one\n"); }));
+  follower->Signal(SIGTERM);
+  CHECK(follower->WaitExit(std::chrono::seconds(20)).value().ok());
+  CHECK(follower->Output() == "zero\none\n");
+}
+
+TEST_CASE("a follower waits for a new leader as long as it may, and not longer") {
+  FakeBroker leader;
+  FakeBroker other;
+  leader.brokers = {At("b1", leader), At("b2", other)};
+  other.brokers = {At("b2", other), At("b1", leader)};
+  other.follows = true;
+  for (FakeBroker* broker : {&leader, &other}) {
+    broker->Add("orders", "orders.>");
+    broker->Append("orders", "zero");
+  }
+  auto follower = ChildProcess::Start(Cli(leader, {"subscribe", "orders", "--follow", "--format",
+                                                   "raw", "--reconnect", "2s"}))
+                      .value();
+  CHECK(Eventually([&] { return Has(follower->Output(), "zero\n"); }));
+  leader.Stop();
+  const auto exit = follower->WaitExit(std::chrono::seconds(30));
+  REQUIRE(exit.has_value());
+  CHECK(exit->code == 1);
+  const std::string errors = follower->Errors();
+  CHECK(Has(errors, "Server not partition leader"));
+  const std::string note = "cannot be reached from here";  // once, however often it is tried
+  CHECK(errors.find(note) == errors.rfind(note));
+  CHECK_FALSE(Has(errors, "connected again"));
+}
+
 TEST_CASE("a reader that goes away ends the program without a complaint") {
   FakeBroker broker;
   broker.Add("orders", "orders.>");

@@ -114,8 +114,13 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   std::atomic<bool> silent{false};             // records, but never acks
   std::atomic<int64_t> refuse_from{-1};        // PublishAsync: READONLY from this message on
   std::atomic<bool> ignores_subscribe{false};  // never confirms a subscription
+  std::atomic<bool> follows{false};            // refuses subscriptions, as no leader
   std::vector<proto::Broker> brokers;          // beside the own one; first = who answers
   v1::CreateStreamRequest last_create;
+  v1::UpdateStreamRequest last_update;
+  v1::GetClusterStatusResponse cluster;
+  grpc::Status cluster_answer;      // to every call about the cluster
+  std::string last_cluster_change;  // "remove b3 force"
   proto::SubscribeRequest last_subscribe;
 
   static constexpr int64_t kEpoch = 1'700'000'000'000'000'000;  // 2023-11-14T22:13:20Z
@@ -173,6 +178,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     last_subscribe = *request;
     const auto found = streams_.find(request->stream());
     if (found == streams_.end()) return {grpc::StatusCode::NOT_FOUND, "No such partition"};
+    if (follows) return {grpc::StatusCode::FAILED_PRECONDITION, "Server not partition leader"};
     auto& log = found->second.partitions.at(static_cast<size_t>(request->partition()));
     while (ignores_subscribe && !stopping_ && !context->IsCancelled()) WaitABit(lock);
     const auto end = static_cast<int64_t>(log.size());
@@ -335,6 +341,39 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     (*response->mutable_counters())["ingest.messages"] = 1'234'567;
     (*response->mutable_counters())["nats.reconnects"] = 0;
     return grpc::Status::OK;
+  }
+  grpc::Status UpdateStream(grpc::ServerContext*, const v1::UpdateStreamRequest* request,
+                            v1::UpdateStreamResponse* response) override {
+    std::unique_lock lock(mutex_);
+    last_update = *request;
+    const auto found = streams_.find(request->name());
+    if (found == streams_.end()) return {grpc::StatusCode::NOT_FOUND, "stream does not exist"};
+    if (request->settings().min_isr() == 9)
+      return {grpc::StatusCode::INVALID_ARGUMENT, "min_isr cannot change"};
+    found->second.description.mutable_settings()->MergeFrom(request->settings());
+    *response->mutable_settings() = found->second.description.settings();
+    return grpc::Status::OK;
+  }
+  grpc::Status GetClusterStatus(grpc::ServerContext*, const v1::GetClusterStatusRequest*,
+                                v1::GetClusterStatusResponse* response) override {
+    *response = cluster;
+    return cluster_answer;
+  }
+  grpc::Status AddMember(grpc::ServerContext*, const v1::AddMemberRequest* request,
+                         v1::AddMemberResponse*) override {
+    last_cluster_change = "add " + request->peer_address();
+    return cluster_answer;
+  }
+  grpc::Status RemoveMember(grpc::ServerContext*, const v1::RemoveMemberRequest* request,
+                            v1::RemoveMemberResponse*) override {
+    last_cluster_change = "remove " + request->server_id() + (request->force() ? " force" : "");
+    return cluster_answer;
+  }
+  grpc::Status TransferLeadership(grpc::ServerContext*,
+                                  const v1::TransferLeadershipRequest* request,
+                                  v1::TransferLeadershipResponse*) override {
+    last_cluster_change = "transfer " + request->server_id();
+    return cluster_answer;
   }
 
  private:

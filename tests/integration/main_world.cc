@@ -58,6 +58,11 @@ MainBroker::MainBroker(std::string nats_url, std::vector<std::string> args, std:
       data_(data.empty() ? files_.Path("data") : std::move(data)),
       address_(absl::StrCat("127.0.0.1:", PickFreePort())) {}
 
+void MainBroker::PutAt(std::string address, std::vector<std::string> launcher) {
+  address_ = std::move(address);
+  launcher_ = std::move(launcher);
+}
+
 void MainBroker::Launch() {
   // A channel of an earlier life may not have noticed yet that the broker died.
   grpc::ChannelArguments arguments;
@@ -69,8 +74,10 @@ void MainBroker::Launch() {
   api_ = proto::API::NewStub(channel_);
   own_ = v1::Bascule::NewStub(channel_);
   ChildOptions child;
-  child.program = Bin("basculed");
-  child.args = {"--listen", address_, "--data-dir", data_};
+  std::vector<std::string> words = launcher_;
+  words.insert(words.end(), {Bin("basculed"), "--listen", address_, "--data-dir", data_});
+  child.program = words.front();
+  child.args.assign(words.begin() + 1, words.end());
   if (!nats_url_.empty()) child.args.insert(child.args.end(), {"--nats-servers", nats_url_});
   child.args.insert(child.args.end(), args_.begin(), args_.end());
   auto started = ChildProcess::Start(child);
@@ -80,8 +87,11 @@ void MainBroker::Launch() {
 
 void MainBroker::Start() {
   Launch();
-  const bool settled =
-      Eventually([&] { return !process_->Running() || Has(Log(), " serves on "); });
+  AwaitServing();
+}
+
+void MainBroker::AwaitServing(std::chrono::milliseconds limit) {
+  const bool settled = Eventually([&] { return !process_->Running() || Serves(); }, limit);
   REQUIRE_MESSAGE(settled, "basculed does not serve:\n", Tail());
   REQUIRE_MESSAGE(process_->Running(), "basculed ended:\n", Tail());
 }

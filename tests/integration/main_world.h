@@ -41,17 +41,30 @@ class MainBroker {
   explicit MainBroker(std::string nats_url, std::vector<std::string> args = {},
                       std::string data = "");
 
+  // Where it runs: its address for clients, and the program that starts it ("ip netns exec x").
+  // Before Launch.
+  void PutAt(std::string address, std::vector<std::string> launcher = {});
   // Returns when it serves gRPC; the test ends when it does not.
   void Start();
+  // Start's halves: what is to run beside others is launched first, then awaited.
+  void Launch();
+  void AwaitServing(std::chrono::milliseconds limit = kPatience);
+  bool Serves() const { return Has(Log(), " serves on "); }
   // For a start that must fail: waits for the end of the process, returns its status.
   ExitStatus StartRefused();
   // SIGTERM; the test ends unless it stops cleanly.
   void Stop();
   void Kill();
+  // Empty when it still runs after `limit`.
+  std::optional<ExitStatus> AwaitEnd(std::chrono::milliseconds limit) {
+    return process_->WaitExit(limit);
+  }
+  void Signal(int signal) { process_->Signal(signal); }
   bool Running() { return process_ != nullptr && process_->Running(); }
 
   std::string address() const { return address_; }
   const std::string& data() const { return data_; }
+  std::vector<std::string>& args() { return args_; }  // of the next Launch
   // Of partition 0 unless told otherwise.
   std::string PartitionDirectory(const std::string& stream, int partition = 0);
   int pid() const { return static_cast<int>(process_->pid()); }
@@ -79,10 +92,9 @@ class MainBroker {
   std::vector<proto::Message> ReadAll(const std::string& stream, int partition = 0);
 
  private:
-  void Launch();
-
   std::string nats_url_;
   std::vector<std::string> args_;
+  std::vector<std::string> launcher_;
   TempDir files_;
   std::string data_;
   std::string address_;

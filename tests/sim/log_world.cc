@@ -67,7 +67,7 @@ void LogWorld::Adopt(RecoveredLog recovered) {
   LogOptions log_options;
   log_options.directory = kDirectory;
   log_options.stream = StreamId(7);
-  log_options.segment_max_bytes = options_.segment_bytes;
+  log_options.limits.segment_max_bytes = options_.segment_bytes;
   log_options.preallocate = options_.preallocate;
   log_ =
       CommitLog::Create({fs_, clock_, *shard_, *pool_, budget_}, log_options, std::move(recovered));

@@ -164,10 +164,75 @@ TEST_CASE("list streams: all, or those asked for") {
   CHECK(stream.partitions(1).newest_offset() == -1);
 }
 
+TEST_CASE("list streams: of what stands elsewhere the metadata is shown, and who knows more") {
+  OwnWorld world;
+  auto entry = world.MakeEntry("s", "foo", 3);
+  entry->stream.partitions[1].leader = "b2";
+  entry->stream.partitions[1].replicas = {"b2", "b3"};
+  entry->partitions[1] = nullptr;
+  entry->stream.partitions[2].leader = "";
+  entry->partitions[2] = nullptr;
+  world.catalog.Put(entry);
+  v1::ListStreamsResponse response;
+  CHECK(world.List({"s"}, response) == "0 ");
+  REQUIRE(response.streams_size() == 1);
+  REQUIRE(response.streams(0).partitions_size() == 3);
+  CHECK(response.streams(0).partitions(0).error() == "");
+  const v1::Partition& second = response.streams(0).partitions(1);
+  CHECK(second.leader() == "b2");
+  CHECK(second.replicas_size() == 2);
+  CHECK(second.leader_epoch() == 4);
+  CHECK(second.newest_offset() == -1);
+  CHECK(second.error() == "this broker holds no replica; ask broker b2");
+  CHECK(response.streams(0).partitions(2).error() ==
+        "this broker holds no replica, and no broker leads the partition");
+}
+
+TEST_CASE("update stream: what is given reaches metadata, what is in force comes back") {
+  OwnWorld world;
+  auto entry = world.MakeEntry("s", "foo", 1);
+  entry->settings.retention_max_bytes = 5000;
+  world.catalog.Put(entry);
+  v1::UpdateStreamRequest request;
+  request.set_name("s");
+  v1::UpdateStreamResponse response;
+  const auto update = [&] {
+    grpc::ClientContext context;
+    LimitCall(context);
+    response.Clear();
+    return Shown(world.own->UpdateStream(&context, request, &response));
+  };
+  CHECK(update() == "3 no setting is given that stream s should change");
+  request.mutable_settings()->set_durability(v1::DURABILITY_UNSPECIFIED);
+  CHECK(update() == "3 no setting is given that stream s should change");
+  CHECK(world.admin.last_updated.empty());
+  request.mutable_settings()->set_retention_max_bytes(5000);
+  request.mutable_settings()->set_durability(v1::DURABILITY_OS);
+  CHECK(update() == "0 ");
+  StreamOverrides wanted;
+  wanted.retention_max_bytes = 5000;
+  wanted.durability = Durability::kOs;
+  CHECK(world.admin.last_updated == "s");
+  CHECK(world.admin.last_changes == wanted);
+  CHECK(world.admin.last_timeout > std::chrono::seconds(20));  // the caller's deadline
+  CHECK(response.settings().retention_max_bytes() == 5000);
+  CHECK(response.settings().has_min_isr());
+  world.admin.answer = absl::NotFoundError("stream does not exist");
+  request.set_name("x");
+  CHECK(update() == "5 stream does not exist");
+  CHECK_FALSE(response.has_settings());
+  world.admin.answer = absl::OkStatus();  // and gone before the answer
+  CHECK(update() == "0 ");
+  CHECK_FALSE(response.has_settings());
+}
+
 TEST_CASE("server info: the facts and the counts") {
   OwnWorld world;
   world.AddStream("s", "foo", 3);
   world.AddStream("t", "foo", 1);
+  auto elsewhere = world.MakeEntry("u", "foo", 1);
+  elsewhere->partitions[0] = nullptr;
+  world.catalog.Put(elsewhere);
   world.facts.facts.version = "1.2.3";
   world.facts.facts.server_id = "me";
   world.facts.facts.cluster_namespace = "ns";
@@ -180,7 +245,7 @@ TEST_CASE("server info: the facts and the counts") {
   CHECK(Shown(world.own->GetServerInfo(&context, v1::GetServerInfoRequest(), &response)) == "0 ");
   CHECK(response.version() == "1.2.3");
   CHECK(response.namespace_() == "ns");
-  CHECK(response.streams() == 2);
+  CHECK(response.streams() == 3);
   CHECK(response.partitions() == 4);
   CHECK(response.nats_max_payload() == 5);
   CHECK(response.counters().at("nats.reconnects") == 4);

@@ -430,13 +430,22 @@ class FakeAdmin final : public StreamAdmin {
     last_timeout = timeout;
     done(answer);
   }
+  void UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
+                    absl::AnyInvocable<void(absl::Status)> done) override {
+    last_updated = std::move(name);
+    last_changes = std::move(changes);
+    last_timeout = timeout;
+    done(answer);
+  }
   std::vector<BrokerDescription> Brokers() override { return brokers; }
 
   absl::Status answer;
   StreamSpec last_spec;
   std::string last_deleted;
+  std::string last_updated;
+  StreamOverrides last_changes;
   Duration last_timeout{};
-  std::vector<BrokerDescription> brokers{{"me", "", 0, 3, 2}};
+  std::vector<BrokerDescription> brokers{{"me", "", 0, "", 3, 2}};
 };
 
 class FakeFacts final : public ServerFactsSource {

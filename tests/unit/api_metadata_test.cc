@@ -73,10 +73,35 @@ TEST_CASE("fetch metadata: what was asked for, in that order, twice if asked twi
   CHECK(response.groupmetadata(1).error() == proto::ConsumerGroupMetadata::UNKNOWN_GROUP);
 }
 
+TEST_CASE("fetch metadata: partitions that stand elsewhere, and one that nobody leads") {
+  ApiWorld world;
+  auto entry = world.MakeEntry("s", "foo", 3);
+  auto own = std::static_pointer_cast<FakePartition>(entry->partitions[0]);
+  own->SetDescribe(StatusWith(5, 7));
+  entry->stream.partitions[1].leader = "other";
+  entry->stream.partitions[1].replicas = entry->stream.partitions[1].isr = {"other", "third"};
+  entry->partitions[1] = nullptr;
+  entry->stream.partitions[2].leader = "";
+  entry->stream.partitions[2].isr = {};
+  entry->partitions[2] = nullptr;
+  world.catalog.Put(entry);
+  const auto response = Fetch(world, {"s"});
+  REQUIRE(response.streammetadata_size() == 1);
+  const auto& partitions = response.streammetadata(0).partitions();
+  CHECK(partitions.at(0).newestoffset() == 6);
+  CHECK(partitions.at(1).leader() == "other");
+  CHECK(partitions.at(1).replicas_size() == 2);
+  CHECK(partitions.at(1).isr(1) == "third");
+  CHECK(partitions.at(1).highwatermark() == -1);
+  CHECK(partitions.at(1).newestoffset() == -1);
+  CHECK(partitions.at(2).leader() == "");
+  CHECK(partitions.at(2).isr_size() == 0);
+}
+
 TEST_CASE("fetch metadata: brokers, this one with an address that can be dialled") {
   {
     ApiWorld world;
-    world.admin.brokers.push_back({"other", "far", 1234, 1, 1});
+    world.admin.brokers.push_back({"other", "far", 1234, "", 1, 1});
     const auto response = Fetch(world, {});
     REQUIRE(response.brokers_size() == 2);
     CHECK(response.brokers(0).id() == "me");

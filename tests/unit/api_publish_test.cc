@@ -32,6 +32,25 @@ Outcome Publish(ApiWorld& world, const proto::PublishRequest& request, Wait wait
   return outcome;
 }
 
+TEST_CASE("publish: any broker takes it, also for partitions that stand elsewhere or nowhere") {
+  ApiWorld world;
+  auto entry = world.MakeEntry("s", "foo", 2);
+  entry->stream.partitions[0].leader = "other";
+  entry->stream.partitions[1].leader = "";
+  entry->partitions.assign(2, nullptr);
+  world.catalog.Put(entry);
+  auto request = To("s");
+  request.set_ackpolicy(proto::ALL);
+  request.set_partition(1);
+  CHECK(Publish(world, request, Wait::kShort).status.substr(0, 2) == "4 ");  // nobody acks
+  world.bus.AckAll();  // as the leader would, through NATS
+  request.set_partition(0);
+  CHECK(Publish(world, request).status == "0 ");
+  REQUIRE(world.bus.published().size() == 2);
+  CHECK(world.bus.published()[0].nats_subject == "foo.1");
+  CHECK(world.bus.published()[1].nats_subject == "foo");
+}
+
 TEST_CASE("publish: refusals, in the contract's order") {
   ApiWorld world;
   auto entry = world.MakeEntry("s", "foo", 2);

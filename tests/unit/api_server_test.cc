@@ -61,10 +61,11 @@ std::string Health(ApiWorld& world, const std::string& service) {
 std::string StartText(ApiOptions options) {
   StreamCatalog catalog;
   FakeAdmin admin;
+  FakeCluster cluster;
   FakeBus bus;
   FakeFacts facts;
   ApiServer server(std::move(options),
-                   ApiPorts{catalog, admin, bus, facts, RealClock(), RealFileSystem()});
+                   ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem()});
   return std::string(server.Start().ToString());
 }
 

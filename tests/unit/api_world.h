@@ -11,6 +11,7 @@
 #include "api.grpc.pb.h"
 #include "core/api/api_server.h"
 #include "core/base/check.h"
+#include "tests/unit/api_fake_cluster.h"
 #include "tests/unit/api_fakes.h"
 
 namespace bascule {
@@ -20,7 +21,8 @@ struct ApiWorld {
     if (options.listen == ApiOptions().listen) options.listen = "127.0.0.1:0";
     options.server_id = "me";
     server = std::make_unique<ApiServer>(
-        std::move(options), ApiPorts{catalog, admin, bus, facts, RealClock(), RealFileSystem()});
+        std::move(options),
+        ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem()});
     BASCULE_CHECK(server->Start().ok());
     channel = Connect();
     stub = proto::API::NewStub(channel);
@@ -44,7 +46,8 @@ struct ApiWorld {
     entry->stream.subject = std::move(subject);
     entry->stream.created = Timestamp(77);
     for (int32_t i = 0; i < count; ++i) {
-      entry->stream.partitions.push_back({PartitionId(i), "me", LeaderEpoch(4), {"me"}, {"me"}});
+      entry->stream.partitions.push_back(
+          {PartitionId(i), "me", LeaderEpoch(4), {"me"}, {"me"}, {}, 0});
       entry->partitions.push_back(std::make_shared<FakePartition>());
     }
     return entry;
@@ -61,6 +64,7 @@ struct ApiWorld {
 
   StreamCatalog catalog;
   FakeAdmin admin;
+  FakeCluster cluster;
   FakeBus bus;
   FakeFacts facts;
   std::unique_ptr<ApiServer> server;

@@ -60,10 +60,21 @@ TEST_CASE("config flags: Liftbridge's flags and ours set their settings") {
   CHECK(Override({"--raft-bootstrap-seed"}) == "clustering.raft.bootstrap.seed=true");
   CHECK(Override({"--raft-bootstrap-peers", "a", "--raft-bootstrap-peers", "b"}) ==
         "clustering.raft.bootstrap.peers=a,b");
+  CHECK(Override({"--cluster-listen", "h:1"}) == "cluster.listen=h:1");
+  CHECK(Override({"--cluster-advertised", "h:1"}) == "cluster.advertised=h:1");
+  CHECK(Override({"--cluster-join", "a:1,b", "--cluster-join", "c"}) == "cluster.join=a:1,b,c");
+  CHECK(Override({"--cluster-tls-ca", "f"}) == "cluster.tls.ca=f");
+  CHECK(Override({"--cluster-tls-cert", "f"}) == "cluster.tls.cert=f");
+  CHECK(Override({"--cluster-tls-key", "f"}) == "cluster.tls.key=f");
+  CHECK(Override({"--cluster-insecure"}) == "cluster.insecure=true");
+  CHECK(Override({"--cluster-insecure=false"}) == "cluster.insecure=false");
+  CHECK(Override({"--cluster-rack", "r"}) == "cluster.rack=r");
   CHECK(Override({"--set", "Streams.Durability=os"}) == "streams.durability=os");
   CHECK(Override({"--set", "nats.password=a=b,c"}) == "nats.password=a=b,c");
   CHECK(Parse({"-c", "f"}).config_file == "f");
   CHECK(Parse({"--config=f", "--check"}).action == Flags::Action::kCheck);
+  CHECK(Parse({"--recover-quorum", "-d", "d"}).action == Flags::Action::kRecover);
+  CHECK(Parse({"--recover-quorum", "-d", "d"}).overrides.at("data.dir").value == "d");
 }
 
 TEST_CASE("config flags: every key that a flag sets exists") {
@@ -76,11 +87,15 @@ TEST_CASE("config flags: every key that a flag sets exists") {
   CHECK(LoadConfig(sources).status().message() ==
         "--nats-servers: \"nats.servers\" names servers, but an embedded one is asked for; remove "
         "one of the two");
-  sources.flags = Parse({"--raft-bootstrap-peers", "a"}).overrides;
-  CHECK(LoadConfig(sources).status().message() ==
-        "--raft-bootstrap-peers: \"clustering.raft.bootstrap.peers\" belongs to the replicated "
-        "metadata group, which "
-        "this version does not have; remove it");
+  const Flags cluster =
+      Parse({"--id=a", "--raft-bootstrap-peers", "a,b", "--cluster-listen=h:1",
+             "--cluster-advertised=h:2", "--cluster-join=b", "--cluster-rack=r",
+             "--cluster-tls-ca=1", "--cluster-tls-cert=2", "--cluster-tls-key=3"});
+  CHECK(cluster.overrides.size() == 9);
+  sources.flags = cluster.overrides;
+  CHECK(LoadConfig(sources).status().message() == "");
+  sources.flags = Parse({"--cluster-insecure", "--cluster-listen=h:1"}).overrides;
+  CHECK(LoadConfig(sources).status().message() == "");
 }
 
 TEST_CASE("config flags: mistakes") {
@@ -101,6 +116,8 @@ TEST_CASE("config flags: mistakes") {
   CHECK(UsageError({"--set", "=x"}).find("takes KEY=VALUE") != std::string::npos);
   CHECK(UsageError({"--set", "port=1", "-p", "2"}) ==
         "basculed: \"port\" is given twice, by --port and by --set; keep one");
+  CHECK(UsageError({"--check", "--recover-quorum"}) ==
+        "basculed: --check and --recover-quorum exclude each other; keep one");
   CHECK(Parse({"--prot"}).text.find("basculed --help lists the flags.\n") != std::string::npos);
 }
 
@@ -109,10 +126,29 @@ TEST_CASE("config flags: help names every flag and shows examples") {
     const Flags flags = Parse({flag});
     CHECK(flags.action == Flags::Action::kHelp);
     CHECK(flags.exit_code == 0);
-    for (const char* part :
-         {"--config", "--server-id", "--ns", "--nats-servers", "-e,", "--nc", "--data-dir", "-p,",
-          "--tls-cert", "--tls-key", "--level", "--version", "--help-config", "--listen", "--set",
-          "--check", "--raft-bootstrap-seed", "--raft-bootstrap-peers", "Examples:"})
+    for (const char* part : {"--config",
+                             "--server-id",
+                             "--ns",
+                             "--nats-servers",
+                             "-e,",
+                             "--nc",
+                             "--data-dir",
+                             "-p,",
+                             "--tls-cert",
+                             "--tls-key",
+                             "--level",
+                             "--version",
+                             "--help-config",
+                             "--listen",
+                             "--set",
+                             "--check",
+                             "--raft-bootstrap-seed",
+                             "--raft-bootstrap-peers",
+                             "--recover-quorum",
+                             "--cluster-listen",
+                             "--cluster-join",
+                             "--cluster-insecure",
+                             "Examples:"})
       CHECK(Holds(flags.text, part));
   }
 }

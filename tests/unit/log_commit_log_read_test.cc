@@ -231,9 +231,9 @@ TEST_CASE("by time: the segment that may hold it, none when all is older") {
 TEST_CASE("retention by messages, bytes and age takes whole sealed segments and their files") {
   for (const int kind : {0, 1, 2}) {
     LogAtWork world;
-    if (kind == 0) world.options.retention.max_messages = 16;
-    if (kind == 1) world.options.retention.max_bytes = 2 * 8 * 250 + 128;
-    if (kind == 2) world.options.retention.max_age = milliseconds(100);
+    if (kind == 0) world.options.limits.retention.max_messages = 16;
+    if (kind == 1) world.options.limits.retention.max_bytes = 2 * 8 * 250 + 128;
+    if (kind == 2) world.options.limits.retention.max_age = milliseconds(100);
     ThreeSegments(world, 8);
     if (kind == 2) {
       world.clock.Advance(milliseconds(100));
@@ -260,7 +260,7 @@ TEST_CASE("retention by messages, bytes and age takes whole sealed segments and 
 
 TEST_CASE("a segment without its footer yet is kept until the next round") {
   LogAtWork world;
-  world.options.retention.max_messages = 1;
+  world.options.limits.retention.max_messages = 1;
   world.Open();
   REQUIRE(world.AppendMany(5).ok());
   REQUIRE(world.log->Roll().ok());
@@ -274,7 +274,7 @@ TEST_CASE("a segment without its footer yet is kept until the next round") {
 
 TEST_CASE("a lagging reader's plan is read to its end although retention dropped the segment") {
   LogAtWork world;
-  world.options.retention.max_messages = 8;
+  world.options.limits.retention.max_messages = 8;
   ThreeSegments(world, 8);
   world.log.reset();
   world.Open();
@@ -297,7 +297,7 @@ TEST_CASE("a lagging reader's plan is read to its end although retention dropped
 
 TEST_CASE("a plan that found its segment already unlinked says so") {
   LogAtWork world;
-  world.options.retention.max_messages = 8;
+  world.options.limits.retention.max_messages = 8;
   ThreeSegments(world, 8);
   world.log.reset();
   world.Open();
@@ -312,7 +312,7 @@ TEST_CASE("a plan that found its segment already unlinked says so") {
 
 TEST_CASE("with its segments damage is forgotten") {
   LogAtWork world;
-  world.options.retention.max_messages = 1;
+  world.options.limits.retention.max_messages = 1;
   PutFile(world.fs, LogPath(Offset(0)), SegmentFile(Offset(0)).AddMany(3).Sealed());
   PutFile(world.fs, LogPath(Offset(9)), SegmentFile(Offset(9)).AddMany(3).Sealed());
   world.Open();

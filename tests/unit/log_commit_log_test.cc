@@ -95,7 +95,7 @@ TEST_CASE("a log rolls by bytes, and never an empty segment") {
 
 TEST_CASE("a log rolls by the age of its segment's first record; Clean does it too") {
   LogAtWork world;
-  world.options.segment_max_age = milliseconds(100);
+  world.options.limits.segment_max_age = milliseconds(100);
   CommitLog& log = world.Open();
   world.clock.Advance(milliseconds(500));
   log.Clean();

@@ -152,7 +152,7 @@ class LogAtWork {
   explicit LogAtWork(uint64_t segment_bytes = uint64_t{1} << 30) {
     options.directory = kLogDirectory;
     options.stream = kLogStream;
-    options.segment_max_bytes = segment_bytes;
+    options.limits.segment_max_bytes = segment_bytes;
     options.preallocate = false;
   }
   ~LogAtWork() {

@@ -1,97 +1,30 @@
-// Requests for metadata: what is refused before it reaches the log, and when the answer comes.
+// Requests for metadata on one broker: what is refused before it reaches the log, and when the
+// answer comes. Several brokers: meta_cluster_test.cc.
 #include "replication/meta/meta_frontend.h"
 
 #include <doctest/doctest.h>
 
-#include "core/base/text.h"
-#include "replication/meta/local_metadata_log.h"
-#include "tests/support/sim_executor.h"
-#include "tests/support/sim_file_system.h"
+#include "core/base/limits.h"
+#include "tests/unit/meta_world.h"
 
 namespace bascule {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(5);
-
-// Notes deltas; settles them when told.
-class HeldDeltas final : public DeltaSink {
- public:
-  void OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) override {
-    deltas.push_back(delta);
-    waiting.push_back(std::move(settled));
-    if (!hold) Settle(absl::OkStatus());
-  }
-  void Settle(const absl::Status& status) {
-    for (auto& settled : std::exchange(waiting, {})) settled(status);
-  }
-  bool hold = false;
-  std::vector<MetaDelta> deltas;
-  std::vector<absl::AnyInvocable<void(absl::Status)>> waiting;
-};
-
-class FrontendWorld {
- public:
-  FrontendWorld() : scheduler(clock, 1), home(scheduler.NewExecutor("home")), fs(1) { Start(); }
-  ~FrontendWorld() { scheduler.DropAll(); }
-
-  void Start() {
-    scheduler.DropAll();
-    log.reset();
-    frontend = std::make_unique<MetaFrontend>(home, clock, "b1");
-    auto opened = LocalMetadataLog::Open(fs, home, "/data/meta", *frontend);
-    REQUIRE(opened.ok());
-    log = *std::move(opened);
-    frontend->SetLog(*log);
-    frontend->Advertise("host", 9292);
-    sink = HeldDeltas();
-    frontend->Register(sink, 42, [this](const absl::Status& status) { registered = status.ok(); });
-    scheduler.RunUntilIdle();
-    REQUIRE(registered);
-  }
-  // Without letting time pass; nullopt: no answer yet.
-  std::optional<absl::Status> Create(StreamSpec spec) {
-    answer.reset();
-    frontend->CreateStream(std::move(spec), kTimeout,
-                           [this](const absl::Status& status) { answer = status; });
-    scheduler.RunUntilIdle();
-    return answer;
-  }
-  std::optional<absl::Status> Delete(const std::string& name) {
-    answer.reset();
-    frontend->DeleteStream(name, kTimeout, [this](const absl::Status& status) { answer = status; });
-    scheduler.RunUntilIdle();
-    return answer;
-  }
-  static StreamSpec Spec(const std::string& name) {
-    StreamSpec spec;
-    spec.name = name;
-    spec.subject = "in." + name;
-    return spec;
-  }
-
-  SimClock clock;
-  SimScheduler scheduler;
-  SimExecutor& home;
-  SimFileSystem fs;
-  HeldDeltas sink;
-  std::unique_ptr<MetaFrontend> frontend;
-  std::unique_ptr<LocalMetadataLog> log;
-  bool registered = false;
-  std::optional<absl::Status> answer;
-};
+constexpr auto kMoment = std::chrono::milliseconds(20);
 
 }  // namespace
 
 TEST_CASE("what cannot be a stream is refused with the wire contract's texts, before the log") {
-  FrontendWorld world;
-  const MetadataIndex before = world.log->applied();
+  MetaWorld world(1);
+  const MetadataIndex before = world.group.last();
+  const size_t deltas = world[1].sink.deltas.size();
   auto refused = [&](auto change) {
-    StreamSpec spec = FrontendWorld::Spec("s");
+    StreamSpec spec = Spec("s");
     change(spec);
-    const auto answer = world.Create(spec);
-    REQUIRE(answer.has_value());
-    CHECK(absl::IsInvalidArgument(*answer));
-    return std::string(answer->message());
+    const absl::Status answer = world.Await(world[1].Create(spec));
+    CHECK(absl::IsInvalidArgument(answer));
+    return std::string(answer.message());
   };
   CHECK(refused([](StreamSpec& s) { s.name = ""; }) == "Name cannot be empty");
   CHECK(refused([](StreamSpec& s) { s.subject = "a..b"; }) == "Subject is invalid");
@@ -101,135 +34,240 @@ TEST_CASE("what cannot be a stream is refused with the wire contract's texts, be
         "Invalid replicationFactor 3, cluster size 1");
   CHECK(refused([](StreamSpec& s) { s.replication_factor = -2; }) ==
         "Invalid replicationFactor -2");
-  CHECK(world.log->applied() == before);
-  CHECK(world.sink.deltas.empty());
+  CHECK(world.group.last() == before);
+  CHECK(world[1].sink.deltas.size() == deltas);
 }
 
 TEST_CASE("a created stream is placed here, with its time, and announced") {
-  FrontendWorld world;
-  StreamSpec spec = FrontendWorld::Spec("s");
+  MetaWorld world(1);
+  StreamSpec spec = Spec("s");
   spec.partitions = 0;           // the default: one
   spec.replication_factor = -1;  // every broker
   spec.group = "g";
   spec.overrides.min_isr = 1;
-  CHECK(world.Create(spec)->ok());
-  REQUIRE(world.sink.deltas.size() == 1);
-  const auto& stream = std::get<StreamCreated>(world.sink.deltas[0]).stream;
-  CHECK(stream.created == world.clock.Wall());
+  const Timestamp before = world.clock.Wall();
+  CHECK(world.Await(world[1].Create(spec)).ok());
+  REQUIRE(world[1].sink.deltas.size() == 1);
+  const auto& stream = std::get<StreamCreated>(world[1].sink.deltas[0]).stream;
+  CHECK(stream.created == before);
   CHECK(stream.group == "g");
   CHECK(stream.overrides.min_isr == 1);
   REQUIRE(stream.partitions.size() == 1);
   CHECK(stream.partitions[0].leader == "b1");
   CHECK(stream.partitions[0].isr == std::vector<std::string>{"b1"});
-  const auto brokers = world.frontend->Brokers();
+  const auto brokers = world[1].frontend->Brokers();
   REQUIRE(brokers.size() == 1);
   CHECK(brokers[0].id == "b1");
-  CHECK(brokers[0].host == "host");
+  CHECK(brokers[0].host == "b1.example");
   CHECK(brokers[0].port == 9292);
+  CHECK(brokers[0].rack == "rack1");
   CHECK(brokers[0].partition_count == 1);
+  CHECK(brokers[0].leader_count == 1);
 }
 
-TEST_CASE("names that are taken, and names that are not there") {
-  FrontendWorld world;
-  CHECK(world.Create(FrontendWorld::Spec("s"))->ok());
-  const auto again = world.Create(FrontendWorld::Spec("s"));
-  CHECK(absl::IsAlreadyExists(*again));
-  CHECK(again->message() == "stream already exists");
-  const auto unknown = world.Delete("t");
-  CHECK(absl::IsNotFound(*unknown));
-  CHECK(unknown->message() == "stream does not exist");
-  CHECK(absl::IsInvalidArgument(*world.Delete("__activity")));
-  CHECK(world.Delete("s")->ok());
-  CHECK(absl::IsNotFound(*world.Delete("s")));
+TEST_CASE("names that are taken, and names that are not there, after a read barrier") {
+  MetaWorld world(1);
+  CHECK(world.Await(world[1].Create("s")).ok());
+  CHECK(world[1].log->barriers == 0);
+  const absl::Status again = world.Await(world[1].Create("s"));
+  CHECK(absl::IsAlreadyExists(again));
+  CHECK(again.message() == "stream already exists");
+  CHECK(world[1].log->barriers == 1);
+  const absl::Status unknown = world.Await(world[1].Delete("t"));
+  CHECK(absl::IsNotFound(unknown));
+  CHECK(unknown.message() == "stream does not exist");
+  CHECK(world[1].log->barriers == 2);
+  CHECK(absl::IsInvalidArgument(world.Await(world[1].Delete("__activity"))));
+  CHECK(world.Await(world[1].Delete("s")).ok());
+  CHECK(absl::IsNotFound(world.Await(world[1].Delete("s"))));
 }
 
-TEST_CASE("of two creations of one name at one moment one wins") {
-  FrontendWorld world;
-  std::vector<absl::Status> answers;
-  for (int i = 0; i < 2; ++i) {
-    world.frontend->CreateStream(FrontendWorld::Spec("s"), kTimeout,
-                                 [&](const absl::Status& s) { answers.push_back(s); });
-  }
-  world.scheduler.RunUntilIdle();
-  REQUIRE(answers.size() == 2);
-  CHECK(answers[0].ok() != answers[1].ok());
-  CHECK((absl::IsAlreadyExists(answers[0]) || absl::IsAlreadyExists(answers[1])));
-  CHECK(world.sink.deltas.size() == 1);
+TEST_CASE("of two creations of one name at one moment one wins, and the other hears of it") {
+  MetaWorld world(1);
+  const auto first = world[1].Create("s");
+  const auto second = world[1].Create("s");
+  const auto deleted = world[1].Delete("s");
+  const auto third = world[1].Create("s");
+  CHECK(world.Await(first).ok());
+  CHECK(absl::IsAlreadyExists(world.Await(second)));
+  CHECK(world.Await(deleted).ok());
+  CHECK(world.Await(third).ok());
+  CHECK(world[1].sink.deltas.size() == 3);
 }
 
 TEST_CASE("R1a: the answer waits until this broker has done its part") {
-  FrontendWorld world;
-  world.sink.hold = true;
-  CHECK_FALSE(world.Create(FrontendWorld::Spec("s")).has_value());
-  CHECK(world.frontend->table().Find("s") != nullptr);
-  world.sink.Settle(absl::OkStatus());
-  REQUIRE(world.answer.has_value());
-  CHECK(world.answer->ok());
+  MetaWorld world(1);
+  world[1].sink.hold = true;
+  const auto created = world[1].Create("s");
+  world.Run(kMoment);
+  CHECK_FALSE(created->status.has_value());
+  CHECK(world[1].table().Find("s") != nullptr);
+  world[1].sink.Settle(absl::OkStatus());
+  CHECK(created->status->ok());
 }
 
 TEST_CASE("a part that cannot be done holds the answer no longer than the timeout") {
-  FrontendWorld world;
-  world.sink.hold = true;
-  CHECK_FALSE(world.Create(FrontendWorld::Spec("s")).has_value());
-  world.scheduler.RunFor(kTimeout - std::chrono::milliseconds(1));
-  CHECK_FALSE(world.answer.has_value());
-  world.scheduler.RunFor(std::chrono::milliseconds(1));
-  REQUIRE(world.answer.has_value());
-  CHECK(world.answer->ok());  // it exists
-  world.answer.reset();
-  world.sink.Settle(absl::OkStatus());
-  CHECK_FALSE(world.answer.has_value());  // once
+  MetaWorld world(1);
+  world[1].sink.hold = true;
+  const MonotonicTime start = world.clock.Monotonic();
+  const auto created = world[1].Create("s");
+  world.Run(kTimeout - std::chrono::milliseconds(1));
+  CHECK_FALSE(created->status.has_value());
+  world.Run(kMoment);
+  REQUIRE(created->status.has_value());
+  CHECK(created->status->ok());  // it exists
+  CHECK(Between(start, created->at) == Duration(kTimeout));
+  world[1].sink.Settle(absl::OkStatus());  // Into checks that it is said once
 }
 
 TEST_CASE("a part that fails does not undo the stream") {
-  FrontendWorld world;
-  world.sink.hold = true;
-  CHECK_FALSE(world.Create(FrontendWorld::Spec("s")).has_value());
-  world.sink.Settle(absl::InternalError("disk"));
+  MetaWorld world(1);
+  world[1].sink.hold = true;
+  const auto created = world[1].Create("s");
+  world.Run(kMoment);
+  world[1].sink.Settle(absl::InternalError("disk"));
   // The stream stands, and its creator is told what is wrong with it.
-  CHECK(absl::IsInternal(*world.answer));
-  CHECK(std::string(world.answer->message()).find("disk") != std::string::npos);
-  CHECK(world.frontend->table().Find("s") != nullptr);
+  CHECK(absl::IsInternal(*created->status));
+  CHECK(created->status->message() == "the change is made, but the stream is not ready: disk");
+  CHECK(world[1].table().Find("s") != nullptr);
 }
 
-TEST_CASE("a metadata log that takes nothing is told to the requester") {
-  FrontendWorld world;
-  world.fs.faults().FailAfter(1, kWrite, absl::StatusCode::kResourceExhausted);
-  CHECK(absl::IsUnavailable(*world.Create(FrontendWorld::Spec("s"))));
-  CHECK(world.frontend->table().Find("s") == nullptr);
-  CHECK(world.Create(FrontendWorld::Spec("s"))->ok());
+TEST_CASE("a part that fails at once is told too, until it is done after all") {
+  MetaWorld world(1);
+  world[1].sink.result = absl::InternalError("disk");
+  CHECK(absl::IsInternal(world.Await(world[1].Create("s"))));
+  world[1].sink.result = absl::OkStatus();
+  StreamOverrides changes;
+  changes.retention_max_bytes = 1000;
+  CHECK(world.Await(world[1].Update("s", changes)).ok());
+}
+
+TEST_CASE("a metadata log that takes nothing is asked again; at the deadline the text says it") {
+  MetaWorld world(1);
+  world[1].log->refuse = 3;
+  CHECK(world.Await(world[1].Create("s")).ok());
+  world[1].log->refuse = 1'000'000;
+  const absl::Status refused = world.Await(world[1].Create("t"));
+  CHECK(absl::IsUnavailable(refused));
+  CHECK(refused.message() ==
+        "the metadata leader took nothing for 5.0 s; nothing was changed: the metadata log takes "
+        "nothing");
+  CHECK(world[1].table().Find("t") == nullptr);
 }
 
 TEST_CASE("R2b: a started broker hears of every stream again, under epochs of its registration") {
-  FrontendWorld world;
-  CHECK(world.Create(FrontendWorld::Spec("a"))->ok());
-  CHECK(world.Create(FrontendWorld::Spec("b"))->ok());
-  CHECK(world.Delete("a")->ok());
-  world.Start();
-  REQUIRE(world.sink.deltas.size() == 1);
-  const auto& stream = std::get<StreamCreated>(world.sink.deltas[0]).stream;
+  MetaWorld world(1);
+  CHECK(world.Await(world[1].Create("a")).ok());
+  CHECK(world.Await(world[1].Create("b")).ok());
+  CHECK(world.Await(world[1].Delete("a")).ok());
+  world.Start(1);
+  world.group.Elect(PeerId(1));
+  world.Run(kMoment);
+  CHECK(world[1].sink.deltas.empty());  // not before it is registered
+  world.Register(1);
+  world.Run(kMoment);
+  REQUIRE(world[1].registered.has_value());
+  REQUIRE(world[1].sink.deltas.size() == 1);
+  const auto& stream = std::get<StreamCreated>(world[1].sink.deltas[0]).stream;
   CHECK(stream.name == "b");
-  CHECK(stream.partitions[0].leader_epoch == LeaderEpoch(world.log->applied().value()));
-  CHECK(stream.partitions[0].leader_epoch > LeaderEpoch(stream.id.value()));
+  CHECK(stream.partitions[0].leader_epoch.value() > stream.id.value());
+  CHECK(stream.partitions[0].leader == "b1");
+}
+
+TEST_CASE("registration is done when all partitions are settled") {
+  MetaWorld world(1);
+  CHECK(world.Await(world[1].Create("a")).ok());
+  world.Start(1);
+  world.group.Elect(PeerId(1));
+  world[1].sink.hold = true;
+  world.Register(1);
+  world.Run(kMoment);
+  CHECK(world[1].sink.deltas.size() == 1);
+  CHECK_FALSE(world[1].registered.has_value());
+  world[1].sink.Settle(absl::InternalError("one of them is damaged"));
+  CHECK(world[1].registered->ok());  // the others are served
 }
 
 TEST_CASE("R1: an epoch is raised through the log, and asked for again when the log has no room") {
-  FrontendWorld world;
-  CHECK(world.Create(FrontendWorld::Spec("s"))->ok());
-  const PartitionKey key{world.frontend->table().Find("s")->id, PartitionId(0)};
-  world.fs.faults().FailAfter(1, kWrite, absl::StatusCode::kResourceExhausted);
-  world.frontend->RequestNewEpoch(key);
-  world.scheduler.RunUntilIdle();
-  CHECK(world.sink.deltas.size() == 1);
-  world.scheduler.RunFor(std::chrono::seconds(2));
-  REQUIRE(world.sink.deltas.size() == 2);
-  const auto& changed = std::get<PartitionChanged>(world.sink.deltas[1]);
+  MetaWorld world(1);
+  CHECK(world.Await(world[1].Create("s")).ok());
+  const PartitionKey key{world[1].table().Find("s")->id, PartitionId(0)};
+  world[1].log->refuse = 1'000'000;
+  world[1].frontend->RequestNewEpoch(key);
+  world.Run(std::chrono::seconds(30));
+  CHECK(world[1].sink.deltas.size() == 1);
+  world[1].log->refuse = 0;
+  world.Run(std::chrono::seconds(2));
+  REQUIRE(world[1].sink.deltas.size() == 2);
+  const auto& changed = std::get<PartitionChanged>(world[1].sink.deltas[1]);
   CHECK(changed.id == key.stream);
-  CHECK(changed.partition.leader_epoch == LeaderEpoch(world.log->applied().value()));
+  CHECK(changed.partition.leader_epoch > LeaderEpoch(key.stream.value()));
   // Of a stream that is gone nobody waits for one.
-  world.frontend->RequestNewEpoch({StreamId(999), PartitionId(0)});
-  world.scheduler.RunFor(std::chrono::seconds(10));
-  CHECK(world.sink.deltas.size() == 2);
+  world[1].frontend->RequestNewEpoch({StreamId(999), PartitionId(0)});
+  world.Run(std::chrono::seconds(10));
+  CHECK(world[1].sink.deltas.size() == 2);
+}
+
+TEST_CASE("settings that can change do, others and bad ones are refused") {
+  MetaWorld world(1);
+  CHECK(world.Await(world[1].Create("s")).ok());
+  StreamOverrides changes;
+  changes.retention_max_bytes = 1000;
+  CHECK(world.Await(world[1].Update("s", changes)).ok());
+  CHECK(world[1].table().Find("s")->overrides.retention_max_bytes == 1000);
+  CHECK(std::holds_alternative<StreamUpdated>(world[1].sink.deltas.back()));
+  CHECK(absl::IsNotFound(world.Await(world[1].Update("t", changes))));
+  CHECK(absl::IsInvalidArgument(world.Await(world[1].Update("s", {}))));
+  changes.retention_max_bytes = -1;
+  CHECK(absl::IsInvalidArgument(world.Await(world[1].Update("s", changes))));
+  changes = {};
+  changes.min_isr = 2;
+  CHECK(world.Await(world[1].Update("s", changes)).message() ==
+        "Invalid minIsr 2, replicationFactor 1: nothing would ever be committed");
+  changes = {};
+  changes.durability = Durability::kOs;
+  CHECK(world.Await(world[1].Update("s", changes)).message() ==
+        "the durability of a stream cannot change; create another stream with it");
+}
+
+TEST_CASE("a group of one needs no peers") {
+  SimClock clock;
+  SimScheduler scheduler(clock, 1);
+  SimExecutor& home = scheduler.NewExecutor("home");
+  FakeMetadataGroup group(scheduler);
+  MetaFrontend frontend(home, clock, nullptr, {"b1", PeerId(1), 42, "", ""});
+  const auto log = group.Attach(PeerId(1), home, frontend);
+  frontend.SetLog(*log);
+  HeldDeltas sink;
+  std::optional<absl::Status> registered;
+  frontend.Register(sink, KeptData::kUnsaid, {}, [&](const absl::Status& status) { registered = status; });
+  scheduler.RunFor(std::chrono::seconds(20));
+  CHECK_FALSE(registered.has_value());  // nobody leads yet
+  group.Elect(PeerId(1));
+  scheduler.RunFor(kMoment);
+  CHECK(registered->ok());
+  std::optional<absl::Status> created;
+  frontend.CreateStream(Spec("s"), kTimeout, [&](const absl::Status& status) { created = status; });
+  scheduler.RunFor(kMoment);
+  CHECK(created->ok());
+  scheduler.DropAll();
+}
+
+TEST_CASE("more requests than may wait are refused, not queued") {
+  MetaWorld world(1);
+  world.group.hold = true;
+  std::vector<std::shared_ptr<Ended>> all;
+  for (size_t i = 0; i < limits::kMetaRequestsInFlight + 5; ++i)
+    all.push_back(world[1].Create(Concat("s", i)));
+  world.Run(kMoment);
+  int refused = 0;
+  for (const auto& ended : all) {
+    if (ended->status && absl::IsResourceExhausted(*ended->status)) ++refused;
+  }
+  CHECK(refused == 5);
+  world.group.hold = false;
+  world.Run(std::chrono::seconds(4));
+  CHECK(world[1].table().streams().size() == limits::kMetaRequestsInFlight);
 }
 
 }  // namespace bascule

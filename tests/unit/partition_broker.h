@@ -1,20 +1,26 @@
-// A whole broker but for the bus and gRPC, over the simulated disk and time line: metadata log,
-// table, frontend and partitions. A Machine outlives its brokers, of which one lives at a time.
+// A whole broker but for the bus and gRPC, over the simulated disk and time line: metadata group
+// (of one), table, frontend and partitions. A Machine outlives its brokers, of which one lives at a
+// time.
 #pragma once
 
 #include "core/ports/stream_catalog.h"
-#include "replication/meta/local_metadata_log.h"
+#include "replication/meta/group/raft_group.h"
 #include "replication/meta/meta_frontend.h"
 #include "replication/partition/partition_set.h"
 #include "tests/unit/partition_world.h"
 
 namespace bascule {
 
+// The id of the first stream that is made: before it come the bootstrap, the leader's first entry
+// and the registration.
+inline constexpr StreamId kFirstStream(4);
+
 class SimBroker {
  public:
   struct Parts {
     FileSystem& fs;
     Clock& clock;
+    Rng& rng;
     Executor& home;
     std::vector<Executor*> shards;
     Executor& pool;
@@ -23,12 +29,14 @@ class SimBroker {
     uint64_t reserve_bytes;
   };
   explicit SimBroker(const Parts& parts)
-      : sync(parts.fs, parts.pool), metadata(parts.home, parts.clock, "b1"), parts_(parts) {}
+      : sync(parts.fs, parts.pool),
+        metadata(parts.home, parts.clock, nullptr, Self(parts.rng)),
+        parts_(parts) {}
 
   // What the daemon does; `registered` once every stream is open.
   absl::Status Start() {
-    ASSIGN_OR_RETURN(log, LocalMetadataLog::Open(parts_.fs, parts_.home, "/data/meta", metadata));
-    metadata.SetLog(*log);
+    RETURN_IF_ERROR(StartGroup());
+    metadata.SetLog(*group);
     auto points = LoadRecoveryPoints(parts_.fs, "/data");
     if (!points.ok() && !absl::IsNotFound(points.status())) return points.status();
     PartitionSetOptions options;
@@ -39,10 +47,7 @@ class SimBroker {
         PartitionSetEnvironment{parts_.fs, parts_.clock, parts_.home, parts_.shards, parts_.pool,
                                 sync, parts_.acks, parts_.feeds, catalog, metadata},
         options, points.ok() ? *std::move(points) : RecoveryPointSet());
-    std::set<StreamId> known;
-    for (const auto& [name, stream] : metadata.table().streams()) known.insert(stream.id);
-    partitions->SweepTrash(known, metadata.table().applied());
-    metadata.Register(*partitions, 42, [this](const absl::Status& status) {
+    metadata.Register(*partitions, KeptData::kAll, {}, [this](const absl::Status& status) {
       partitions->Start();
       registered = status.ok();
     });
@@ -52,11 +57,36 @@ class SimBroker {
   StreamCatalog catalog;
   SyncScheduler sync;
   MetaFrontend metadata;
-  std::unique_ptr<LocalMetadataLog> log;
+  std::unique_ptr<RaftGroup> group;
   std::unique_ptr<PartitionSet> partitions;
   bool registered = false;
+  absl::Status fatal;  // why the process would have ended
 
  private:
+  static BrokerSelf Self(Rng& rng) {
+    BrokerSelf self;
+    self.id = "b1";
+    self.node = PeerId(1);
+    self.incarnation = rng.Next();
+    return self;
+  }
+  absl::Status StartGroup() {
+    const std::string directory = "/data/meta";
+    if (!RaftStore::Exists(parts_.fs, directory)) {
+      const GroupMember member{PeerId(1), "b1", "", true};
+      RETURN_IF_ERROR(RaftStore::Create(parts_.fs, directory, {}, {"cluster", raft::NodeId(1)},
+                                        {MetadataIndex(1), raft::Term(1), {{raft::NodeId(1)}, {}}},
+                                        RaftGroup::InitialSnapshot(member, MetaTable().Snapshot()))
+                          .status());
+    }
+    StoredRaft stored;
+    ASSIGN_OR_RETURN(std::unique_ptr<RaftStore> store,
+                     RaftStore::Open(parts_.fs, directory, {}, stored));
+    ASSIGN_OR_RETURN(group, RaftGroup::Start({parts_.home, parts_.rng, nullptr, metadata,
+                                              [this](const absl::Status& why) { fatal = why; }},
+                                             {}, std::move(store), std::move(stored)));
+    return absl::OkStatus();
+  }
   const Parts parts_;
 };
 
@@ -76,8 +106,8 @@ class Machine {
   ~Machine() { Die(); }
 
   void Start() {
-    broker = std::make_unique<SimBroker>(
-        SimBroker::Parts{fs, clock, home, {&shard0, &shard1}, pool, acks, feeds, reserve_bytes});
+    broker = std::make_unique<SimBroker>(SimBroker::Parts{
+        fs, clock, scheduler.rng(), home, {&shard0, &shard1}, pool, acks, feeds, reserve_bytes});
     const absl::Status started = broker->Start();
     REQUIRE_MESSAGE(started.ok(), started.ToString());
     REQUIRE(scheduler.RunUntil([this] { return broker->registered; }, std::chrono::seconds(30)));

@@ -42,11 +42,11 @@ TEST_CASE("a partition is durably listed before its directory is made") {
   machine.fs.OnSync([&](const std::string& path) {
     if (path.find("/data/streams/") != 0) return;
     looked = true;
-    CHECK(DurablePoints(machine).partitions.contains({StreamId(2), PartitionId(0)}));
+    CHECK(DurablePoints(machine).partitions.contains({kFirstStream, PartitionId(0)}));
   });
   CHECK(machine.Create("s").ok());
   machine.fs.OnSync(nullptr);
-  CHECK(machine.broker->catalog.Find("s")->stream.id == StreamId(2));  // 1 is the registration
+  CHECK(machine.broker->catalog.Find("s")->stream.id == kFirstStream);
   CHECK(looked);
 }
 
@@ -62,7 +62,7 @@ TEST_CASE("a partition that cannot be listed is not opened") {
   // It is tried again by itself.
   machine.RunFor(5 * kSecond);
   CHECK(machine.Listens("s"));
-  CHECK(DurablePoints(machine).partitions.contains({StreamId(2), PartitionId(0)}));
+  CHECK(DurablePoints(machine).partitions.contains({kFirstStream, PartitionId(0)}));
 }
 
 TEST_CASE("a directory that was listed and is gone is damage, not a new partition") {
@@ -211,7 +211,7 @@ TEST_CASE("a stream deleted while it is being opened stays gone") {
     CHECK(created.has_value());
     REQUIRE(deleted.has_value());
     if (!deleted->ok()) {
-      CHECK(absl::IsNotFound(*deleted));  // came before the creation was applied
+      CHECK_MESSAGE(absl::IsNotFound(*deleted), deleted->ToString());  // came before the creation was applied
       continue;
     }
     CHECK(machine.broker->catalog.Find("s") == nullptr);
@@ -227,7 +227,7 @@ TEST_CASE("a stream deleted while it is being opened stays gone") {
 TEST_CASE("at start trash is emptied and directories of no stream go, younger ones stay") {
   Machine machine(9);
   CHECK(machine.Create("s").ok());
-  const MetadataIndex applied = machine.broker->log->applied();
+  const MetadataIndex applied = machine.broker->metadata.table().applied();
   machine.StopCleanly();
   for (const std::string& path :
        {std::string("/data/trash/77/0"), std::string("/data/streams/1/0"),
@@ -252,8 +252,8 @@ TEST_CASE("a clean stop notes exactly where every log ends") {
   const RecoveryPointSet points = DurablePoints(machine);
   CHECK(points.clean);
   REQUIRE(points.partitions.size() == 2);
-  CHECK(points.partitions.at({StreamId(2), PartitionId(0)}).active.end_offset == Offset(5));
-  CHECK(points.partitions.at({StreamId(2), PartitionId(1)}).active.end_offset == Offset(2));
+  CHECK(points.partitions.at({kFirstStream, PartitionId(0)}).active.end_offset == Offset(5));
+  CHECK(points.partitions.at({kFirstStream, PartitionId(1)}).active.end_offset == Offset(2));
   machine.Start();
   machine.RunFor(kSecond);
   CHECK_FALSE(DurablePoints(machine).clean);
@@ -265,16 +265,16 @@ TEST_CASE("recovery points follow the logs") {
   CHECK(machine.Create("s").ok());
   machine.Publish("s", Values(0, 5));
   machine.RunFor(kSecond);
-  const PartitionKey key{StreamId(2), PartitionId(0)};
+  const PartitionKey key{kFirstStream, PartitionId(0)};
   CHECK(DurablePoints(machine).partitions.at(key).active.end_offset == Offset(5));
 }
 
 TEST_CASE("below the reserve no message is taken; with room again it is, without a restart") {
   Machine machine(13, false);
-  machine.reserve_bytes = 10'000'000;
+  machine.reserve_bytes = 100'000'000;
   machine.Start();
   CHECK(machine.Create("s").ok());
-  machine.fs.SetCapacity(9'000'000);
+  machine.fs.SetCapacity(90'000'000);
   machine.RunFor(3 * kSecond);
   machine.Publish("s", Values(0, 2, "full"));
   machine.Publish("s", Values(2, 5));

@@ -1,0 +1,359 @@
+#include "cmd/basculed/metadata_node.h"
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "core/base/logging.h"
+#include "core/base/text.h"
+#include "replication/meta/legacy_metadata.h"
+
+namespace bascule {
+namespace {
+
+constexpr int kClusterIdLength = 16;
+constexpr std::chrono::seconds kRefreshPeriod{1};
+constexpr std::chrono::seconds kLookAround{5};  // for another cluster in our namespace
+constexpr int kTicksPerHeartbeat = 2;
+
+// Runs `call(done)` on the metadata thread and waits until done was called.
+template <typename Result, typename Call>
+Result Await(Executor& home, Call call) {
+  auto promise = std::make_shared<std::promise<Result>>();
+  std::future<Result> result = promise->get_future();
+  home.Post([promise, call = std::move(call)]() mutable {
+    call([promise](Result value) { promise->set_value(std::move(value)); });
+  });
+  return result.get();
+}
+
+std::string EmptyState() { return MetaTable().Snapshot(); }
+
+RaftGroupOptions GroupOptions(const ClusterSettings& cluster) {
+  RaftGroupOptions options;
+  options.tick = cluster.heartbeat / kTicksPerHeartbeat;
+  options.heartbeat_ticks = kTicksPerHeartbeat;
+  options.election_ticks = static_cast<int>(cluster.election_timeout / options.tick);
+  options.snapshot_entries = static_cast<uint64_t>(cluster.snapshot_entries);
+  return options;
+}
+
+}  // namespace
+
+MetadataNode::MetadataNode(MetadataNodeEnvironment environment)
+    : env_(std::move(environment)), meta_(JoinPath(env_.directory.path(), "meta")) {
+  self_.id = env_.directory.server_id();
+  self_.incarnation = env_.directory.incarnation();
+  self_.rack = env_.config.cluster.rack;
+}
+
+MetadataNode::~MetadataNode() { *alive_ = false; }
+
+absl::Status MetadataNode::Start() {
+  RETURN_IF_ERROR(OpenStore());
+  had_metadata_ = store_ != nullptr;
+  if (env_.config.cluster.enabled) RETURN_IF_ERROR(StartPeers());
+  if (!store_) RETURN_IF_ERROR(Upgrade());
+  const bool empty = !store_ || stored_.raft.snapshot.index == MetadataIndex();
+  if (empty) RETURN_IF_ERROR(FindCluster());
+  RETURN_IF_ERROR(BindDirectory());
+  return StartGroup();
+}
+
+absl::Status MetadataNode::OpenStore() {
+  stored_ = StoredRaft();
+  if (RaftStore::Exists(env_.fs, meta_)) {
+    ASSIGN_OR_RETURN(store_, RaftStore::Open(env_.fs, meta_, RaftStoreOptions{}, stored_));
+    cluster_id_ = stored_.identity.cluster_id;
+    self_.node = PeerId(stored_.identity.node.value());
+  }
+  while (self_.node == PeerId()) self_.node = PeerId(env_.rng.Next());
+  return absl::OkStatus();
+}
+
+absl::Status MetadataNode::StartPeers() {
+  const ClusterSettings& cluster = env_.config.cluster;
+  PeerOptions options;
+  options.self.id = self_.node;
+  options.self.server_id = self_.id;
+  options.self.incarnation = self_.incarnation;
+  options.self.feature_level = kFeatureLevel;
+  if (cluster.advertised.port != 0) options.self.address = ToText(cluster.advertised);
+  options.cluster_id = cluster_id_;
+  options.cluster_namespace = env_.config.cluster_namespace;
+  options.listen = ToText(cluster.listen);
+  options.tls = {cluster.tls.ca, cluster.tls.cert, cluster.tls.key};
+  options.insecure = cluster.insecure;
+  peers_ = std::make_unique<GrpcPeerTransport>(options, env_.clock, env_.fs, env_.home,
+                                               static_cast<PeerEvents&>(*this));
+  RETURN_IF_ERROR(peers_->Start());
+  self_.peer_address = cluster.advertised.port != 0
+                           ? ToText(cluster.advertised)
+                           : ToText(Address{cluster.advertised.host, peers_->BoundPort()});
+  LogInfo("peers connect to ", self_.peer_address);
+  return absl::OkStatus();
+}
+
+// What versions before clusters kept becomes the first snapshot.
+absl::Status MetadataNode::Upgrade() {
+  const absl::StatusOr<LegacyMetadata> legacy = ReadLocalMetadata(env_.fs, meta_);
+  if (absl::IsNotFound(legacy.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(legacy.status());
+  had_metadata_ = true;
+  LogInfo("the metadata in ", meta_, " becomes that of a metadata group");
+  RETURN_IF_ERROR(Found(legacy->applied, legacy->snapshot));
+  for (const char* name : {"log", "snapshot"}) {
+    const std::string path = JoinPath(meta_, name);
+    if (env_.fs.Exists(path)) RETURN_IF_ERROR(env_.fs.Remove(path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MetadataNode::Found(MetadataIndex applied, const std::string& state) {
+  const raft::NodeId node(self_.node.value());
+  const MetaIdentity identity{RandomToken(env_.rng, kClusterIdLength), node};
+  const GroupMember member{self_.node, self_.id, self_.peer_address, true};
+  const raft::SnapshotMeta snapshot{std::max(applied, MetadataIndex(1)), raft::Term(1),
+                                    raft::Configuration{{node}, {}}};
+  RETURN_IF_ERROR(RaftStore::Create(env_.fs, meta_, RaftStoreOptions{}, identity, snapshot,
+                                    RaftGroup::InitialSnapshot(member, state))
+                      .status());
+  if (peers_)
+    LogInfo("started the cluster ", identity.cluster_id, " of namespace ",
+            env_.config.cluster_namespace);
+  return OpenStore();
+}
+
+absl::Status MetadataNode::FindCluster() {
+  if (!peers_) {
+    // An absent metadata log beside existing data is lost, not new: with a new one stream ids would
+    // be given out again, and one stream would serve, or remove, another's records.
+    ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
+                     env_.fs.List(JoinPath(env_.directory.path(), "streams")));
+    if (streams.empty()) return Found(MetadataIndex(), EmptyState());
+    return absl::FailedPreconditionError(
+        Concat(meta_, " is missing, but ", env_.directory.path(), " holds the data of ",
+               streams.size(), " streams; restore meta from a backup, or move the whole directory ",
+               "away to start empty"));
+  }
+  ClusterJoinerOptions options;
+  options.cluster_namespace = env_.config.cluster_namespace;
+  options.server_id = self_.id;
+  options.node = self_.node;
+  options.address = self_.peer_address;
+  options.feature_level = kFeatureLevel;
+  if (!store_) {  // else a member already, which has received nothing yet
+    options.seed = env_.config.cluster.bootstrap_seed;
+    const auto& peers = env_.config.cluster.bootstrap_peers;
+    options.peers = {peers.begin(), peers.end()};
+  }
+  for (const Address& address : env_.config.cluster.join)
+    options.addresses.push_back(ToText(address));
+  join_ = std::make_unique<ClusterJoiner>(env_.home, env_.clock, *peers_, std::move(options));
+  env_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
+  query_ = env_.discovery.Ask(join_->Question(),
+                              [this](std::string_view answer) { join_->OnDiscovered(answer); });
+  absl::StatusOr<JoinOutcome> outcome = Await<absl::StatusOr<JoinOutcome>>(
+      env_.home, [this](auto done) { join_->Start(std::move(done)); });
+  query_.reset();
+  RETURN_IF_ERROR(outcome.status());
+  if (outcome->start_new) {
+    RETURN_IF_ERROR(Found(MetadataIndex(), EmptyState()));
+  } else if (!store_) {
+    RETURN_IF_ERROR(RaftStore::Create(env_.fs, meta_, RaftStoreOptions{},
+                                      {outcome->cluster_id, raft::NodeId(self_.node.value())}, {},
+                                      "")
+                        .status());
+    RETURN_IF_ERROR(OpenStore());
+    LogInfo("joined the cluster ", cluster_id_, " of namespace ", env_.config.cluster_namespace);
+  }
+  peers_->SetCluster(cluster_id_);
+  for (const GroupMember& member : outcome->members) {
+    if (member.id != self_.node) peers_->AddPeer(member.id, member.server_id, member.address);
+  }
+  return absl::OkStatus();
+}
+
+// The data directory belongs to one cluster: stream ids mean nothing in another. One that is bound
+// to none yet holds nothing that the cluster was promised.
+absl::Status MetadataNode::BindDirectory() {
+  const std::string path = JoinPath(env_.directory.path(), "cluster");
+  constexpr size_t kMaxBytes = 4096;
+  const auto file = env_.fs.Open(path, OpenMode::kRead);
+  if (absl::IsNotFound(file.status())) {
+    ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
+                     env_.fs.List(JoinPath(env_.directory.path(), "streams")));
+    lost_all_ = streams.empty();
+    if (!streams.empty() && !had_metadata_) {
+      return absl::FailedPreconditionError(
+          Concat(env_.directory.path(), " holds the data of ", streams.size(),
+                 " streams, but nothing says of which cluster: restore ", meta_,
+                 " from a backup, or move the whole directory away to join with an empty one"));
+    }
+    return WriteFileAtomically(env_.fs, path, Concat(cluster_id_, "\n"));
+  }
+  RETURN_IF_ERROR(file.status());
+  ASSIGN_OR_RETURN(const std::string text, ReadWhole(**file, kMaxBytes));
+  if (text == Concat(cluster_id_, "\n")) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      Concat(env_.directory.path(), " holds streams of another cluster (", path,
+             " names it), this one is ", cluster_id_,
+             "; move the whole directory away to join with an empty one"));
+}
+
+absl::Status MetadataNode::StartGroup() {
+  const absl::Status started = Await<absl::Status>(env_.home, [this](auto done) {
+    PeerTransport* peers = peers_.get();
+    frontend_ = std::make_unique<MetaFrontend>(env_.home, env_.clock, peers, self_);
+    const auto fatal = [this](const absl::Status& why) {
+      LogError(FromAbsl(why.message()));
+      env_.fatal();
+    };
+    frontend_->SetFatal(fatal);
+    auto group =
+        RaftGroup::Start({env_.home, env_.rng, peers, *frontend_, fatal},
+                         GroupOptions(env_.config.cluster), std::move(store_), std::move(stored_));
+    if (!group.ok()) return done(group.status());
+    group_ = *std::move(group);
+    frontend_->SetLog(*group_);
+    MetaBackendOptions options;
+    options.session_timeout = env_.config.cluster.session_timeout;
+    options.max_voters = env_.config.cluster.max_voters;
+    backend_ = std::make_unique<MetaBackend>(env_.home, env_.clock, peers, *group_, *group_,
+                                             frontend_->table(), self_, options);
+    control_ =
+        std::make_unique<ClusterControl>(env_.home, env_.clock, peers, *group_, *group_, *frontend_,
+                                         *backend_, self_, env_.config.cluster_namespace);
+    frontend_->SetClusterRequests(*control_);
+    frontend_->SetSilence([this](const std::string& id) { return backend_->IsSilent(id); });
+    frontend_->AddRoleObserver([this](const MetadataRole& role) { backend_->OnRoleChange(role); });
+    if (peers != nullptr) {
+      peers->Handle(PeerService::kMetadata, *frontend_);
+      peers->Handle(PeerService::kSession, *backend_);
+    }
+    backend_->Start();
+    Refresh();
+    done(absl::OkStatus());
+  });
+  if (started.ok()) Advertise();
+  return started;
+}
+
+// Others find the cluster over the bus. Whoever answers with another cluster's id in our namespace
+// records the same subjects beside us: that is nobody's wish.
+void MetadataNode::Advertise() {
+  env_.discovery.AnswerQueries([this](std::string_view) {
+    const std::shared_ptr<const std::string> answer = answer_.load();
+    return answer ? *answer : std::string();
+  });
+  query_ = env_.discovery.Ask(EncodeIntroRequest(WhoRequest{env_.config.cluster_namespace}),
+                              [this](std::string_view answer) { NoteOthers(answer); });
+  env_.home.After(kLookAround, [this, alive = alive_] {
+    if (*alive) query_.reset();
+  });
+}
+
+void MetadataNode::NoteOthers(std::string_view bytes) {
+  absl::StatusOr<IntroAnswer> answer = DecodeIntroAnswer(bytes);
+  if (!answer.ok() || answer->cluster_namespace != env_.config.cluster_namespace) return;
+  if (answer->cluster_id.empty() || answer->cluster_id == cluster_id_) return;
+  env_.home.Post([this, alive = alive_, answer = *std::move(answer)] {
+    if (!*alive || !other_cluster_.empty()) return;
+    other_cluster_ = Concat(
+        "broker ", answer.server_id, " on the same NATS has namespace ", answer.cluster_namespace,
+        " too, but belongs to another cluster (", answer.cluster_id, ", ours is ", cluster_id_,
+        "): both record the same subjects; give one another clustering.namespace, or have it join "
+        "with cluster.join");
+    LogError(other_cluster_);
+  });
+}
+
+// The cluster dials this broker where it was before: after its configuration changed, or because it
+// was alone when it was made. The leader writes the new address down; where no leader is heard of,
+// for nobody reaches us, any member passes it on. Said again until it is so.
+void MetadataNode::TellAddress() {
+  if (!peers_) return;
+  const std::vector<GroupMember> members = group_->members();
+  const auto self = std::find_if(members.begin(), members.end(),
+                                 [this](const GroupMember& m) { return m.id == self_.node; });
+  if (self == members.end() || self->address == self_.peer_address) return;
+  if (!std::exchange(told_address_, true))
+    LogInfo("the cluster dials this broker at \"", self->address, "\"; it is told ",
+            self_.peer_address);
+  JoinRequest join;
+  join.cluster_namespace = env_.config.cluster_namespace;
+  join.cluster_id = cluster_id_;
+  join.server_id = self_.id;
+  join.node = self_.node;
+  join.address = self_.peer_address;
+  join.feature_level = kFeatureLevel;
+  const std::string request = EncodeIntroRequest(join);
+  const auto answered = [](const absl::StatusOr<std::string>& answer) {
+    if (!answer.ok()) LogWarning("the new peer address: ", FromAbsl(answer.status().message()));
+  };
+  if (group_->role().leader != PeerId())
+    return control_->OnIntroduction(self_.id, request, kRefreshPeriod, answered);
+  for (const GroupMember& member : members) {
+    if (member.id != self_.node)
+      peers_->Introduce(member.address, request, kRefreshPeriod, answered);
+  }
+}
+
+// Once a second, on the metadata thread.
+void MetadataNode::Refresh() {
+  TellAddress();
+  answer_.store(std::make_shared<const std::string>(EncodeIntroAnswer(control_->Answer())));
+  std::vector<std::string> degraded;
+  if (!group_->degraded().empty()) degraded.push_back(group_->degraded());
+  if (group_->role().leader == PeerId())
+    degraded.push_back("no metadata leader is known: streams can be neither made nor changed");
+  if (!other_cluster_.empty()) degraded.push_back(other_cluster_);
+  if (env_.config.cluster.insecure)
+    degraded.push_back("cluster.insecure: brokers talk to each other in plain text, unchecked");
+  degraded_.store(std::make_shared<const std::vector<std::string>>(std::move(degraded)));
+  env_.home.After(kRefreshPeriod, [this, alive = alive_] {
+    if (*alive) Refresh();
+  });
+}
+
+std::vector<std::string> MetadataNode::Degraded() const {
+  const auto degraded = degraded_.load();
+  return degraded ? *degraded : std::vector<std::string>();
+}
+
+std::map<std::string, uint64_t> MetadataNode::ReadCounters() const {
+  return peers_ ? peers_->ReadCounters() : std::map<std::string, uint64_t>();
+}
+
+void MetadataNode::Stop() {
+  if (group_) {
+    (void)Await<absl::Status>(env_.home, [this](auto done) {
+      query_.reset();
+      group_->Stop([done = std::move(done)]() mutable { done(absl::OkStatus()); });
+    });
+  }
+  if (peers_) peers_->Stop();
+}
+
+void MetadataNode::OnPeerUp(const PeerIdentity& peer) {
+  LogInfo("connected to broker ", peer.server_id, " at ", peer.address);
+}
+
+void MetadataNode::OnPeerDown(const PeerIdentity& peer) {
+  LogWarning("no connection to broker ", peer.server_id, " at ", peer.address);
+}
+
+void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
+                                  Duration timeout, PeerHandler::Respond respond) {
+  env_.home.Post([this, alive = alive_, server_id, request = std::move(request), timeout,
+                  respond = std::move(respond)]() mutable {
+    if (!*alive) return;
+    if (control_)
+      return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+    if (join_)
+      return join_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+    respond(absl::UnavailableError("the broker is starting"));
+  });
+}
+
+}  // namespace bascule

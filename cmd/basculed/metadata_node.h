@@ -1,0 +1,100 @@
+// This broker's part in the metadata of its cluster: the store, the group, the requests, the
+// connections to other brokers, in the order in which they come up and go down. Built and stopped
+// on the main thread; what it holds runs on the metadata thread.
+//
+//   data/meta/identity there   open it
+//   a log of before clusters   becomes the first snapshot of a group of one
+//   nothing                    alone: a new group; in a cluster: ClusterJoiner finds or starts one
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "cmd/basculed/data_directory.h"
+#include "core/config/config.h"
+#include "core/env/clock.h"
+#include "core/env/executor.h"
+#include "core/env/rng.h"
+#include "core/ports/cluster_admin.h"
+#include "core/ports/discovery.h"
+#include "replication/meta/cluster_control.h"
+#include "replication/meta/cluster_joiner.h"
+#include "replication/meta/group/raft_group.h"
+#include "replication/peer/grpc_peer_transport.h"
+
+namespace bascule {
+
+struct MetadataNodeEnvironment {
+  const Config& config;
+  FileSystem& fs;
+  Clock& clock;
+  Rng& rng;
+  Executor& home;  // the metadata thread
+  Discovery& discovery;
+  const DataDirectory& directory;
+  // The process cannot go on; why was logged. On the metadata thread.
+  std::function<void()> fatal;
+};
+
+class MetadataNode final : private PeerEvents {
+ public:
+  explicit MetadataNode(MetadataNodeEnvironment environment);
+  ~MetadataNode() override;
+
+  // Returns when this broker is a member of its cluster; a joiner waits as long as that takes. Then
+  // the frontend can register it.
+  absl::Status Start();
+  // Whether this data directory holds what the cluster was promised (R6b).
+  KeptData kept_data() const { return lost_all_ ? KeptData::kNone : KeptData::kAll; }
+  MetaFrontend& frontend() { return *frontend_; }
+  ClusterAdmin& admin() { return *control_; }
+  // A leader hands over; then nothing is sent or called any more. Before the metadata thread stops.
+  void Stop();
+  std::map<std::string, uint64_t> ReadCounters() const;
+  // Any thread. What is not as it should be, a sentence each.
+  std::vector<std::string> Degraded() const;
+
+ private:
+  absl::Status StartPeers();
+  absl::Status OpenStore();
+  absl::Status FindCluster();
+  absl::Status Found(MetadataIndex applied, const std::string& state);
+  absl::Status Upgrade();
+  absl::Status BindDirectory();
+  absl::Status StartGroup();
+  void Advertise();
+  void NoteOthers(std::string_view answer);
+  void TellAddress();
+  void Refresh();
+
+  // --- PeerEvents: foreign threads ---
+  void OnPeerUp(const PeerIdentity& peer) override;
+  void OnPeerDown(const PeerIdentity& peer) override;
+  void OnIntroduction(const std::string& server_id, std::string request, Duration timeout,
+                      PeerHandler::Respond respond) override;
+
+  MetadataNodeEnvironment env_;
+  const std::string meta_;  // data/meta
+  BrokerSelf self_;
+  std::unique_ptr<RaftStore> store_;
+  StoredRaft stored_;
+  std::unique_ptr<GrpcPeerTransport> peers_;  // null: alone
+  std::unique_ptr<ClusterJoiner> join_;
+  std::unique_ptr<MetaFrontend> frontend_;
+  std::unique_ptr<RaftGroup> group_;
+  std::unique_ptr<MetaBackend> backend_;
+  std::unique_ptr<ClusterControl> control_;
+  std::unique_ptr<DiscoveryQuery> query_;
+  std::string cluster_id_;
+  bool had_metadata_ = false;  // before this start
+  bool lost_all_ = false;
+  // What the bus is answered, and what is shown: immutable, exchanged whole.
+  std::atomic<std::shared_ptr<const std::string>> answer_;
+  std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
+  std::string other_cluster_;  // on the metadata thread
+  bool told_address_ = false;  // likewise
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace bascule

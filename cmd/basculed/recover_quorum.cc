@@ -1,0 +1,78 @@
+#include "cmd/basculed/recover_quorum.h"
+
+#include <memory>
+#include <utility>
+
+#include "core/base/text.h"
+#include "replication/meta/group/raft_codec.h"
+#include "replication/meta/meta_table.h"
+#include "replication/meta/store/raft_store.h"
+
+namespace bascule {
+namespace {
+
+constexpr uint64_t kIndexLeap = 1'000'000'000;
+
+// The state that the whole log leads to, and the members' names on the way.
+struct Replay {
+  MetaTable table;
+  MemberBook members;
+};
+
+absl::StatusOr<Replay> ReplayAll(const StoredRaft& stored) {
+  Replay replay;
+  ASSIGN_OR_RETURN(SnapshotBody body, DecodeSnapshotBody(stored.state));
+  RETURN_IF_ERROR(replay.table.Restore(stored.raft.snapshot.index, body.state));
+  replay.members = std::move(body.members);
+  for (const raft::Entry& entry : stored.raft.entries) {
+    if (entry.type == raft::EntryType::kNormal) {
+      if (entry.data.empty()) continue;
+      const absl::Status applied = replay.table.Apply(entry.index, entry.data).result;
+      if (absl::IsUnimplemented(applied)) return applied;
+      continue;
+    }
+    const auto change = raft::DecodeConfChange(entry.data);
+    if (!change || change->type == raft::ConfChangeType::kRemove) continue;
+    if (const auto names = DecodeMemberNames(change->context); names.ok())
+      replay.members[change->node] = *names;
+  }
+  return replay;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& data_directory) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, fs.Lock(JoinPath(data_directory, "LOCK")));
+  const std::string meta = JoinPath(data_directory, "meta");
+  StoredRaft stored;
+  ASSIGN_OR_RETURN(const std::unique_ptr<RaftStore> store,
+                   RaftStore::Open(fs, meta, RaftStoreOptions{}, stored));
+  const raft::NodeId self = stored.identity.node;
+  const raft::Restored& raft = stored.raft;
+  if (raft.snapshot.index == MetadataIndex()) {
+    return absl::FailedPreconditionError(
+        Concat(meta, " has received nothing of its cluster yet; recover from another broker"));
+  }
+  ASSIGN_OR_RETURN(Replay replay, ReplayAll(stored));
+  const auto own = replay.members.find(self);
+  const MemberNames names = own == replay.members.end() ? MemberNames{} : own->second;
+  const MetadataIndex last = raft.snapshot.index + raft.entries.size();
+  // Commands that this broker never received may have made streams, whose ids must not come again.
+  const MetadataIndex next = last + kIndexLeap;
+  replay.table.SkipTo(next);
+  replay.table.ApplyMembers(next, {{PeerId(self.value()), names.server_id, names.address, true}});
+  const raft::SnapshotMeta snapshot{next, raft.hard_state.term + 1, {{self}, {}}};
+  // First the term: messages of the members that were are all of an older one.
+  RETURN_IF_ERROR(
+      store->Save(raft::HardState{snapshot.term, raft::NodeId(), raft.hard_state.commit}, {},
+                  raft.hard_state.commit));
+  RETURN_IF_ERROR(store->SaveSnapshot(
+      snapshot, EncodeSnapshotBody({{self, names}}, replay.table.Snapshot()), true));
+  return Concat("broker ", names.server_id, " is the only member of the metadata group of cluster ",
+                stored.identity.cluster_id, " now, at index ", snapshot.index, ", with ",
+                replay.table.streams().size(),
+                " streams. Start it; on every other broker move data/meta away before its next "
+                "start: it joins again.\n");
+}
+
+}  // namespace bascule

@@ -1,0 +1,164 @@
+#include "nats_bridge/discovery.h"
+
+#include <condition_variable>
+#include <thread>
+#include <utility>
+
+#include "core/base/text.h"
+#include "core/stream/description.h"
+#include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/egress_loop.h"
+
+namespace bascule {
+
+// Answers whoever asks.
+class BusDiscovery::Questions : public BusListener {
+ public:
+  explicit Questions(BusDiscovery& discovery) : discovery_(discovery) {}
+
+  void Set(absl::AnyInvocable<std::string(std::string_view)> answer) {
+    const std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+  }
+
+  void OnMessage(const BusMessage& message) override {
+    DiscoveryCounts& counts = discovery_.counts_;
+    counts.heard.fetch_add(1, std::memory_order_relaxed);
+    // Answers go to discovery's own inboxes only: nobody makes us publish elsewhere.
+    if (message.payload.size() > limits::kDiscoveryBytes ||
+        !message.reply.starts_with(discovery_.base_) || !IsPublishableSubject(message.reply) ||
+        HasWildcard(message.reply)) {
+      counts.ignored.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    std::string answer;
+    {
+      const std::lock_guard lock(mutex_);
+      answer = answer_(message.payload);
+    }
+    if (answer.empty() || !discovery_.Publish(std::string(message.reply), "", answer)) return;
+    counts.answered.fetch_add(1, std::memory_order_relaxed);
+  }
+
+ private:
+  BusDiscovery& discovery_;
+  std::mutex mutex_;
+  absl::AnyInvocable<std::string(std::string_view)> answer_;  // guarded by mutex_
+};
+
+// A thread asks, the bus's threads find.
+class BusDiscovery::Query : public DiscoveryQuery {
+ public:
+  // Kept by the subscription, which may outlive the query for a moment.
+  class Answers : public BusListener {
+   public:
+    Answers(DiscoveryCounts& counts, absl::AnyInvocable<void(std::string_view)> found)
+        : counts_(counts), found_(std::move(found)) {}
+    void OnMessage(const BusMessage& message) override {
+      if (message.payload.empty() || message.payload.size() > limits::kDiscoveryBytes) {
+        counts_.ignored.fetch_add(1, std::memory_order_relaxed);
+        return;
+      }
+      const std::lock_guard lock(mutex_);  // Close waits for a running call
+      if (found_ == nullptr) return;
+      counts_.found.fetch_add(1, std::memory_order_relaxed);
+      found_(message.payload);
+    }
+    void Close() {
+      const std::lock_guard lock(mutex_);
+      found_ = nullptr;
+    }
+
+   private:
+    DiscoveryCounts& counts_;
+    std::mutex mutex_;
+    absl::AnyInvocable<void(std::string_view)> found_;  // guarded by mutex_
+  };
+
+  Query(BusDiscovery& discovery, std::string question,
+        absl::AnyInvocable<void(std::string_view)> found)
+      : discovery_(discovery),
+        question_(std::move(question)),
+        inbox_(Concat(discovery.base_, discovery.token_, ".", discovery.next_.fetch_add(1))),
+        answers_(std::make_shared<Answers>(discovery.counts_, std::move(found))),
+        subscription_(discovery.egress_.Subscribe(inbox_, "", answers_)),
+        asker_([this] { Repeat(); }) {}
+
+  ~Query() override {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    end_.notify_all();
+    asker_.join();
+    discovery_.egress_.Unsubscribe(subscription_);
+    answers_->Close();
+  }
+
+ private:
+  void Repeat() {
+    std::unique_lock lock(mutex_);
+    while (!ended_) {
+      lock.unlock();
+      const bool sent = discovery_.Publish(Concat(discovery_.base_, "ask"), inbox_, question_);
+      if (sent) discovery_.counts_.asked.fetch_add(1, std::memory_order_relaxed);
+      lock.lock();
+      // Without a connection it looks for one more often, so that the first question is early.
+      end_.wait_for(lock, sent ? limits::kDiscoveryPeriod : limits::kDiscoveryRetry,
+                    [this] { return ended_; });
+    }
+    lock.unlock();
+    nats_ReleaseThreadMemory();
+  }
+
+  BusDiscovery& discovery_;
+  const std::string question_;
+  const std::string inbox_;
+  const std::shared_ptr<Answers> answers_;
+  const std::shared_ptr<Subscription> subscription_;
+  std::mutex mutex_;
+  std::condition_variable end_;
+  bool ended_ = false;  // guarded by mutex_
+  std::thread asker_;   // last: it uses all of the above
+};
+
+BusDiscovery::BusDiscovery(NatsConnection& egress, const std::string& cluster_namespace,
+                           std::string token)
+    : egress_(egress),
+      base_(Concat(cluster_namespace, ".ack.discovery.")),
+      token_(std::move(token)) {}
+
+BusDiscovery::~BusDiscovery() {
+  if (questions_ != nullptr) egress_.Unsubscribe(questions_);
+}
+
+void BusDiscovery::AnswerQueries(
+    absl::AnyInvocable<std::string(std::string_view question)> answer) {
+  const std::lock_guard lock(mutex_);
+  if (answerer_ == nullptr) answerer_ = std::make_shared<Questions>(*this);
+  answerer_->Set(std::move(answer));
+  if (questions_ == nullptr) questions_ = egress_.Subscribe(Concat(base_, "ask"), "", answerer_);
+}
+
+std::unique_ptr<DiscoveryQuery> BusDiscovery::Ask(
+    std::string question, absl::AnyInvocable<void(std::string_view answer)> found) {
+  return std::make_unique<Query>(*this, std::move(question), std::move(found));
+}
+
+bool BusDiscovery::Publish(const std::string& subject, const std::string& reply,
+                           std::string_view payload) {
+  const std::shared_ptr<natsConnection> nc = egress_.Current();
+  if (nc == nullptr || !egress_.connected()) return false;
+  const int buffered = natsConnection_Buffered(nc.get());
+  if (buffered > 0 && static_cast<size_t>(buffered) + payload.size() > limits::kEgressBufferBytes)
+    return false;
+  const EgressBatch batch(egress_.loop());
+  const auto size = static_cast<int>(payload.size());
+  const natsStatus status =
+      reply.empty() ? natsConnection_Publish(nc.get(), subject.c_str(), payload.data(), size)
+                    : natsConnection_PublishRequest(nc.get(), subject.c_str(), reply.c_str(),
+                                                    payload.data(), size);
+  return status == NATS_OK;
+}
+
+}  // namespace bascule

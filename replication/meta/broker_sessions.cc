@@ -1,0 +1,45 @@
+#include "replication/meta/broker_sessions.h"
+
+namespace bascule {
+
+void BrokerSessions::Begin(const std::string& predecessor, MonotonicTime lost) {
+  sessions_.clear();
+  if (!predecessor.empty()) sessions_[predecessor] = {0, lost};
+}
+
+void BrokerSessions::Heard(const BrokerSession& session, const MetaTable& table,
+                           MonotonicTime now) {
+  const RegisteredBroker* broker = table.FindBroker(session.broker);
+  if (broker == nullptr || broker->incarnation != session.incarnation) return;
+  sessions_[session.broker] = {session.incarnation, now};
+}
+
+void BrokerSessions::Shift(Duration by) {
+  for (auto& [broker, session] : sessions_) session.heard = Add(session.heard, by);
+}
+
+std::vector<BrokerSession> BrokerSessions::Expired(const MetaTable::Brokers& brokers,
+                                                   MonotonicTime now) {
+  std::vector<BrokerSession> expired;
+  for (const auto& [id, broker] : brokers) {
+    if (broker.fenced) continue;
+    const auto [it, anew] = sessions_.try_emplace(id, Session{broker.incarnation, now});
+    if (it->second.incarnation == 0) it->second.incarnation = broker.incarnation;
+    // It registered meanwhile.
+    if (it->second.incarnation != broker.incarnation) it->second = {broker.incarnation, now};
+    if (Between(it->second.heard, now) > timeout_) expired.push_back({id, broker.incarnation});
+  }
+  return expired;
+}
+
+Duration BrokerSessions::SilentFor(const std::string& broker, MonotonicTime now) const {
+  const auto it = sessions_.find(broker);
+  return it == sessions_.end() ? Duration::zero() : Between(it->second.heard, now);
+}
+
+bool BrokerSessions::Holds(const std::string& broker, MonotonicTime now) const {
+  const auto it = sessions_.find(broker);
+  return it != sessions_.end() && Between(it->second.heard, now) <= timeout_;
+}
+
+}  // namespace bascule

@@ -1,0 +1,197 @@
+// MetaFrontend's part that follows the log: what is applied goes to the partitions, and this broker
+// stays registered.
+#include <utility>
+
+#include "core/base/logging.h"
+#include "replication/meta/applied_watch.h"
+#include "replication/meta/meta_codec.h"
+#include "replication/meta/meta_frontend.h"
+#include "replication/meta/request_sender.h"
+#include "replication/meta/requests.pb.h"
+#include "replication/meta/settlement.h"
+
+namespace bascule {
+namespace {
+
+constexpr std::chrono::seconds kRegistrationTimeout{5};
+constexpr std::chrono::milliseconds kRegistrationRetryPeriod{500};
+
+StreamId StreamOf(const MetaDelta& delta) {
+  if (const auto* created = std::get_if<StreamCreated>(&delta)) return created->stream.id;
+  if (const auto* updated = std::get_if<StreamUpdated>(&delta)) return updated->stream.id;
+  if (const auto* deleted = std::get_if<StreamDeleted>(&delta)) return deleted->id;
+  return std::get<PartitionChanged>(delta).id;
+}
+
+}  // namespace
+
+absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) {
+  MetaTable::Applied applied = table_.Apply(index, command);
+  AfterChange(applied.deltas);
+  return applied.result;
+}
+
+void MetaFrontend::ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members) {
+  table_.ApplyMembers(index, members);
+  AfterChange({});
+}
+
+absl::Status MetaFrontend::Restore(MetadataIndex index, std::string_view snapshot) {
+  MetaTable restored;
+  RETURN_IF_ERROR(restored.Restore(index, snapshot));
+  std::vector<MetaDelta> deltas;
+  if (sink_ != nullptr) deltas = Differences(table_, restored);
+  table_ = std::move(restored);
+  AfterChange(deltas);
+  return absl::OkStatus();
+}
+
+void MetaFrontend::AfterChange(const std::vector<MetaDelta>& deltas) {
+  if (sink_ != nullptr) {
+    for (const MetaDelta& delta : deltas) Deliver(delta);
+  } else if (new_sink_ != nullptr && RegisteredHere()) {
+    HandOver();
+  }
+  RenewView();
+  CheckSession();
+  std::vector<AppliedWatch::Wake> due = applied_->Take(table_.applied());
+  if (due.empty()) return;
+  // Not from inside the log's Apply: who wakes may propose.
+  home_.Post([due = std::move(due), alive = std::weak_ptr<bool>(alive_)]() mutable {
+    for (AppliedWatch::Wake& wake : due) {
+      if (!alive.expired()) wake();
+    }
+  });
+}
+
+void MetaFrontend::Deliver(const MetaDelta& delta) {
+  const bool last = std::holds_alternative<StreamDeleted>(delta);
+  sink_->OnDelta(
+      delta, [end = settlement_->Begin(StreamOf(delta), last)](const absl::Status& status) mutable {
+        if (!status.ok()) LogWarning("metadata change: ", FromAbsl(status.message()));
+        end(status);
+      });
+}
+
+void MetaFrontend::Advertise(std::string host, int32_t port) {
+  home_.Post([this, host = std::move(host), port, alive = std::weak_ptr<bool>(alive_)]() mutable {
+    if (alive.expired()) return;
+    registration_.host = std::move(host);
+    registration_.port = port;
+    RenewView();
+    CheckSession();
+  });
+}
+
+void MetaFrontend::Register(DeltaSink& sink, KeptData kept, std::vector<PartitionKey> lost,
+                            Done done) {
+  new_sink_ = &sink;
+  registration_.lost_all = kept == KeptData::kNone;
+  registration_.kept_all = kept == KeptData::kAll;
+  registration_.lost = std::move(lost);
+  registered_ = std::move(done);
+  SendRegistration();
+}
+
+bool MetaFrontend::RegisteredHere() const {
+  const RegisteredBroker* known = table_.FindBroker(self_.id);
+  return known != nullptr && known->incarnation == self_.incarnation && !known->fenced;
+}
+
+void MetaFrontend::SendRegistration() {
+  if (registering_ || replaced_) return;
+  registering_ = true;
+  meta::Request request;
+  meta::ToProto(registration_, *request.mutable_register_broker());
+  Ask(request, kRegistrationTimeout,
+      [this](const RequestOutcome& outcome) { OnRegistered(outcome); });
+}
+
+void MetaFrontend::OnRegistered(const RequestOutcome& outcome) {
+  registering_ = false;
+  if (outcome.status.ok()) return CheckSession();
+  const absl::StatusCode code = outcome.status.code();
+  const bool refused =
+      code == absl::StatusCode::kAlreadyExists || code == absl::StatusCode::kFailedPrecondition ||
+      code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kInvalidArgument;
+  LogWarning("broker ", self_.id, " is not registered: ", FromAbsl(outcome.status.message()));
+  if (refused && sink_ == nullptr && registered_) {
+    new_sink_ = nullptr;
+    return std::exchange(registered_, nullptr)(outcome.status);
+  }
+  home_.After(kRegistrationRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    if (sink_ == nullptr && new_sink_ != nullptr) return SendRegistration();
+    CheckSession();
+  });
+}
+
+// Nothing was handed over before, so the whole table is new to the partitions (R2b).
+void MetaFrontend::HandOver() {
+  sink_ = std::exchange(new_sink_, nullptr);
+  // What was lost is told once: what is written from now on is not lost.
+  registration_.lost_all = false;
+  registration_.kept_all = true;
+  registration_.lost.clear();
+  std::set<StreamId> known;
+  for (const auto& [name, stream] : table_.streams()) known.insert(stream.id);
+  sink_->OnTakeOver(known, table_.applied(), table_.doubtful());
+  for (const auto& [name, stream] : table_.streams()) Deliver(StreamCreated{stream});
+  settlement_->WhenAllSettled([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || !registered_) return;
+    std::exchange(registered_, nullptr)(absl::OkStatus());
+  });
+}
+
+// Once registered a broker stays so: fenced (its heartbeats did not arrive), it registers again,
+// and with a new address too. Replaced or removed, it must end.
+void MetaFrontend::CheckSession() {
+  if (sink_ == nullptr || replaced_) return;
+  const RegisteredBroker* known = table_.FindBroker(self_.id);
+  if (known == nullptr || known->incarnation != self_.incarnation) {
+    replaced_ = true;
+    const absl::Status why = absl::FailedPreconditionError(
+        known == nullptr
+            ? Concat("broker ", self_.id, " was removed from the cluster")
+            : Concat("another process runs as broker ", self_.id, " at ", known->peer_address));
+    LogError(FromAbsl(why.message()));
+    if (fatal_) fatal_(why);
+    return;
+  }
+  const bool moved = known->host != registration_.host || known->port != registration_.port;
+  if ((!known->fenced && !moved) || registering_) return;
+  home_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || replaced_ || registering_) return;
+    const RegisteredBroker* now = table_.FindBroker(self_.id);
+    const bool moved_now =
+        now != nullptr && (now->host != registration_.host || now->port != registration_.port);
+    if (now == nullptr || !(now->fenced || moved_now)) return;
+    if (now->fenced) LogWarning("broker ", self_.id, " was fenced; it registers again");
+    SendRegistration();
+  });
+}
+
+void MetaFrontend::RenewView() {
+  auto view = std::make_shared<std::vector<BrokerDescription>>();
+  const BrokerLoad mine = table_.LoadOf(self_.id);
+  view->push_back({self_.id, registration_.host, registration_.port, self_.rack, mine.partitions,
+                   mine.leading});
+  for (const auto& [id, broker] : table_.brokers()) {
+    if (id == self_.id || broker.fenced || broker.port == 0) continue;
+    const BrokerLoad load = table_.LoadOf(id);
+    view->push_back({id, broker.host, broker.port, broker.rack, load.partitions, load.leading});
+  }
+  const std::lock_guard lock(view_mutex_);
+  view_ = std::move(view);
+}
+
+std::vector<BrokerDescription> MetaFrontend::Brokers() {
+  std::shared_ptr<const std::vector<BrokerDescription>> view;
+  {
+    const std::lock_guard lock(view_mutex_);
+    view = view_;
+  }
+  return *view;
+}
+
+}  // namespace bascule

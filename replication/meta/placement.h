@@ -1,0 +1,26 @@
+// Where the replicas of a new stream go. Pure and deterministic.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/stream/description.h"
+
+namespace bascule {
+
+// A live broker with what stands on it, and what is about to.
+struct PlacementBroker {
+  std::string id;
+  std::string rack;  // empty: unknown, taken for one of its own
+  int32_t partitions = 0;
+  int32_t leading = 0;
+};
+
+// Partitions 0..partitions-1, each with `replication_factor` replicas (1..brokers.size()), the
+// intended leader first. A stream's partitions go to different leaders as far as possible, then to
+// those that lead least, then hold least; a partition's replicas go to different racks as far as
+// possible, then to those that hold least.
+std::vector<PartitionDescription> Place(int32_t partitions, int32_t replication_factor,
+                                        std::vector<PlacementBroker> brokers);
+
+}  // namespace bascule

@@ -1,0 +1,228 @@
+#include "replication/meta/stream_requests.h"
+
+#include <algorithm>
+
+#include "core/base/limits.h"
+#include "core/base/text.h"
+#include "replication/meta/meta_codec.h"
+
+namespace bascule {
+namespace {
+
+// What a request is about, as a key: requests with one key go one after the other.
+std::string SubjectOf(const meta::Request& request) {
+  switch (request.request_case()) {
+    case meta::Request::kCreateStream:
+      return Concat("stream ", request.create_stream().spec().name());
+    case meta::Request::kDeleteStream:
+      return Concat("stream ", request.delete_stream().name());
+    case meta::Request::kUpdateStream:
+      return Concat("stream ", request.update_stream().name());
+    case meta::Request::kRaiseEpoch:
+      return Concat("epoch ", request.raise_epoch().stream_id(), "/",
+                    request.raise_epoch().partition());
+    default:
+      return Concat("broker ", request.broker());
+  }
+}
+
+// Empty, or the first setting in `changes` that is fixed when a stream is created.
+std::string FixedSetting(const StreamOverrides& changes) {
+  if (changes.durability) return "durability";
+  if (changes.reply_acks) return "reply acks";
+  if (changes.optimistic_concurrency_control) return "optimistic concurrency control";
+  if (changes.record_internal_subjects) return "recording of internal subjects";
+  return "";
+}
+
+}  // namespace
+
+void StreamRequests::Execute(const meta::Request& request, Duration, RequestDone done) {
+  const auto answer = [&](absl::Status status) { done({std::move(status), table_.applied(), {}}); };
+  if (!log_->role().leading)
+    return answer(absl::UnavailableError("this broker is not the metadata leader"));
+  if (waiting_ >= limits::kMetaRequestsWaiting)
+    return answer(absl::UnavailableError("too many metadata requests wait"));
+  ++waiting_;
+  auto work = std::make_shared<Work>(Work{SubjectOf(request), request, std::move(done)});
+  auto& queue = queues_[work->about];
+  queue.push_back(work);
+  if (queue.size() == 1) Start(work, false);
+}
+
+void StreamRequests::Start(std::shared_ptr<Work> work, bool barrier_passed) {
+  if (!log_->role().leading)
+    return Finish(work, absl::UnavailableError("this broker is not the metadata leader any more"));
+  // It was asked before: by way of another leader, or the answer was lost.
+  if (const auto kept = table_.Kept(OriginOf(work->request))) return Finish(work, *kept);
+  Verdict verdict = Check(work->request);
+  if (verdict.status.ok()) return Propose(std::move(work), verdict);
+  if (!verdict.from_table || barrier_passed) return Finish(work, verdict.status);
+  log_->ReadBarrier([this, work, alive = std::weak_ptr<bool>(alive_)](const absl::Status& passed) {
+    if (alive.expired()) return;
+    if (passed.ok()) return Start(work, true);
+    Finish(work, absl::UnavailableError(passed.message()));
+  });
+}
+
+void StreamRequests::Propose(std::shared_ptr<Work> work, const Verdict& verdict) {
+  const CommandOrigin origin = OriginOf(work->request);
+  const meta::Request& request = work->request;
+  std::string command;
+  switch (request.request_case()) {
+    case meta::Request::kCreateStream:
+      command = EncodeCreateStream(verdict.stream, origin);
+      break;
+    case meta::Request::kDeleteStream:
+      command = EncodeDeleteStream(request.delete_stream().name(), origin);
+      break;
+    case meta::Request::kUpdateStream:
+      command = EncodeUpdateStream(request.update_stream().name(),
+                                   meta::FromProto(request.update_stream().changes()), origin);
+      break;
+    case meta::Request::kRaiseEpoch:
+      command = EncodeRaiseEpoch({StreamId(request.raise_epoch().stream_id()),
+                                  PartitionId(request.raise_epoch().partition())},
+                                 request.raise_epoch().leader(), origin);
+      break;
+    default:
+      command = EncodeRegisterBroker(meta::FromProto(request.register_broker()));
+  }
+  Account(verdict.stream, 1);
+  log_->Propose(std::move(command), [this, work, stream = verdict.stream,
+                                     alive = std::weak_ptr<bool>(alive_)](absl::Status status) {
+    if (alive.expired()) return;
+    Account(stream, -1);
+    Finish(work, status);
+  });
+}
+
+void StreamRequests::Finish(const std::shared_ptr<Work>& work, const absl::Status& status) {
+  --waiting_;
+  work->done({status, table_.applied(), {}});
+  const auto queue = queues_.find(work->about);
+  queue->second.pop_front();
+  if (queue->second.empty()) {
+    queues_.erase(queue);
+    return;
+  }
+  // Not from here: a long queue that is refused would nest as deep.
+  home_.Post([this, next = queue->second.front(), alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) Start(next, false);
+  });
+}
+
+StreamRequests::Verdict StreamRequests::Check(const meta::Request& request) const {
+  switch (request.request_case()) {
+    case meta::Request::kCreateStream:
+      return CheckCreate(request.create_stream());
+    case meta::Request::kDeleteStream:
+      return CheckDelete(request.delete_stream().name());
+    case meta::Request::kUpdateStream:
+      return CheckUpdate(request.update_stream());
+    default:
+      return {};  // Apply judges
+  }
+}
+
+StreamRequests::Verdict StreamRequests::CheckCreate(
+    const meta::CreateStreamRequest& request) const {
+  StreamSpec spec = FromProto(request.spec());
+  std::vector<PlacementBroker> brokers = Candidates();
+  if (absl::Status valid = NormalizeAndValidate(spec, static_cast<int>(brokers.size()));
+      !valid.ok()) {
+    return {valid, true, {}};
+  }
+  if (table_.Find(spec.name) != nullptr)
+    return {absl::AlreadyExistsError("stream already exists"), true, {}};
+  if (spec.replication_factor > 1) {
+    return {absl::UnimplementedError(Concat("replication factor ", spec.replication_factor,
+                                            ": this version keeps one replica of each partition")),
+            false,
+            {}};
+  }
+  DropSilent(brokers);
+  std::map<std::string, int32_t> held;
+  for (const PlacementBroker& broker : brokers) held[broker.id] = broker.partitions;
+  StreamDescription stream;
+  stream.partitions = Place(spec.partitions, spec.replication_factor, std::move(brokers));
+  for (const PartitionDescription& partition : stream.partitions) {
+    for (const std::string& broker : partition.replicas) {
+      if (++held[broker] <= static_cast<int32_t>(limits::kMaxPartitionsPerBroker)) continue;
+      return {absl::ResourceExhaustedError(Concat("broker ", broker, " holds its limit of ",
+                                                  limits::kMaxPartitionsPerBroker, " partitions")),
+              true,
+              {}};
+    }
+  }
+  stream.name = spec.name;
+  stream.subject = spec.subject;
+  stream.group = spec.group;
+  stream.created = clock_.Wall();
+  stream.overrides = spec.overrides;
+  return {absl::OkStatus(), false, std::move(stream)};
+}
+
+StreamRequests::Verdict StreamRequests::CheckDelete(const std::string& name) const {
+  if (IsReservedStream(name)) return {absl::InvalidArgumentError("Stream is reserved"), false, {}};
+  if (table_.Find(name) == nullptr) return {absl::NotFoundError("stream does not exist"), true, {}};
+  return {};
+}
+
+StreamRequests::Verdict StreamRequests::CheckUpdate(
+    const meta::UpdateStreamRequest& request) const {
+  const StreamOverrides changes = meta::FromProto(request.changes());
+  const auto refuse = [](absl::Status status) { return Verdict{std::move(status), false, {}}; };
+  if (IsReservedStream(request.name()))
+    return refuse(absl::InvalidArgumentError("Stream is reserved"));
+  if (changes == StreamOverrides())
+    return refuse(absl::InvalidArgumentError("no setting is named that should change"));
+  if (absl::Status valid = ValidateOverrides(changes); !valid.ok()) return refuse(valid);
+  if (const std::string fixed = FixedSetting(changes); !fixed.empty()) {
+    return refuse(absl::InvalidArgumentError(
+        Concat("the ", fixed, " of a stream cannot change; create another stream with it")));
+  }
+  const StreamDescription* stream = table_.Find(request.name());
+  if (stream == nullptr) return {absl::NotFoundError("stream does not exist"), true, {}};
+  const int32_t min_isr = changes.min_isr.value_or(0);
+  const size_t replicas = stream->partitions.empty() ? 1 : stream->partitions[0].replicas.size();
+  if (min_isr <= static_cast<int32_t>(replicas)) return {};
+  return {absl::InvalidArgumentError(Concat("Invalid minIsr ", min_isr, ", replicationFactor ",
+                                            replicas, ": nothing would ever be committed")),
+          true,
+          {}};
+}
+
+std::vector<PlacementBroker> StreamRequests::Candidates() const {
+  std::vector<PlacementBroker> candidates;
+  for (const auto& [id, broker] : table_.brokers()) {
+    if (broker.fenced) continue;
+    BrokerLoad load = table_.LoadOf(id);
+    if (const auto pending = pending_.find(id); pending != pending_.end()) {
+      load.partitions += pending->second.partitions;
+      load.leading += pending->second.leading;
+    }
+    candidates.push_back({id, broker.rack, load.partitions, load.leading});
+  }
+  return candidates;
+}
+
+void StreamRequests::DropSilent(std::vector<PlacementBroker>& candidates) const {
+  if (!silent_) return;
+  std::vector<PlacementBroker> heard = candidates;
+  std::erase_if(heard, [this](const PlacementBroker& broker) { return silent_(broker.id); });
+  if (!heard.empty()) candidates = std::move(heard);
+}
+
+// The first replica is the one that is meant to lead.
+void StreamRequests::Account(const StreamDescription& stream, int32_t sign) {
+  for (const PartitionDescription& partition : stream.partitions) {
+    for (const std::string& broker : partition.replicas) {
+      BrokerLoad& load = pending_[broker];
+      load.partitions += sign;
+      if (&broker == &partition.replicas.front()) load.leading += sign;
+    }
+  }
+}
+
+}  // namespace bascule

@@ -1,0 +1,116 @@
+// One stream that a peer opened to this broker: hello both ways, then its frames and our answers.
+//
+//   gRPC thread                          Admission                     any thread
+//   OnReadDone: hello ─────────────────► Admit (or refused)
+//   our hello written
+//   OnReadDone: frame ─► FrameReceiver::OnFrame ─► PeerHandler ──────► respond ─► Answer
+//   OnWriteDone ◄── answers, one after another ◄─────────────────────────────────┘
+//
+// One frame is read at a time, and none while more than limits::kPeerQueueBytes of answers wait, or
+// the receiver has its fill. At most limits::kPeerHandshakes streams wait for a hello.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "replication/peer/byte_buffer.h"
+#include "replication/peer/frame.h"
+#include "replication/peer/peer_core.h"
+
+namespace bascule::peer {
+
+class AcceptedStream;
+
+// Who is a peer, and which of its streams counts. Any thread.
+class Admission {
+ public:
+  virtual ~Admission() = default;
+  // The checks of the hello; admits the stream as the peer's only one of its kind.
+  virtual std::optional<Refused> Admit(const Hello& hello,
+                                       const std::optional<std::string>& certificate,
+                                       ChannelKind kind,
+                                       const std::shared_ptr<AcceptedStream>& stream) = 0;
+};
+
+// Lives until gRPC is done with it, or somebody owes it an answer. Any thread.
+class AcceptedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                             public std::enable_shared_from_this<AcceptedStream> {
+ public:
+  // The reactor belongs to gRPC and ends by itself. `admission` outlives it.
+  static AcceptedStream* Accept(std::shared_ptr<PeerCore> core, Admission& admission,
+                                grpc::CallbackServerContext& context, ChannelKind kind);
+
+  // The other side is told `why`.
+  void End(Refused why);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  AcceptedStream(std::shared_ptr<PeerCore> core, Admission& admission,
+                 grpc::CallbackServerContext& context, ChannelKind kind);
+  void Begin();
+  void OnHello(std::string_view bytes);
+  std::optional<Refused> OnFrame(std::string_view bytes);
+  std::optional<Refused> Take(Message message);
+  std::optional<Refused> Take(Call call);
+  std::optional<Refused> Take(BulkBegin begin);
+  std::optional<Refused> Take(BulkData data);
+  std::optional<Refused> Take(BulkAbort abort);
+  template <typename Other>
+  std::optional<Refused> Take(const Other&);
+  std::optional<Refused> FinishBody();
+  // The handler's way back; `weight` counts against what may be unanswered.
+  PeerHandler::Respond Responder(uint64_t id, size_t weight);
+  void Answer(uint64_t id, size_t weight, absl::StatusOr<std::string> result);
+  void QueueFrame(std::string frame);
+
+  // Operations begin between Enter and Leave, so that Finish is never before or beside them.
+  bool Enter();
+  void Leave();
+  void EndWith(const absl::Status& status);
+  void WriteNext();
+  void ReadNext();
+  void ReadOn();
+  void CutOff();
+  bool ReleaseHandshake();
+
+  const std::shared_ptr<PeerCore> core_;
+  Admission& admission_;                  // until OnDone
+  grpc::CallbackServerContext& context_;  // until OnDone
+  const ChannelKind kind_;
+  const std::string remote_;
+  std::shared_ptr<AcceptedStream> self_;  // until OnDone
+  grpc::ByteBuffer read_;
+  grpc::ByteBuffer write_;
+
+  // Of the reading reactions only.
+  bool admitted_ = false;
+  PeerIdentity peer_;
+  std::optional<BulkBegin> body_of_;  // the body that is being received
+  std::string body_;
+
+  std::mutex mutex_;
+  size_t entered_ = 0;  // guarded by mutex_, like all below
+  bool over_ = false;
+  bool finished_ = false;
+  bool handshaking_ = false;  // holds one of the places
+  bool writing_ = false;
+  bool reading_ = false;  // a read is with gRPC, or what it brought is being dealt with
+  absl::Status end_;
+  TimerId handshake_ = 0;
+  std::deque<std::string> answers_;
+  size_t answer_bytes_ = 0;
+  size_t unanswered_ = 0;
+  size_t unanswered_bytes_ = 0;
+};
+
+}  // namespace bascule::peer

@@ -1,0 +1,61 @@
+// Large bodies to one peer, one after another in frames, over a connection that is made when there
+// is one to send and ends when there was none for limits::kPeerBulkIdle.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "replication/peer/peer_line.h"
+
+namespace bascule::peer {
+
+// Any thread.
+class BulkLine final : public PeerLine {
+ public:
+  BulkLine(std::shared_ptr<PeerCore> core, Destination destination)
+      : PeerLine(std::move(core), ChannelKind::kBulk, std::move(destination)) {}
+
+  struct Body {
+    PeerService service{};
+    std::string header;
+    std::shared_ptr<const std::string> bytes;
+  };
+  // `done` never before this returns.
+  void Send(Body body, Duration timeout, PeerTransport::Done done);
+  // For good. What is pending is answered: Unknown what was sent whole, the rest Unavailable.
+  void End(const absl::Status& why);
+
+  absl::Status OnFrame(Frame frame) override;
+  std::optional<std::string> NextFrame() override;
+
+ private:
+  struct Pending {
+    Body body;
+    PeerTransport::Done done;
+    MonotonicTime deadline;
+    TimerId timer = 0;
+    bool sent = false;  // to its last byte: before that the other side cannot have it
+  };
+  void WhenOpen(const PeerIdentity& peer) override;
+  void WhenClosed(const absl::Status& why, bool /*was_open*/) override { FailBodies(why); }
+  bool Wanted() override;
+  void FailBodies(const absl::Status& why);
+  void Expire(uint64_t id);
+  void Finish(Pending pending, absl::StatusOr<std::string> result);
+  Frame Begin(uint64_t id, Pending& pending);
+  void HangUpWhenIdle();
+
+  std::mutex mutex_;
+  bool ended_ = false;  // guarded by mutex_, like all below
+  uint64_t next_ = 1;
+  std::map<uint64_t, Pending> pending_;
+  std::deque<uint64_t> waiting_;  // not begun; an id that is not pending has expired
+  uint64_t begun_ = 0;            // whose bytes are being sent; 0 = none
+  size_t position_ = 0;           // in them
+  TimerId idle_ = 0;
+};
+
+}  // namespace bascule::peer

@@ -1,0 +1,210 @@
+#include "replication/peer/certificates.h"
+
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+
+#include "core/base/limits.h"
+#include "core/base/text.h"
+
+namespace bascule::peer {
+namespace {
+
+constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
+constexpr std::string_view kScheme = "bascule://";
+constexpr time_t kSoonSeconds = 30 * 24 * 3600;
+
+template <auto Free>
+struct Freer {
+  template <typename T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using BioPtr = std::unique_ptr<BIO, Freer<&BIO_free>>;
+using X509Ptr = std::unique_ptr<X509, Freer<&X509_free>>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<&EVP_PKEY_free>>;
+using NamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<&GENERAL_NAMES_free>>;
+using StorePtr = std::unique_ptr<X509_STORE, Freer<&X509_STORE_free>>;
+using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<&X509_STORE_CTX_free>>;
+
+// Keys with a passphrase cannot be used: nobody is asked for it.
+int NoPassphrase(char*, int, int, void*) { return -1; }
+
+BioPtr Memory(std::string_view text) {
+  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+// The certificates of a PEM text, in their order.
+std::vector<X509Ptr> ReadCertificates(std::string_view pem) {
+  std::vector<X509Ptr> out;
+  const BioPtr bio = Memory(pem);
+  while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, &NoPassphrase, nullptr))
+    out.emplace_back(next);
+  ERR_clear_error();  // the end of the text is an error to OpenSSL
+  return out;
+}
+
+std::string Text(const ASN1_STRING* text) {
+  return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                     static_cast<size_t>(ASN1_STRING_length(text)));
+}
+
+std::string CommonName(X509* certificate) {
+  X509_NAME* subject = X509_get_subject_name(certificate);
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (at < 0) return "";
+  return Text(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+}
+
+std::vector<std::string> BrokerUris(X509* certificate) {
+  std::vector<std::string> out;
+  const NamesPtr names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI) continue;
+    std::string uri = Text(name->d.uniformResourceIdentifier);
+    if (uri.starts_with(kScheme)) out.push_back(uri.substr(kScheme.size()));
+  }
+  return out;
+}
+
+absl::StatusOr<std::string> ReadPemFile(FileSystem& files, std::string_view setting,
+                                        const std::string& path) {
+  const auto failed = [&](const auto& why) {
+    return absl::InvalidArgumentError(
+        Concat(setting, ": cannot use ", path, ": ", why,
+               " (bascule cluster certs makes what a cluster needs)"));
+  };
+  if (path.empty()) return failed("it is not set");
+  auto file = files.Open(path, OpenMode::kRead);
+  if (!file.ok()) return failed(FromAbsl(file.status().message()));
+  auto text = ReadWhole(**file, kMaxPemBytes);
+  if (!text.ok()) return failed(FromAbsl(text.status().message()));
+  if (text->find("-----BEGIN ") == std::string::npos) return failed("it is not a PEM file");
+  return text;
+}
+
+// OpenSSL's word for why `chain` does not lead to one of `authorities`; empty when it does. Dates
+// are not looked at: ValidityWarnings tells of them, and they may become right.
+std::string WhyUntrusted(const std::vector<X509Ptr>& chain,
+                         const std::vector<X509Ptr>& authorities) {
+  const StorePtr store(X509_STORE_new());
+  for (const X509Ptr& authority : authorities) X509_STORE_add_cert(store.get(), authority.get());
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_NO_CHECK_TIME);
+  STACK_OF(X509)* rest = sk_X509_new_null();
+  for (size_t i = 1; i < chain.size(); ++i) sk_X509_push(rest, chain[i].get());
+  const StoreContextPtr context(X509_STORE_CTX_new());
+  X509_STORE_CTX_init(context.get(), store.get(), chain[0].get(), rest);
+  std::string why;
+  if (X509_verify_cert(context.get()) != 1)
+    why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()));
+  sk_X509_free(rest);  // not what is in it
+  ERR_clear_error();
+  return why;
+}
+
+std::string DateText(const ASN1_TIME* time) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (ASN1_TIME_print(bio.get(), time) != 1) return "an unreadable date";
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
+}
+
+void AddWarning(std::vector<std::string>& out, std::string_view what, const std::string& path,
+                X509* certificate, time_t now) {
+  const ASN1_TIME* begin = X509_get0_notBefore(certificate);
+  const ASN1_TIME* end = X509_get0_notAfter(certificate);
+  time_t soon = now + kSoonSeconds;
+  if (X509_cmp_time(end, &now) < 0) {
+    out.push_back(Concat(what, " ", path, " expired on ", DateText(end),
+                         ": no broker talks to this one; make a new one (bascule cluster certs "
+                         "--force) and restart"));
+  } else if (X509_cmp_time(begin, &now) > 0) {
+    out.push_back(Concat(what, " ", path, " is not valid before ", DateText(begin),
+                         ": no broker talks to this one; is the clock of this machine right?"));
+  } else if (X509_cmp_time(end, &soon) < 0) {
+    out.push_back(Concat(what, " ", path, " expires on ", DateText(end),
+                         ": make a new one (bascule cluster certs --force) and restart before"));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> CertificateServerId(std::string_view pem) {
+  const std::vector<X509Ptr> chain = ReadCertificates(pem);
+  if (chain.empty()) return absl::InvalidArgumentError("there is no certificate in it");
+  std::vector<std::string> uris = BrokerUris(chain[0].get());
+  if (uris.size() > 1) {
+    return absl::InvalidArgumentError(
+        Concat("it names ", uris.size(), " brokers (", kScheme, "...), and may name one"));
+  }
+  std::string id = uris.empty() ? CommonName(chain[0].get()) : std::move(uris[0]);
+  if (id.empty() || id.size() > limits::kPeerNameBytes || id.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError(
+        Concat("it names no broker: neither a URI ", kScheme, "<server id> nor a common name"));
+  }
+  return id;
+}
+
+absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_id,
+                                 FileSystem& files) {
+  PemTexts texts;
+  ASSIGN_OR_RETURN(texts.ca, ReadPemFile(files, "cluster.tls.ca", paths.ca));
+  ASSIGN_OR_RETURN(texts.cert, ReadPemFile(files, "cluster.tls.cert", paths.cert));
+  ASSIGN_OR_RETURN(texts.key, ReadPemFile(files, "cluster.tls.key", paths.key));
+  const auto bad = [](const auto&... words) {
+    return absl::InvalidArgumentError(Concat(words...));
+  };
+  const auto named = CertificateServerId(texts.cert);
+  if (!named.ok()) return bad("cluster.tls.cert: ", paths.cert, ": ", named.status().message());
+  if (*named != server_id) {
+    return bad("cluster.tls.cert: ", paths.cert, " is the certificate of broker '", *named,
+               "', and this one is '", server_id,
+               "': make one for it (bascule cluster certs "
+               "--server-id ",
+               server_id, "), or set clustering.server.id");
+  }
+  const std::vector<X509Ptr> chain = ReadCertificates(texts.cert);
+  const BioPtr bio = Memory(texts.key);
+  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, &NoPassphrase, nullptr));
+  ERR_clear_error();
+  if (key == nullptr) {
+    return bad("cluster.tls.key: ", paths.key, " holds no private key without a passphrase");
+  }
+  if (X509_check_private_key(chain[0].get(), key.get()) != 1) {
+    ERR_clear_error();
+    return bad("cluster.tls.key: ", paths.key, " is not the key of the certificate ", paths.cert);
+  }
+  const std::vector<X509Ptr> authorities = ReadCertificates(texts.ca);
+  if (authorities.empty()) return bad("cluster.tls.ca: no certificate in ", paths.ca);
+  const std::string why = WhyUntrusted(chain, authorities);
+  if (!why.empty()) {
+    return bad("cluster.tls.cert: ", paths.cert, " was not made by the authority in ", paths.ca,
+               ": ", why);
+  }
+  return texts;
+}
+
+std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,
+                                          Timestamp now) {
+  std::vector<std::string> out;
+  const auto seconds = static_cast<time_t>(now.value() / 1'000'000'000);
+  const auto check = [&](std::string_view what, const std::string& path, const std::string& pem) {
+    for (const X509Ptr& certificate : ReadCertificates(pem))
+      AddWarning(out, what, path, certificate.get(), seconds);
+  };
+  check("the broker's certificate", paths.cert, texts.cert);
+  check("the cluster's authority", paths.ca, texts.ca);
+  return out;
+}
+
+}  // namespace bascule::peer

@@ -1,0 +1,44 @@
+// The PEM files of a broker: which server id a certificate speaks for, and whether they can be used
+// now.
+//
+// A certificate's server id is what follows "bascule://" in the one URI of that scheme among its
+// subject alternative names; without one, its common name. Host names are not looked at: a broker
+// is who its certificate says, wherever it runs.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/env/clock.h"
+#include "core/env/file_system.h"
+
+namespace bascule::peer {
+
+struct PemFiles {
+  std::string ca;  // paths
+  std::string cert;
+  std::string key;
+};
+
+struct PemTexts {
+  std::string ca;
+  std::string cert;  // may be followed by intermediate ones
+  std::string key;
+};
+
+// The server id of the first certificate in `pem`. InvalidArgument when it is none or names nobody.
+absl::StatusOr<std::string> CertificateServerId(std::string_view pem);
+
+// Reads the three. InvalidArgument naming the file and the remedy: not readable, not PEM, the
+// certificate is another broker's, not of this key or not of this authority.
+absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_id,
+                                 FileSystem& files);
+
+// A sentence for each certificate that cannot be used at `now`, or not much longer; empty = all is
+// well.
+std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,
+                                          Timestamp now);
+
+}  // namespace bascule::peer

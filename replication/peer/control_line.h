@@ -1,0 +1,61 @@
+// Messages and calls to one peer, and the answers to the calls.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "replication/peer/outbox.h"
+#include "replication/peer/peer_line.h"
+
+namespace bascule::peer {
+
+// Which line of a peer is up, so that ups and downs come in turn although a line to a new address
+// may be up before the one to the old is down. Shared by the lines of one peer.
+struct UpState {
+  std::mutex mutex;          // held while events are called: it orders them
+  const void* by = nullptr;  // the line; null = down
+  PeerIdentity peer;         // as OnPeerUp named it
+};
+
+// Any thread.
+class ControlLine final : public PeerLine {
+ public:
+  ControlLine(std::shared_ptr<PeerCore> core, Destination destination, std::shared_ptr<UpState> up)
+      : PeerLine(std::move(core), ChannelKind::kControl, std::move(destination)),
+        up_(std::move(up)) {}
+
+  void Send(PeerService service, std::string message);
+  // `done` never before this returns.
+  void Call(PeerService service, std::string request, Duration timeout, PeerTransport::Done done);
+  // For good. What is pending is answered: Unknown what was sent, the rest Unavailable.
+  void End(const absl::Status& why);
+
+  absl::Status OnFrame(Frame frame) override;
+  std::optional<std::string> NextFrame() override;
+
+ private:
+  struct Pending {
+    PeerTransport::Done done;
+    MonotonicTime deadline;
+    TimerId timer = 0;
+    bool sent = false;
+  };
+  void WhenOpen(const PeerIdentity& peer) override;
+  void WhenClosed(const absl::Status& why, bool was_open) override;
+  bool Wanted() override { return true; }
+  void FailCalls(const absl::Status& why);
+  void Expire(uint64_t id);
+  void Finish(Pending pending, absl::StatusOr<std::string> result);
+
+  const std::shared_ptr<UpState> up_;
+  std::mutex mutex_;
+  Outbox outbox_;              // guarded by mutex_, like all below
+  uint64_t told_dropped_ = 0;  // of the outbox's, counted already
+  bool ended_ = false;
+  uint64_t next_call_ = 1;
+  std::map<uint64_t, Pending> pending_;
+};
+
+}  // namespace bascule::peer

@@ -1,0 +1,317 @@
+#include "replication/peer/grpc_peer_transport.h"
+
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <utility>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+#include "replication/peer/certificates.h"
+#include "replication/peer/grpc_log.h"
+#include "replication/peer/introductions.h"
+#include "replication/peer/peer.grpc.pb.h"
+#include "replication/peer/peer_registry.h"
+
+namespace bascule {
+namespace {
+
+absl::Status NoPeer(PeerId id) {
+  return absl::UnavailableError(Concat("node ", id, " is no peer of this broker"));
+}
+
+using peer::ChannelKind;
+using peer::PeerCore;
+
+constexpr std::chrono::minutes kInsecureReminder{10};
+constexpr std::chrono::hours kValidityCheck{24};
+constexpr int kHandshakeMs =
+    static_cast<int>(std::chrono::milliseconds(limits::kPeerHandshakeTimeout).count());
+// A connection that has had no stream for so long is closed.
+constexpr int kConnectionIdleMs = 10'000;
+// A channel of ours has one.
+constexpr int kStreamsPerConnection = 4;
+constexpr int kKeepaliveMs = 2000;
+constexpr int kMinPingIntervalMs = 100;
+constexpr int kWindowBytes = 4 << 20;
+
+using Base =
+    peer::v1::Peer::WithRawCallbackMethod_Control<peer::v1::Peer::WithRawCallbackMethod_Bulk<
+        peer::v1::Peer::WithRawCallbackMethod_Introduce<peer::v1::Peer::Service>>>;
+
+// Bytes come in as they are, so that they are measured before they are parsed.
+class Service final : public Base {
+ public:
+  Service(std::shared_ptr<PeerCore> core, peer::Admission& admission)
+      : core_(std::move(core)), admission_(admission) {}
+
+  using Context = grpc::CallbackServerContext;
+  using Stream = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+  Stream* Control(Context* context) override {
+    return peer::AcceptedStream::Accept(core_, admission_, *context, ChannelKind::kControl);
+  }
+  Stream* Bulk(Context* context) override {
+    return peer::AcceptedStream::Accept(core_, admission_, *context, ChannelKind::kBulk);
+  }
+  grpc::ServerUnaryReactor* Introduce(Context* context, const grpc::ByteBuffer* request,
+                                      grpc::ByteBuffer* response) override {
+    return peer::AnswerIntroduction(core_, *context, *request, *response);
+  }
+
+ private:
+  const std::shared_ptr<PeerCore> core_;
+  peer::Admission& admission_;
+};
+
+void Configure(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(peer::kMaxFrameBytes));
+  // No call is synchronous.
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
+}
+
+}  // namespace
+
+struct GrpcPeerTransport::Impl {
+  Impl(PeerOptions options_in, Clock& clock, FileSystem& files_in, Executor& executor,
+       PeerEvents& events)
+      : options(std::move(options_in)),
+        files(files_in),
+        core(std::make_shared<PeerCore>(
+            peer::LocalNames{options.self, options.cluster_id, options.cluster_namespace}, clock,
+            executor, events)),
+        registry(core),
+        introductions(std::make_shared<peer::Introductions>(core)),
+        service(core, registry) {}
+
+  absl::Status Secure();
+  absl::Status Listen();
+
+  const PeerOptions options;
+  FileSystem& files;
+  const std::shared_ptr<PeerCore> core;
+  peer::PeerRegistry registry;
+  const std::shared_ptr<peer::Introductions> introductions;
+  Service service;
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+  bool stopped = false;
+};
+
+namespace {
+
+// The two that repeat themselves end with the core's deadlines.
+void RemindOfInsecurity(const std::shared_ptr<PeerCore>& core) {
+  LogWarning(
+      "peer: cluster.insecure is on: whoever reaches the peer port can act as a broker, and reads "
+      "along; set cluster.tls.ca, cluster.tls.cert and cluster.tls.key (bascule cluster certs "
+      "makes them)");
+  core->deadlines->After(kInsecureReminder, [weak = std::weak_ptr(core)] {
+    if (const auto again = weak.lock()) RemindOfInsecurity(again);
+  });
+}
+
+void WarnOfDates(const std::shared_ptr<PeerCore>& core, const peer::PemFiles& paths,
+                 const peer::PemTexts& pem) {
+  for (const std::string& text : peer::ValidityWarnings(paths, pem, core->clock.Wall()))
+    LogError("peer: ", text);
+  core->deadlines->After(kValidityCheck, [weak = std::weak_ptr(core), paths, pem] {
+    if (const auto again = weak.lock()) WarnOfDates(again, paths, pem);
+  });
+}
+
+// What others are told to dial when nothing else is configured.
+std::string DefaultAddress(const std::string& listen, int port) {
+  const std::string host = listen.substr(0, listen.rfind(':'));
+  const bool everywhere = host.empty() || host == "0.0.0.0" || host == "[::]";
+  return Concat(everywhere ? "localhost" : host, ":", port);
+}
+
+}  // namespace
+
+absl::Status GrpcPeerTransport::Impl::Secure() {
+  const peer::PemFiles paths{options.tls.ca, options.tls.cert, options.tls.key};
+  const bool named = !paths.ca.empty() || !paths.cert.empty() || !paths.key.empty();
+  if (options.insecure) {
+    if (named) {
+      return absl::InvalidArgumentError(
+          "cluster.insecure and cluster.tls.* are both set: take one of them out");
+    }
+    RemindOfInsecurity(core);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(peer::PemTexts pem, peer::LoadPem(paths, options.self.server_id, files));
+  WarnOfDates(core, paths, {pem.ca, pem.cert, ""});
+  core->credentials = peer::Credentials::Tls(std::move(pem));
+  return absl::OkStatus();
+}
+
+absl::Status GrpcPeerTransport::Impl::Listen() {
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  builder.AddListeningPort(options.listen, core->credentials.ForServer(), &port);
+  builder.RegisterService(&service);
+  server = builder.BuildAndStart();
+  if (server == nullptr || port <= 0) {
+    server.reset();
+    port = 0;
+    return absl::UnavailableError(
+        Concat("cluster.listen: cannot listen on ", options.listen,
+               ": the port is taken, or the address is not one of this machine"));
+  }
+  return absl::OkStatus();
+}
+
+GrpcPeerTransport::GrpcPeerTransport(PeerOptions options, Clock& clock, FileSystem& files,
+                                     Executor& executor, PeerEvents& events)
+    : impl_(std::make_unique<Impl>(std::move(options), clock, files, executor, events)) {}
+
+GrpcPeerTransport::~GrpcPeerTransport() { Stop(); }
+
+absl::Status GrpcPeerTransport::Start() {
+  BASCULE_CHECK(impl_->server == nullptr && !impl_->stopped);
+  peer::TakeGrpcLog();
+  RETURN_IF_ERROR(impl_->Secure());
+  // Before the port is open, so that the first hello has it.
+  RETURN_IF_ERROR(impl_->Listen());
+  if (impl_->options.self.address.empty())
+    impl_->core->SetAddress(DefaultAddress(impl_->options.listen, impl_->port));
+  LogInfo("peer: brokers reach this one at ", address(),
+          impl_->options.insecure ? " (without TLS)" : "");
+  return absl::OkStatus();
+}
+
+void GrpcPeerTransport::Stop() {
+  if (std::exchange(impl_->stopped, true)) return;
+  PeerCore& core = *impl_->core;
+  core.stopping = true;
+  impl_->registry.Stop();
+  impl_->introductions->Stop();
+  // Connections of ours end before the server: the last user of gRPC's callback threads joins them,
+  // which must not happen on one of them, and our last users are there.
+  core.WaitForCalls();
+  if (impl_->server != nullptr) {
+    // A deadline that has passed: what runs is cancelled.
+    impl_->server->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));
+    impl_->server->Wait();
+  }
+  core.deadlines->Stop();
+  core.RunLaterNow();
+  core.gate.Close();
+}
+
+int GrpcPeerTransport::BoundPort() const { return impl_->port; }
+
+std::string GrpcPeerTransport::address() const { return impl_->core->names().self.address; }
+
+void GrpcPeerTransport::SetCluster(std::string cluster_id) {
+  impl_->core->SetCluster(std::move(cluster_id));
+}
+
+void GrpcPeerTransport::Handle(PeerService service, PeerHandler& handler) {
+  impl_->core->SetHandler(service, handler);
+}
+
+void GrpcPeerTransport::AddPeer(PeerId id, std::string server_id, std::string address) {
+  BASCULE_CHECK_NE(id, PeerId());
+  BASCULE_CHECK_NE(id, impl_->options.self.id);
+  impl_->registry.Add(id, std::move(server_id), std::move(address));
+}
+
+void GrpcPeerTransport::RemovePeer(PeerId id) { impl_->registry.Remove(id); }
+
+void GrpcPeerTransport::Send(PeerId to, PeerService service, std::string message) {
+  const auto line = impl_->registry.Control(to);
+  if (line == nullptr || message.size() > limits::kPeerFrameBytes) {
+    if (line != nullptr) {
+      LogError("peer: a message of ", message.size(), " bytes to node ", to,
+               " is not sent: at most ", limits::kPeerFrameBytes, " can be");
+    }
+    return peer::Count(impl_->core->counts.messages_dropped);
+  }
+  line->Send(service, std::move(message));
+}
+
+void GrpcPeerTransport::Call(PeerId to, PeerService service, std::string request, Duration timeout,
+                             Done done) {
+  if (request.size() > limits::kPeerFrameBytes) {
+    return impl_->core->AnswerLater(
+        std::move(done), absl::InvalidArgumentError(
+                             Concat("a request to node ", to, " has ", request.size(),
+                                    " bytes, at most ", limits::kPeerFrameBytes, " can be sent")));
+  }
+  const auto line = impl_->registry.Control(to);
+  if (line == nullptr) return impl_->core->AnswerLater(std::move(done), NoPeer(to));
+  line->Call(service, std::move(request), timeout, std::move(done));
+}
+
+void GrpcPeerTransport::SendBulk(PeerId to, PeerService service, std::string header,
+                                 std::shared_ptr<const std::string> body, Duration timeout,
+                                 Done done) {
+  BASCULE_CHECK(body != nullptr);
+  if (header.size() > limits::kPeerBulkHeaderBytes || body->size() > limits::kPeerBulkBytes) {
+    return impl_->core->AnswerLater(
+        std::move(done),
+        absl::InvalidArgumentError(Concat(
+            "a body to node ", to, " has ", header.size(), " + ", body->size(), " bytes, at most ",
+            limits::kPeerBulkHeaderBytes, " + ", limits::kPeerBulkBytes, " can be sent")));
+  }
+  const auto line = impl_->registry.Bulk(to);
+  if (line == nullptr) return impl_->core->AnswerLater(std::move(done), NoPeer(to));
+  line->Send({service, std::move(header), std::move(body)}, timeout, std::move(done));
+}
+
+void GrpcPeerTransport::Introduce(std::string address, std::string request, Duration timeout,
+                                  Done done) {
+  impl_->introductions->Ask(std::move(address), std::move(request), timeout, std::move(done));
+}
+
+std::map<std::string, uint64_t> GrpcPeerTransport::ReadCounters() const {
+  const peer::PeerCounts& counts = impl_->core->counts;
+  const auto read = [](const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  std::map<std::string, uint64_t> out = {
+      {"peer_messages_sent", read(counts.messages_sent)},
+      {"peer_messages_received", read(counts.messages_received)},
+      {"peer_bytes_sent", read(counts.bytes_sent)},
+      {"peer_bytes_received", read(counts.bytes_received)},
+      {"peer_messages_dropped", read(counts.messages_dropped)},
+      {"peer_messages_unclaimed", read(counts.messages_unclaimed)},
+      {"peer_calls", read(counts.calls)},
+      {"peer_calls_failed", read(counts.calls_failed)},
+      {"peer_bulk_sent", read(counts.bulk_sent)},
+      {"peer_bulk_received", read(counts.bulk_received)},
+      {"peer_connects", read(counts.connects)},
+      {"peer_disconnects", read(counts.disconnects)},
+      {"peer_dial_failures", read(counts.dial_failures)},
+      {"peer_introductions_sent", read(counts.introductions_sent)},
+      {"peer_introductions_received", read(counts.introductions_received)},
+      {"peer_handshakes_waiting", impl_->core->waiting_handshakes.load()},
+  };
+  for (int i = 0; i < peer::kRefusals; ++i) {
+    const auto reason = static_cast<peer::Refusal>(i);
+    out[Concat("peer_refused_", peer::NameOf(reason))] = impl_->core->refusals.count(reason);
+  }
+  return out;
+}
+
+}  // namespace bascule

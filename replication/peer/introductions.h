@@ -1,0 +1,44 @@
+// One question and one answer between brokers of which one is not the other's peer.
+#pragma once
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "replication/peer/peer_core.h"
+
+namespace bascule::peer {
+
+// The asking side. Any thread.
+class Introductions : public std::enable_shared_from_this<Introductions> {
+ public:
+  explicit Introductions(std::shared_ptr<PeerCore> core) : core_(std::move(core)) {}
+  // `done` never before this returns.
+  void Ask(std::string address, std::string request, Duration timeout, PeerTransport::Done done);
+  // Cancels what is under way; its callers hear it.
+  void Stop();
+
+ private:
+  struct Question;
+  static absl::StatusOr<std::string> Result(const Question& question, const absl::Status& status);
+  void OnAnswer(const Question* key, const grpc::Status& status);
+
+  const std::shared_ptr<PeerCore> core_;
+  std::mutex mutex_;
+  bool stopped_ = false;  // guarded by mutex_, like all below
+  std::map<const Question*, std::shared_ptr<Question>> asked_;
+};
+
+// The side that is asked. `core` outlives the call.
+grpc::ServerUnaryReactor* AnswerIntroduction(std::shared_ptr<PeerCore> core,
+                                             grpc::CallbackServerContext& context,
+                                             const grpc::ByteBuffer& request,
+                                             grpc::ByteBuffer& response);
+
+}  // namespace bascule::peer

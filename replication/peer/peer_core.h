@@ -1,0 +1,125 @@
+// What all parts of one transport share.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/base/check.h"
+#include "core/env/clock.h"
+#include "core/env/executor.h"
+#include "replication/peer/callback_gate.h"
+#include "replication/peer/credentials.h"
+#include "replication/peer/deadlines.h"
+#include "replication/peer/handshake.h"
+#include "replication/peer/refusals.h"
+#include "replication/peer_transport.h"
+
+namespace bascule::peer {
+
+struct PeerCounts {
+  std::atomic<uint64_t> messages_sent{0}, messages_received{0};  // frames of every kind
+  std::atomic<uint64_t> bytes_sent{0}, bytes_received{0};
+  std::atomic<uint64_t> messages_dropped{0};    // one way: the queue was full, or they were too old
+  std::atomic<uint64_t> messages_unclaimed{0};  // of a service that nobody handles
+  std::atomic<uint64_t> calls{0}, calls_failed{0};  // failed: not answered by the other side
+  std::atomic<uint64_t> bulk_sent{0}, bulk_received{0};
+  std::atomic<uint64_t> connects{0}, disconnects{0}, dial_failures{0};
+  std::atomic<uint64_t> introductions_sent{0}, introductions_received{0};
+};
+
+inline void Count(std::atomic<uint64_t>& counter, uint64_t by = 1) {
+  counter.fetch_add(by, std::memory_order_relaxed);
+}
+
+// Lives until every stream and call has ended. Any thread.
+class PeerCore : public std::enable_shared_from_this<PeerCore> {
+ public:
+  PeerCore(LocalNames names, Clock& clock_in, Executor& executor, PeerEvents& events_in)
+      : clock(clock_in),
+        events(events_in),
+        deadlines(std::make_shared<Deadlines>(clock_in, executor)),
+        refusals(clock_in),
+        names_(std::move(names)) {}
+
+  LocalNames names() const {
+    const std::lock_guard lock(mutex_);
+    return names_;
+  }
+  void SetCluster(std::string cluster_id) {
+    const std::lock_guard lock(mutex_);
+    names_.cluster_id = std::move(cluster_id);
+  }
+  void SetAddress(std::string address) {
+    const std::lock_guard lock(mutex_);
+    names_.self.address = std::move(address);
+  }
+  void SetHandler(PeerService service, PeerHandler& handler) {
+    const std::lock_guard lock(mutex_);
+    handlers_[service] = &handler;
+  }
+  PeerHandler* HandlerOf(PeerService service) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = handlers_.find(service);
+    return found == handlers_.end() ? nullptr : found->second;
+  }
+
+  // Calls of ours that gRPC still knows: the transport ends when there are none.
+  void CallBegins() {
+    const std::lock_guard lock(mutex_);
+    ++calls_;
+  }
+  void CallEnds() {
+    const std::lock_guard lock(mutex_);
+    if (--calls_ == 0) no_calls_.notify_all();
+  }
+  void WaitForCalls() {
+    std::unique_lock lock(mutex_);
+    no_calls_.wait(lock, [this] { return calls_ == 0; });
+  }
+
+  // Runs `task` soon, on the executor; at the stop of the transport, if that comes before.
+  void Later(Task task);
+  void RunLaterNow();
+  // Through Later and the gate.
+  void AnswerLater(PeerTransport::Done done, absl::Status status);
+
+  Credentials credentials = Credentials::Insecure();  // set before the first connection
+  Clock& clock;
+  PeerEvents& events;
+  CallbackGate gate;  // around every call of a handler, an event or a completion
+  const std::shared_ptr<Deadlines> deadlines;
+  Refusals refusals;
+  PeerCounts counts;
+  std::atomic<bool> stopping{false};
+  std::atomic<size_t> waiting_handshakes{0};
+  std::atomic<size_t> introductions_in{0};
+
+ private:
+  mutable std::mutex mutex_;
+  LocalNames names_;                                         // guarded by mutex_
+  absl::flat_hash_map<PeerService, PeerHandler*> handlers_;  // guarded by mutex_
+  size_t calls_ = 0;                                         // guarded by mutex_
+  std::condition_variable no_calls_;
+  std::vector<Task> later_;  // guarded by mutex_
+};
+
+enum class ChannelKind { kControl, kBulk, kIntroduction };
+
+// A connection of its own to `address` (host:port), made when it is first used. `server_id`: whose
+// certificate is wanted there; nullopt = any broker's.
+std::shared_ptr<grpc::Channel> MakeChannel(const PeerCore& core, const std::string& address,
+                                           std::optional<std::string> server_id, ChannelKind kind);
+
+// For the respond of a handler: the first answer counts, and letting go of it without one is
+// Unknown.
+PeerHandler::Respond RespondOnce(absl::AnyInvocable<void(absl::StatusOr<std::string>)> answer);
+
+}  // namespace bascule::peer

@@ -1,0 +1,60 @@
+// The connection that this broker keeps to one peer for one kind of stream: dials, and dials again.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "replication/peer/dialed_stream.h"
+
+namespace bascule::peer {
+
+// Any thread. What a derived class is told comes without a lock.
+class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLine> {
+ public:
+  // Unless it is dialled already, or waits to dial again.
+  void Dial();
+  // The peer is there: dials at once if it waits to dial again.
+  void DialNow();
+  // For good: ends the stream and lets go of the connection.
+  void Stop(absl::Status why);
+
+  void OnOpen(const PeerIdentity& peer) final;
+  void OnClosed(const absl::Status& why) final;
+
+ protected:
+  PeerLine(std::shared_ptr<PeerCore> core, ChannelKind kind, Destination destination)
+      : core_(std::move(core)), kind_(kind), destination_(std::move(destination)) {}
+
+  virtual void WhenOpen(const PeerIdentity& peer) = 0;
+  virtual void WhenClosed(const absl::Status& why, bool was_open) = 0;
+  // Whether to dial again, asked after WhenClosed.
+  virtual bool Wanted() = 0;
+
+  // There is something to write; without a stream nothing happens.
+  void Wake();
+  // Ends the stream and its connection; the next Dial makes a new one.
+  void HangUp(absl::Status why);
+  std::string name() const;
+
+  const std::shared_ptr<PeerCore> core_;
+  const ChannelKind kind_;
+  const Destination destination_;
+
+ private:
+  void DialAgain();
+  void LogClosed(const absl::Status& why, bool was_open);
+
+  std::mutex mutex_;
+  bool stopped_ = false;  // guarded by mutex_, like all below
+  std::shared_ptr<grpc::Channel> channel_;
+  std::shared_ptr<DialedStream> stream_;  // until OnClosed
+  bool open_ = false;
+  int failures_ = 0;    // in a row
+  TimerId retry_ = 0;   // until the next Dial
+  bool waits_ = false;  // the same, also while the timer is being set
+  std::string said_;    // the last failure in the log
+  MonotonicTime said_at_;
+};
+
+}  // namespace bascule::peer

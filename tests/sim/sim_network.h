@@ -1,0 +1,74 @@
+// The network between simulated brokers: PeerTransport on the virtual time line. Messages are lost,
+// late, doubled and overtaken as a seed says; cuts go one way or both; a call whose answer does not
+// come ends as unknown.
+//
+//   SimNetwork network(scheduler);
+//   network.faults.loss = 0.05;
+//   std::unique_ptr<PeerTransport> b1 = network.Connect({PeerId(1), "b1", "b1:9293", 42, 1},
+//   events); network.Cut(PeerId(1), PeerId(2));      1 is not heard by 2
+//
+// Handlers are called from an executor of the network's own, as from foreign threads.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "replication/peer_transport.h"
+#include "tests/support/sim_executor.h"
+
+namespace bascule {
+
+struct SimNetworkFaults {
+  double loss = 0;  // probabilities, for each message, request and answer
+  double duplication = 0;
+  double reorder = 0;
+  Duration delay = std::chrono::milliseconds(2);   // up to
+  Duration late = std::chrono::milliseconds(200);  // what is overtaken comes later by up to this
+};
+
+class SimNetwork {
+ public:
+  explicit SimNetwork(SimScheduler& scheduler);
+  ~SimNetwork();
+
+  // A process. Its end is the transport's: calls of it are dropped without a word, calls to it end
+  // as unknown. `events` may be null.
+  std::unique_ptr<PeerTransport> Connect(PeerIdentity self, PeerEvents* events = nullptr);
+  void Cut(PeerId from, PeerId to) { cuts_.insert({from, to}); }
+  void Isolate(PeerId id);
+  // Members of `side` hear only each other, and so do the rest.
+  void Partition(const std::set<PeerId>& side);
+  void Heal() { cuts_.clear(); }
+  SimNetworkFaults faults;
+  // Told of each message: who, to whom, what.
+  std::function<void(PeerId, PeerId, std::string_view)> watch;
+
+ private:
+  friend class SimTransport;
+  struct Endpoint;
+  struct Pending;
+  using EndpointPtr = std::shared_ptr<Endpoint>;
+  using Arrive = std::function<void(Endpoint&)>;
+
+  void Disconnect(const EndpointPtr& endpoint);
+  // Runs `arrive` at `to` unless something comes between; `copies`: it may come twice.
+  void Pass(PeerId from, PeerId to, bool copies, const Arrive& arrive);
+  // As Pass, with an answer. `ask` is run at `to` with what answers.
+  void Ask(const EndpointPtr& from, PeerId to, Duration timeout, PeerTransport::Done done,
+           std::function<void(Endpoint&, PeerHandler::Respond)> ask);
+  void Finish(const std::shared_ptr<Pending>& pending, absl::StatusOr<std::string> answer);
+  Duration DrawDelay();
+  Endpoint* Find(PeerId id);
+  void Announce(Endpoint& from, PeerId to);
+
+  SimScheduler& scheduler_;
+  SimExecutor& wire_;
+  std::map<PeerId, EndpointPtr> endpoints_;
+  std::set<std::pair<PeerId, PeerId>> cuts_;
+};
+
+}  // namespace bascule

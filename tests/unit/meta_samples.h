@@ -1,0 +1,108 @@
+// Streams, brokers and histories for tests of the metadata table.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/text.h"
+#include "replication/meta/meta_table.h"
+#include "tests/support/sim_rng.h"
+
+namespace bascule {
+
+using Names = std::vector<std::string>;
+
+inline StreamDescription SampleStream(const std::string& name, int partitions = 1,
+                                      const Names& replicas = {"b1"}) {
+  StreamDescription stream;
+  stream.name = name;
+  stream.subject = name + ".in";
+  stream.group = "g";
+  stream.created = Timestamp(1234);
+  stream.overrides.retention_max_bytes = 77;
+  stream.overrides.min_isr = 1;
+  stream.overrides.durability = Durability::kOs;
+  stream.overrides.reply_acks = ReplyAcks::kJetStream;
+  stream.overrides.leader_acks = LeaderAcks::kCommitted;
+  stream.overrides.segment_max_age = std::chrono::hours(3);
+  stream.overrides.optimistic_concurrency_control = true;
+  for (int i = 0; i < partitions; ++i) {
+    PartitionDescription& partition = stream.partitions.emplace_back();
+    partition.id = PartitionId(i);
+    partition.replicas = replicas;
+  }
+  return stream;
+}
+
+// "b1" has the node 1.
+inline BrokerRegistration Broker(const std::string& id, uint64_t incarnation) {
+  BrokerRegistration registration;
+  registration.id = id;
+  registration.node = PeerId(static_cast<uint64_t>(id.back() - '0'));
+  registration.incarnation = incarnation;
+  registration.host = id + ".example";
+  registration.port = 9292;
+  registration.peer_address = id + ":9293";
+  return registration;
+}
+
+// With these brokers registered; "b2" by the process 2.
+inline MetaTable TableWith(const Names& brokers) {
+  MetaTable table;
+  uint64_t index = 0;
+  for (const std::string& id : brokers) {
+    const auto node = static_cast<uint64_t>(id.back() - '0');
+    table.Apply(MetadataIndex(++index), EncodeRegisterBroker(Broker(id, node)));
+  }
+  return table;
+}
+
+// A random but plausible history, as commands.
+inline std::vector<std::string> SampleHistory(uint64_t seed, int length) {
+  SimRng rng(seed);
+  std::vector<std::string> commands;
+  const auto broker = [&rng] { return Concat("b", rng.Below(3)); };
+  for (int i = 0; i < length; ++i) {
+    const std::string name = Concat("s", rng.Below(8));
+    const CommandOrigin origin = rng.Below(2) == 0 ? CommandOrigin{}
+                                                   : CommandOrigin{broker(), 1 + rng.Below(3),
+                                                                   1 + rng.Below(9), rng.Below(4)};
+    StreamOverrides changes;
+    changes.min_isr = static_cast<int32_t>(1 + rng.Below(3));
+    BrokerRegistration registration = Broker(broker(), 1 + rng.Below(3));
+    switch (rng.Below(9)) {
+      case 0:
+        commands.push_back(EncodeDeleteStream(name, origin));
+        break;
+      case 1:
+      case 2:
+        if (rng.Below(4) == 0)
+          registration.lost.push_back({StreamId(rng.Below(30)), PartitionId(0)});
+        registration.lost_all = rng.Below(8) == 0;
+        if (rng.Below(8) == 0) registration.node = PeerId(50 + rng.Below(3));
+        commands.push_back(EncodeRegisterBroker(registration));
+        break;
+      case 3:
+        commands.push_back(EncodeRaiseEpoch({StreamId(rng.Below(30)), PartitionId(0)}, "", origin));
+        break;
+      case 4:
+        commands.push_back(EncodeFenceBrokers({{broker(), 1 + rng.Below(3)}, {broker(), 2}}));
+        break;
+      case 5:
+        commands.push_back(EncodeUpdateStream(name, changes, origin));
+        break;
+      case 6:
+        commands.push_back(rng.Below(4) == 0 ? EncodeRemoveBroker(broker(), rng.Below(2) == 0)
+                                             : EncodeInitCluster("c"));
+        break;
+      default:
+        commands.push_back(EncodeCreateStream(
+            SampleStream(name, static_cast<int>(1 + rng.Below(3)),
+                         rng.Below(2) == 0 ? Names{broker()} : Names{"b0", "b1", "b2"}),
+            origin));
+    }
+  }
+  return commands;
+}
+
+}  // namespace bascule

@@ -1,0 +1,127 @@
+// What a change of role or settings does to a partition that runs.
+#include "replication/meta/meta_commands.h"
+#include "tests/unit/partition_broker.h"
+
+namespace bascule {
+namespace {
+
+constexpr auto kSecond = std::chrono::seconds(1);
+
+absl::Status Propose(Machine& machine, std::string command) {
+  return Ask<absl::Status>(machine.scheduler, [&](auto done) {
+    machine.broker->group->Propose(std::move(command), std::move(done));
+  });
+}
+
+std::string Fence(Machine& machine) {
+  const RegisteredBroker* broker = machine.broker->metadata.table().FindBroker("b1");
+  return EncodeFenceBrokers({{"b1", broker->incarnation}});
+}
+
+std::string LeaderOf(Machine& machine, const std::string& stream) {
+  return machine.broker->catalog.Find(stream)->stream.partitions[0].leader;
+}
+
+}  // namespace
+
+TEST_CASE("R6: a fenced broker's partition has no leader, takes nothing, and says who led it") {
+  Machine machine(1);
+  CHECK(machine.Create("s").ok());
+  machine.Publish("s", Values(0, 3, "a"));
+  machine.RunFor(kSecond);
+  bool nobody = false;
+  CHECK(Propose(machine, Fence(machine)).ok());
+  // It registers again by itself, so the state in between is looked at step by step.
+  for (int i = 0; i < 10'000 && !nobody; ++i) {
+    nobody = LeaderOf(machine, "s").empty() && !machine.Listens("s");
+    if (!nobody) machine.scheduler.Step();
+  }
+  CHECK(nobody);
+  const auto elr = machine.broker->catalog.Find("s")->stream.partitions[0].elr;
+  CHECK(elr == std::vector<std::string>{"b1"});
+}
+
+TEST_CASE("R7: once registered again the broker leads on, in a later epoch, with all it had") {
+  Machine machine(2);
+  CHECK(machine.Create("s").ok());
+  machine.Publish("s", Values(0, 3, "a"));
+  machine.RunFor(kSecond);
+  const LeaderEpoch before = machine.Status("s").leader_epoch;
+  CHECK(Propose(machine, Fence(machine)).ok());
+  machine.RunFor(5 * kSecond);
+  CHECK(LeaderOf(machine, "s") == "b1");
+  CHECK(machine.Listens("s"));
+  const PartitionStatus status = machine.Status("s");
+  CHECK(status.leader_epoch > before);
+  CHECK(status.high_watermark == status.log_end);
+  machine.Publish("s", Values(3, 5, "b"));
+  machine.RunFor(kSecond);
+  CHECK(machine.acks.Find("b4")->error == AckError::kOk);
+  const PartitionContent content = machine.Read("s");
+  CHECK(content.messages.size() == 5);
+  CHECK(std::is_sorted(content.epochs.begin(), content.epochs.end()));
+  CHECK(content.gaps.size() == 1);  // C4: nobody listened meanwhile
+}
+
+TEST_CASE("a read that waits ends when the partition is led here no more") {
+  Machine machine(3);
+  CHECK(machine.Create("s").ok());
+  std::optional<absl::Status> ended;
+  machine.Port("s").Read({ReaderId(1), Direction::kForward, Offset(0), 1024},
+                         [&](const absl::StatusOr<ReadChunk>& chunk) { ended = chunk.status(); });
+  machine.RunFor(kSecond);
+  CHECK_FALSE(ended.has_value());
+  CHECK(Propose(machine, Fence(machine)).ok());
+  machine.RunFor(kSecond);
+  REQUIRE(ended.has_value());
+  CHECK(absl::IsFailedPrecondition(*ended));
+  CHECK(ended->message() == "Server not partition leader");
+}
+
+TEST_CASE("a stream that stands elsewhere is known, but not opened") {
+  Machine machine(4);
+  StreamDescription stream;
+  stream.name = stream.subject = "far";
+  stream.partitions.push_back({PartitionId(0), "", LeaderEpoch(), {"b2"}, {}, {}, 0});
+  CHECK(Propose(machine, EncodeCreateStream(stream)).ok());
+  machine.RunFor(kSecond);
+  const auto entry = machine.broker->catalog.Find("far");
+  REQUIRE(entry != nullptr);
+  REQUIRE(entry->partitions.size() == 1);
+  CHECK(entry->partitions[0] == nullptr);
+  CHECK_FALSE(machine.Listens("far"));
+  CHECK_FALSE(machine.fs.Exists(machine.DirectoryOf("far")));
+  CHECK(machine.Delete("far").ok());
+  CHECK(machine.broker->catalog.Find("far") == nullptr);
+}
+
+TEST_CASE("other limits count for a log that is open, and after a restart") {
+  Machine machine(5);
+  CHECK(machine.Create("s").ok());
+  machine.Publish("s", Values(0, 20, "a"));
+  machine.RunFor(kSecond);
+  StreamOverrides changes;
+  changes.retention_max_messages = 4;
+  changes.segment_max_bytes = 1;  // the smallest there is
+  CHECK(Ask<absl::Status>(machine.scheduler, [&](auto done) {
+          machine.broker->metadata.UpdateStream("s", changes, 5 * kSecond, std::move(done));
+        }).ok());
+  CHECK(machine.broker->catalog.Find("s")->settings.retention_max_messages == 4);
+  // Whole segments go, and the one that is written to stays.
+  const std::string large(limits::kMinSegmentBytes, 'x');
+  for (int i = 0; i < 12; ++i) {
+    TestMessage message;
+    message.value = large;
+    machine.Publish("s", {message});
+    machine.RunFor(kSecond);
+  }
+  machine.RunFor(std::chrono::minutes(6));  // the cleaner's interval
+  const Offset start = machine.Status("s").log_start;
+  CHECK(start > Offset(20));
+  machine.StopCleanly();
+  machine.Start();
+  CHECK(machine.broker->catalog.Find("s")->settings.retention_max_messages == 4);
+  CHECK(machine.Status("s").log_start == start);
+}
+
+}  // namespace bascule

@@ -1,0 +1,246 @@
+// The driver of the metadata group: rounds, answers, snapshots, full disks, the end.
+#include "tests/unit/raft_group_world.h"
+
+namespace bascule {
+namespace {
+
+constexpr Duration kSecond = std::chrono::seconds(1);
+
+}  // namespace
+
+TEST_CASE("a group of one leads at once, applies in order, and answers with what Apply said") {
+  GroupWorld world(1);
+  world.Found(1);
+  CHECK(world.Lead() == 1);
+  CHECK(world.clock.Monotonic() < Add(SimClock().Monotonic(), kSecond / 10));
+  CHECK(world.Propose("a").ok());
+  CHECK(absl::IsAlreadyExists(world.Propose("refused")));
+  CHECK(world.Propose("b").ok());
+  CHECK(world.At(1).state->Commands() == std::vector<std::string>{"a", "refused", "b"});
+  CHECK(world.Barrier(1).ok());
+}
+
+TEST_CASE("what waits together is synced together") {
+  GroupWorld world(2);
+  world.Found(1);
+  world.Lead();
+  world.RunFor(kSecond);
+  SimFaults& faults = world.At(1).fs.faults();
+  const uint64_t before = faults.Calls(kSync);
+  int answered = 0;
+  for (int i = 0; i < 100; ++i)
+    world.At(1).group->Propose(Concat("c", i), [&](const absl::Status& s) { answered += s.ok(); });
+  REQUIRE(world.scheduler.RunUntil([&] { return answered == 100; }, kSecond));
+  CHECK(faults.Calls(kSync) == before + 1);
+}
+
+TEST_CASE("members hear of commands and of changed members in one order, however they arrive") {
+  GroupWorld world(3);
+  world.FoundThree();
+  for (int i = 0; i < 5; ++i) CHECK(world.Propose(Concat("c", i)).ok());
+  // A member that was away gets all of it in one batch.
+  const uint64_t away = world.Follower();
+  world.Kill(away);
+  for (int i = 5; i < 8; ++i) CHECK(world.Propose(Concat("c", i)).ok());
+  world.Join(4, false);
+  CHECK(world.Propose("with four").ok());
+  CHECK(world
+            .Change([](MetadataGroup& group, auto done) {
+              group.RemoveMember(PeerId(4), std::move(done));
+            })
+            .ok());
+  CHECK(world.Propose("without four").ok());
+  world.Kill(4);
+  world.Start(away);
+  world.RunFor(5 * kSecond);
+  world.CheckAllAlike();
+  CHECK(world.At(away).state->Commands().size() == 10);
+}
+
+TEST_CASE("a leader that dies is replaced, and nothing that was answered is lost") {
+  GroupWorld world(4);
+  world.FoundThree();
+  CHECK(world.Propose("before").ok());
+  const uint64_t first = world.Lead();
+  world.Kill(first, true);
+  const MonotonicTime died = world.clock.Monotonic();
+  const uint64_t second = world.Lead();
+  CHECK(second != first);
+  CHECK(Between(died, world.clock.Monotonic()) < 3 * kSecond);
+  CHECK(world.Propose("after").ok());
+  world.Start(first);
+  world.RunFor(3 * kSecond);
+  world.CheckAllAlike();
+  CHECK(world.At(first).state->Commands() == std::vector<std::string>{"before", "after"});
+}
+
+TEST_CASE(
+    "a leader that is cut off says that the outcome is unknown, a follower that it took nothing") {
+  GroupWorld world(5);
+  world.FoundThree();
+  const uint64_t leader = world.Lead();
+  const uint64_t follower = world.Follower();
+  CHECK(absl::IsUnavailable(world.Propose(follower, "not here")));
+  world.network.Isolate(PeerId(leader));
+  const absl::Status status = world.Propose(leader, "lost?");
+  CHECK(absl::IsUnknown(status));
+  CHECK(absl::IsUnavailable(world.Barrier(leader)));
+  world.network.isolated.clear();
+  world.RunFor(5 * kSecond);
+  world.CheckAllAlike();
+  CHECK(world.At(follower).state->Commands().empty());
+}
+
+TEST_CASE("a read barrier on any member sees everything that was answered before") {
+  GroupWorld world(6);
+  world.FoundThree();
+  for (int i = 0; i < 20; ++i) {
+    CHECK(world.Propose(Concat("c", i)).ok());
+    const uint64_t id = 1 + static_cast<uint64_t>(i) % 3;
+    CHECK(world.Barrier(id).ok());
+    CHECK(world.At(id).state->Commands().size() == static_cast<size_t>(i) + 1);
+  }
+}
+
+TEST_CASE("who is too far behind is sent the snapshot, and restarts go on from it") {
+  GroupWorld world(7);
+  world.options.snapshot_entries = 50;
+  world.options.trailing_entries = 10;
+  world.FoundThree();
+  const uint64_t away = world.Follower();
+  world.Kill(away);
+  for (int i = 0; i < 200; ++i) CHECK(world.Propose(Concat("c", i)).ok());
+  world.Start(away);
+  world.RunFor(5 * kSecond);
+  CHECK(world.At(away).state->restored >= 2);  // its own at the start, then the leader's
+  world.CheckAllAlike();
+  world.Kill(away, true);
+  world.Start(away);
+  world.RunFor(5 * kSecond);
+  world.CheckAllAlike();
+  CHECK(world.At(away).state->Commands().size() == 200);
+}
+
+TEST_CASE("a full disk stops one member, the others go on, and it comes back by itself") {
+  GroupWorld world(8);
+  world.FoundThree();
+  const uint64_t leader = world.Lead();
+  world.At(leader).fs.SetCapacity(0);
+  world.RunFor(5 * kSecond);
+  const uint64_t next = world.Lead();
+  CHECK(next != leader);
+  CHECK_FALSE(world.At(leader).group->degraded().empty());
+  CHECK(absl::IsUnavailable(world.Propose(leader, "no room")));
+  for (int i = 0; i < 10; ++i) CHECK(world.Propose(Concat("c", i)).ok());
+  CHECK(world.At(leader).fatal.ok());
+  world.At(leader).fs.SetCapacity(uint64_t{1} << 40);
+  world.RunFor(5 * kSecond);
+  CHECK(world.At(leader).group->degraded().empty());
+  CHECK(world.Propose("all").ok());
+  world.RunFor(kSecond);
+  world.CheckAllAlike();
+}
+
+TEST_CASE("a failed sync ends the process, which is whole after a restart") {
+  GroupWorld world(9);
+  world.FoundThree();
+  const uint64_t follower = world.Follower();
+  world.At(follower).fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+  CHECK(world.Propose("a").ok());
+  world.RunFor(kSecond);
+  CHECK(absl::IsInternal(world.At(follower).fatal));
+  world.Kill(follower, true);
+  world.Start(follower);
+  world.RunFor(3 * kSecond);
+  CHECK(world.Propose("b").ok());
+  world.RunFor(kSecond);
+  world.CheckAllAlike();
+}
+
+TEST_CASE("a command of a newer version ends the process instead of being skipped") {
+  GroupWorld world(10);
+  world.Found(1);
+  world.Lead();
+  CHECK(absl::IsUnknown(world.Propose("newer")));
+  CHECK(absl::IsUnimplemented(world.At(1).fatal));
+}
+
+TEST_CASE("a member that is removed ends with a text that says so, the leader too") {
+  GroupWorld world(11);
+  world.FoundThree();
+  for (int round = 0; round < 2; ++round) {
+    const uint64_t goes = round == 0 ? world.Follower() : world.Lead();
+    CHECK(world
+              .Change([&](MetadataGroup& group, auto done) {
+                group.RemoveMember(PeerId(goes), std::move(done));
+              })
+              .ok());
+    world.RunFor(5 * kSecond);
+    CHECK(absl::IsFailedPrecondition(world.At(goes).fatal));
+    CHECK(world.At(goes).fatal.message().find("was removed") != std::string::npos);
+    world.Kill(goes);
+    CHECK(world.Propose(Concat("after ", round)).ok());
+  }
+}
+
+TEST_CASE("leadership moves to whom it is given, and to the best when a leader stops") {
+  GroupWorld world(12);
+  world.FoundThree();
+  const uint64_t leader = world.Lead();
+  const uint64_t heir = world.Follower();
+  CHECK(world
+            .Change([&](MetadataGroup& group, auto done) {
+              group.TransferLeadership(PeerId(heir), std::move(done));
+            })
+            .ok());
+  CHECK(world.Lead() == heir);
+  CHECK(leader != heir);
+  const MonotonicTime before = world.clock.Monotonic();
+  bool stopped = false;
+  world.At(heir).group->Stop([&] { stopped = true; });
+  REQUIRE(world.scheduler.RunUntil([&] { return stopped; }, 5 * kSecond));
+  world.Kill(heir);
+  world.Lead();
+  CHECK(Between(before, world.clock.Monotonic()) < kSecond / 2);  // no election timeout passed
+  CHECK(world.Propose("on").ok());
+}
+
+TEST_CASE("malformed and foreign messages change nothing") {
+  GroupWorld world(13);
+  world.FoundThree();
+  CHECK(world.Propose("a").ok());
+  const uint64_t leader = world.Lead();
+  const PeerIdentity from{PeerId(world.Follower()), "b", "b:1", 1, 1};
+  RaftGroup& group = *world.At(leader).group;
+  raft::Message absurd;
+  absurd.type = raft::MessageType::kAppend;
+  absurd.to = raft::NodeId(leader);
+  absurd.term = raft::Term(~uint64_t{0});
+  for (const std::string& bytes : {std::string("garbage"), std::string(),
+                                   std::string(100'000, '\xff'), EncodeRaftMessage(absurd)}) {
+    group.OnPeerMessage(from, bytes);
+    group.OnPeerBulk(from, bytes, "body", [](const absl::StatusOr<std::string>&) {});
+  }
+  world.RunFor(kSecond);
+  CHECK(world.Lead() == leader);
+  CHECK(world.Propose("b").ok());
+  world.RunFor(kSecond);
+  world.CheckAllAlike();
+}
+
+TEST_CASE("roles are told: one leader, named by all") {
+  GroupWorld world(14);
+  world.FoundThree();
+  world.RunFor(kSecond);
+  const uint64_t leader = world.Lead();
+  for (uint64_t id = 1; id <= 3; ++id) {
+    REQUIRE_FALSE(world.At(id).roles.empty());
+    CHECK(world.At(id).roles.back().leader == PeerId(leader));
+    CHECK(world.At(id).roles.back().leading == (id == leader));
+  }
+  const GroupStatus status = world.At(leader).group->Status();
+  CHECK(status.members.size() == 3);
+  CHECK(status.commit == status.applied);
+}
+
+}  // namespace bascule
