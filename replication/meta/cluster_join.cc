@@ -115,6 +115,15 @@ absl::Status ClusterControl::CheckJoin(const std::string& certified_id,
         Concat("server id ", join.server_id, " is in use by the broker at ", member.address,
                "; stop that one, or give this one an id of its own (clustering.server.id)"));
   }
+  // One that left the group without its session's end (a recovered quorum): its successor could
+  // not register yet.
+  const RegisteredBroker* known = frontend_.table().FindBroker(join.server_id);
+  if (known != nullptr && known->node != PeerId() && known->node != join.node && !known->fenced) {
+    return absl::AlreadyExistsError(Concat("server id ", join.server_id,
+                                           " was in use by the broker at ", known->peer_address,
+                                           " a moment ago; once it is silent for the session "
+                                           "timeout this one may join"));
+  }
   return absl::OkStatus();
 }
 

@@ -72,7 +72,8 @@ void FuzzRequest(std::string_view bytes) {
   frontend.SetLog(*log);
   group.Elect(PeerId(1));
   NoDeltas sink;
-  frontend.Register(sink, false, {}, [](const absl::Status& status) { Require(status.ok()); });
+  frontend.Register(sink, KeptData::kUnsaid, {},
+                    [](const absl::Status& status) { Require(status.ok()); });
   scheduler.RunFor(std::chrono::milliseconds(10));
   int answers = 0;
   frontend.OnPeerCall({PeerId(2), "b2", "b2:9293", 2, 1}, std::string(bytes),

@@ -141,6 +141,20 @@ TEST_CASE("cluster members: requests and their answers pass unchanged") {
   CHECK(world.cluster.last_request.empty());
 }
 
+TEST_CASE("what is asked ends before the caller's deadline, so that the caller is told why") {
+  ClusterWorld world;
+  for (const std::chrono::seconds limit :
+       {std::chrono::seconds(1), std::chrono::seconds(30), std::chrono::seconds(300)}) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + limit);
+    v1::GetClusterStatusResponse response;
+    CHECK(Shown(world.own->GetClusterStatus(&context, v1::GetClusterStatusRequest(), &response)) ==
+          "0 ");
+    CHECK(world.cluster.last_timeout <= Duration(limit) - Duration(limit) / 100);
+    CHECK(world.cluster.last_timeout > Duration(limit) / 2);
+  }
+}
+
 TEST_CASE("cluster calls without a deadline get the default one") {
   ClusterWorld world;
   grpc::ClientContext context;

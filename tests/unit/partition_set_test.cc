@@ -211,7 +211,8 @@ TEST_CASE("a stream deleted while it is being opened stays gone") {
     CHECK(created.has_value());
     REQUIRE(deleted.has_value());
     if (!deleted->ok()) {
-      CHECK_MESSAGE(absl::IsNotFound(*deleted), deleted->ToString());  // came before the creation was applied
+      CHECK_MESSAGE(absl::IsNotFound(*deleted),
+                    deleted->ToString());  // came before the creation was applied
       continue;
     }
     CHECK(machine.broker->catalog.Find("s") == nullptr);
@@ -221,6 +222,71 @@ TEST_CASE("a stream deleted while it is being opened stays gone") {
     machine.RunFor(kSecond);
     CHECK(machine.broker->catalog.Find("s") == nullptr);
     CHECK(StreamDirectories(machine).empty());
+  }
+}
+
+TEST_CASE("a broker that is fenced while it opens a stream leads it once it is registered again") {
+  for (uint64_t seed = 1; seed <= 120; ++seed) {
+    INFO("seed ", seed);
+    Machine machine(seed);
+    StreamSpec spec;
+    spec.name = spec.subject = "s";
+    machine.broker->metadata.CreateStream(spec, 5 * kSecond, [](const absl::Status&) {});
+    const BrokerSession session{"b1",
+                                machine.broker->metadata.table().FindBroker("b1")->incarnation};
+    // It registers again by itself, perhaps before the log of its first reign is recovered.
+    for (uint64_t fencing = 0; fencing < 3; ++fencing) {
+      machine.RunFor(std::chrono::microseconds(seed * 97 * (fencing + 1) % 4000));
+      for (uint64_t steps = 0; steps < seed % 7; ++steps) machine.scheduler.Step();
+      machine.broker->group->Propose(EncodeFenceBrokers({session}), [](const absl::Status&) {});
+    }
+    machine.RunFor(10 * kSecond);
+    REQUIRE(machine.Listens("s"));
+    machine.Publish("s", Values(0, 5, "i"));
+    machine.RunFor(kSecond);
+    CHECK(machine.acks.sent.size() == 5);
+    CHECK(machine.Read("s").messages.size() == 5);
+    const LeaderEpoch epoch =
+        machine.broker->metadata.table().Find("s")->partitions.at(0).leader_epoch;
+    CHECK(machine.Status("s").leader_epoch == epoch);
+  }
+}
+
+TEST_CASE("a partition that is given up while it is being opened neither leads nor listens") {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    INFO("seed ", seed);
+    Machine machine(seed);
+    StreamSpec spec;
+    spec.name = spec.subject = "s";
+    machine.broker->metadata.CreateStream(spec, 5 * kSecond, [](const absl::Status&) {});
+    const MetaTable& table = machine.broker->metadata.table();
+    REQUIRE(machine.scheduler.RunUntil([&] { return table.Find("s") != nullptr; }, kSecond));
+    // As when this broker is fenced, and takes its time to register again.
+    PartitionChanged change{table.Find("s")->id, "s", table.Find("s")->partitions.at(0)};
+    const PartitionDescription led = change.partition;
+    int settled = 0;
+    const auto deliver = [&] {
+      change.partition.leader_epoch = change.partition.leader_epoch + 1;
+      machine.broker->partitions->OnDelta(change, [&](const absl::Status&) { ++settled; });
+    };
+    machine.RunFor(std::chrono::microseconds(seed * 97 % 5000));
+    change.partition.leader.clear();
+    change.partition.isr.clear();
+    deliver();
+    if (seed % 2 == 0) {
+      machine.RunFor(kSecond);
+      CHECK_FALSE(machine.Listens("s"));
+    }
+    change.partition.leader = led.leader;
+    change.partition.isr = led.isr;
+    deliver();
+    machine.RunFor(kSecond);
+    CHECK(settled == 2);
+    REQUIRE(machine.Listens("s"));
+    machine.Publish("s", Values(0, 5, "i"));
+    machine.RunFor(kSecond);
+    CHECK(machine.acks.sent.size() == 5);
+    CHECK(machine.Status("s").leader_epoch == change.partition.leader_epoch);
   }
 }
 

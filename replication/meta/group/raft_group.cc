@@ -15,7 +15,8 @@ namespace {
 using raft::Index;
 using raft::NodeId;
 
-constexpr std::chrono::seconds kRemovedLinger{3};
+// Snapshots that came in and are not settled yet; a further one is dropped, and sent again.
+constexpr size_t kArrivedSnapshots = 4;
 constexpr char kOutcomeUnknown[] =
     "leadership of the metadata group changed; whether the change was made is unknown";
 
@@ -113,9 +114,10 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
   if (message.to != raft_->status().id) return;  // for the data directory that was here before
   const bool brings_snapshot = message.type == raft::MessageType::kSnapshot;
   if (brings_snapshot && (!snapshot || !message.snapshot)) return;
+  // The core may take it, or another one that came before: the bytes of both are kept till then.
   if (brings_snapshot) {
-    arrived_snapshot_ = std::move(snapshot);
-    arrived_meta_ = *message.snapshot;
+    if (arrived_.size() >= kArrivedSnapshots) return;
+    arrived_.push_back({*message.snapshot, std::move(snapshot)});
   }
   if (const absl::Status stepped = raft_->Step(std::move(message)); !stepped.ok()) {
     LogWarning("metadata group: refused: ", FromAbsl(stepped.message()));
@@ -211,6 +213,7 @@ void RaftGroup::Round() {
     }
     AskReads();
   }
+  if (!stalled_) arrived_.clear();  // what the core has not taken by now it will not take
   if (!dead_) TellRole();
   if (!dead_ && !stalled_) MaybeSnapshot();
 }
@@ -240,18 +243,29 @@ bool RaftGroup::Settle(raft::Ready& ready) {
 }
 
 absl::Status RaftGroup::Save(const raft::Ready& ready) {
+  const Index commit = raft_->log().committed();
   if (ready.snapshot) {
-    if (!arrived_snapshot_ || arrived_meta_ != *ready.snapshot)
+    const Arrived* arrived = FindArrived(*ready.snapshot);
+    if (arrived == nullptr)
       return absl::InternalError("a metadata snapshot was taken without its bytes");
-    RETURN_IF_ERROR(store_->SaveSnapshot(*ready.snapshot, *arrived_snapshot_, true));
+    // The term first: no log is ahead of the term that is known.
+    RETURN_IF_ERROR(store_->Save(ready.hard_state, {}, commit));
+    RETURN_IF_ERROR(store_->SaveSnapshot(*ready.snapshot, *arrived->bytes, true));
     snapshot_ = *ready.snapshot;
     bytes_since_snapshot_ = 0;
   }
   if (!ready.hard_state && ready.entries.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(store_->Save(ready.hard_state, ready.entries, raft_->log().committed()));
+  RETURN_IF_ERROR(store_->Save(ready.hard_state, ready.entries, commit));
   for (const raft::Entry& entry : ready.entries) bytes_since_snapshot_ += raft::Bytes(entry);
   ScheduleSettle();
   return absl::OkStatus();
+}
+
+const RaftGroup::Arrived* RaftGroup::FindArrived(const raft::SnapshotMeta& meta) const {
+  for (const Arrived& arrived : arrived_) {
+    if (arrived.meta == meta) return &arrived;
+  }
+  return nullptr;
 }
 
 void RaftGroup::OnSaveFailed(const absl::Status& why) {
@@ -294,7 +308,7 @@ void RaftGroup::ApplyConfChange(const raft::Entry& entry) {
 
 // Not at once: those who have not learned of it yet may still need this member's vote.
 void RaftGroup::EndAsRemoved() {
-  env_.home.After(kRemovedLinger, [this, life = life_] {
+  env_.home.After(kLinger, [this, life = life_] {
     if (!*life || !alive()) return;
     Die(absl::FailedPreconditionError(
         "this broker was removed from its cluster; to join again move its data directory away and "

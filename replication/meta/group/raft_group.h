@@ -97,10 +97,18 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
     raft::Term term;
     absl::AnyInvocable<void(absl::Status)> done;
   };
+  // A snapshot that came in and is not settled yet.
+  struct Arrived {
+    raft::SnapshotMeta meta;
+    std::shared_ptr<const std::string> bytes;
+  };
   struct Barrier {
     absl::AnyInvocable<void(absl::Status)> done;
     int ticks = 0;  // waited
   };
+
+  // How long a member that was removed lives on, so that all can learn of it.
+  static constexpr std::chrono::seconds kLinger{3};
 
   RaftGroup(RaftGroupEnvironment environment, RaftGroupOptions options,
             std::unique_ptr<RaftStore> store, StoredRaft& stored);
@@ -121,6 +129,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void Apply(const raft::Entry& entry);
   void ApplyConfChange(const raft::Entry& entry);
   void EndAsRemoved();
+  const Arrived* FindArrived(const raft::SnapshotMeta& meta) const;
   void Answer(const raft::Entry& entry, const absl::Status& result);
   void TellRole();
   void FailProposals(const absl::Status& why);
@@ -141,6 +150,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void FinishTransfer();
   raft::NodeId BestHeir() const;
   void TellMembers(MetadataIndex index);
+  void Forget(PeerId id);
 
   RaftGroupEnvironment env_;
   const RaftGroupOptions options_;
@@ -158,8 +168,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   std::map<std::string, std::vector<Barrier>> asked_;  // by context
   std::multimap<raft::Index, Barrier> reading_;        // confirmed, not applied yet
   uint64_t next_read_ = 0;
-  std::shared_ptr<const std::string> arrived_snapshot_;
-  raft::SnapshotMeta arrived_meta_;
+  std::vector<Arrived> arrived_;
   raft::SnapshotMeta snapshot_;  // newest on our disk
   uint64_t bytes_since_snapshot_ = 0;
   uint64_t settle_generation_ = 0;

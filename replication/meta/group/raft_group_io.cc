@@ -60,8 +60,7 @@ void RaftGroup::DispatchSnapshot(const raft::Message& message) {
 
 // Its bytes are durable; the state becomes it.
 bool RaftGroup::InstallSnapshot(const raft::SnapshotMeta& meta) {
-  absl::StatusOr<SnapshotBody> body = DecodeSnapshotBody(*arrived_snapshot_);
-  arrived_snapshot_.reset();
+  absl::StatusOr<SnapshotBody> body = DecodeSnapshotBody(*FindArrived(meta)->bytes);
   absl::Status restored = body.status();
   if (restored.ok()) {
     members_ = std::move(body->members);
@@ -257,6 +256,13 @@ std::vector<GroupMember> RaftGroup::members() const {
   return members;
 }
 
+// Not at once: the message that tells it of its removal has not left yet.
+void RaftGroup::Forget(PeerId id) {
+  env_.home.After(kLinger, [this, life = life_, id] {
+    if (*life && !configuration_.Contains(NodeId(id.value()))) env_.transport->RemovePeer(id);
+  });
+}
+
 void RaftGroup::TellMembers(MetadataIndex index) {
   const std::vector<GroupMember> now = members();
   if (env_.transport != nullptr) {
@@ -267,7 +273,7 @@ void RaftGroup::TellMembers(MetadataIndex index) {
       env_.transport->AddPeer(member.id, member.server_id, member.address);
     }
     for (const PeerId id : peers_) {
-      if (!peers.contains(id)) env_.transport->RemovePeer(id);
+      if (!peers.contains(id)) Forget(id);
     }
     peers_ = std::move(peers);
   }

@@ -37,6 +37,8 @@ class Progress {
   void AbortSnapshot();
   void Resume() { paused_ = false; }
   void Pause() { paused_ = true; }
+  static constexpr int kNeverHeard = 1 << 30;
+  int silent_ticks = kNeverHeard;  // since it was last heard of
   // Ticks in kSnapshot.
   int snapshot_ticks = 0;
 

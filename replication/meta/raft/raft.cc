@@ -325,7 +325,8 @@ RaftStatus Raft::status() const {
   status.transferring_to = transferring_to_;
   for (const auto& [id, progress] : progress_) {
     status.members.push_back({id, configuration_.IsVoter(id), progress.match(),
-                              id == options_.id || progress.recent_active, progress.state()});
+                              id == options_.id || progress.silent_ticks < options_.election_ticks,
+                              progress.state()});
   }
   return status;
 }

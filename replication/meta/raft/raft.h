@@ -5,7 +5,7 @@
 //   while (raft.HasReady()) {
 //     Ready ready = raft.TakeReady();
 //     send ready.early                                      nothing that must be durable first
-//     write ready.snapshot, ready.hard_state, ready.entries; sync once
+//     write ready.hard_state, ready.snapshot, ready.entries, in this order; sync
 //     send ready.messages
 //     restore ready.snapshot; apply ready.committed; answer ready.reads
 //     raft.Advance();                                       all of it is done

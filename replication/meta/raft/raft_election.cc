@@ -82,6 +82,7 @@ void Raft::TickLeader() {
   ++heartbeat_elapsed_;
   ++election_elapsed_;
   for (auto& [id, progress] : progress_) {
+    if (progress.silent_ticks < Progress::kNeverHeard) ++progress.silent_ticks;
     if (progress.state() == ProgressState::kSnapshot &&
         ++progress.snapshot_ticks >= options_.snapshot_retry_ticks) {
       progress.AbortSnapshot();

@@ -23,7 +23,9 @@ void Raft::SwitchTo(Configuration configuration) {
     for (const NodeId id : *ids) {
       const auto [added, fresh] =
           progress_.emplace(id, Progress(log_.last() + 1, options_.max_inflight));
-      if (fresh) added->second.recent_active = true;  // else the next check would count it out
+      if (!fresh) continue;
+      added->second.recent_active = true;  // else the next check would count it out
+      added->second.silent_ticks = 0;
     }
   }
   if (!configuration_.IsVoter(options_.id) && CommittedInThisTerm()) return ResignAsRemoved();

@@ -177,6 +177,7 @@ void Raft::HandleAppendResponse(const Message& message) {
   if (found == progress_.end()) return;
   Progress& progress = found->second;
   progress.recent_active = true;
+  progress.silent_ticks = 0;
   if (message.index > log_.last()) return;  // of another log: cannot be about what we sent
   if (message.reject) return HandleRefusedAppend(message, progress);
   const bool was_paused = progress.IsPaused();
@@ -220,6 +221,7 @@ void Raft::HandleHeartbeatResponse(const Message& message) {
   if (found == progress_.end()) return;
   Progress& progress = found->second;
   progress.recent_active = true;
+  progress.silent_ticks = 0;
   progress.Resume();
   if (progress.match() < log_.last() || progress.state() == ProgressState::kProbe) {
     SendAppend(message.from, true);
