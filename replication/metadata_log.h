@@ -40,8 +40,8 @@ class MetadataState {
 // How this broker stands in the group.
 struct MetadataRole {
   uint64_t term = 0;
-  PeerId leader;        // 0 = nobody is known
-  bool leading = false; // this broker, and everything committed before its term is applied
+  PeerId leader;         // 0 = nobody is known
+  bool leading = false;  // this broker, and everything committed before its term is applied
   bool operator==(const MetadataRole&) const = default;
 };
 

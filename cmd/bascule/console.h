@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "exit_codes.h"
 #include "core/base/check.h"
+#include "exit_codes.h"
 
 namespace bascule::cli {
 

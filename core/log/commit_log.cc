@@ -246,7 +246,8 @@ void CommitLog::Clean() {
     stats.push_back({s.footer.data_end.value(), s.footer.record_count, s.footer.max_timestamp});
   }
   std::vector<std::string> paths;
-  for (size_t expired = CountExpired(stats, options_.limits.retention, now); expired > 0; --expired) {
+  for (size_t expired = CountExpired(stats, options_.limits.retention, now); expired > 0;
+       --expired) {
     if (!segments_.front().sealed) break;  // its footer is being written: next time
     paths.push_back(segments_.front().path);
     segments_.pop_front();

@@ -36,14 +36,14 @@ struct ClusterStatus {
   uint64_t term = 0;
   int64_t commit = 0, applied = 0, first = 0, last = 0;
   uint64_t log_bytes = 0;
-  uint32_t feature_level = 0;  // in force
+  uint32_t feature_level = 0;          // in force
   std::vector<ClusterMember> members;  // by server id
   std::vector<std::string> degraded;   // what is not as it should be, a sentence each
 };
 
-// Any thread; callbacks run on the metadata thread and must not block. Any broker takes any call and
-// forwards what needs the metadata leader. Unavailable: there is none. Unknown: the call may have
-// been carried out.
+// Any thread; callbacks run on the metadata thread and must not block. Any broker takes any call
+// and forwards what needs the metadata leader. Unavailable: there is none. Unknown: the call may
+// have been carried out.
 class ClusterAdmin {
  public:
   using Done = absl::AnyInvocable<void(absl::Status)>;

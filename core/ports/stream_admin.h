@@ -30,8 +30,8 @@ class StreamAdmin {
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
   virtual void DeleteStream(std::string name, Duration timeout,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
-  // Changes what `changes` names of a stream's settings and leaves the rest; NotFound "stream does not
-  // exist", InvalidArgument for a setting that cannot change or a value that is refused.
+  // Changes what `changes` names of a stream's settings and leaves the rest; NotFound "stream does
+  // not exist", InvalidArgument for a setting that cannot change or a value that is refused.
   virtual void UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
   // The live ones, the answering broker first.

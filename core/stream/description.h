@@ -30,7 +30,7 @@ struct PartitionDescription {
   std::vector<std::string> replicas;
   std::vector<std::string> isr;
   std::vector<std::string> elr;  // eligible leader replicas: out of the ISR, holding all of it (R6)
-  uint64_t version = 0;  // raised by every change of leader, ISR or ELR (R1b)
+  uint64_t version = 0;          // raised by every change of leader, ISR or ELR (R1b)
 };
 
 struct StreamDescription {

@@ -240,7 +240,8 @@ TEST_CASE("a group of one needs no peers") {
   frontend.SetLog(*log);
   HeldDeltas sink;
   std::optional<absl::Status> registered;
-  frontend.Register(sink, KeptData::kUnsaid, {}, [&](const absl::Status& status) { registered = status; });
+  frontend.Register(sink, KeptData::kUnsaid, {},
+                    [&](const absl::Status& status) { registered = status; });
   scheduler.RunFor(std::chrono::seconds(20));
   CHECK_FALSE(registered.has_value());  // nobody leads yet
   group.Elect(PeerId(1));
