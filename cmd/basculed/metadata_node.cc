@@ -335,13 +335,9 @@ void MetadataNode::Stop() {
   if (peers_) peers_->Stop();
 }
 
-void MetadataNode::OnPeerUp(const PeerIdentity& peer) {
-  LogInfo("connected to broker ", peer.server_id, " at ", peer.address);
-}
-
-void MetadataNode::OnPeerDown(const PeerIdentity& peer) {
-  LogWarning("no connection to broker ", peer.server_id, " at ", peer.address);
-}
+// The transport logs both, and Raft finds out by itself who answers.
+void MetadataNode::OnPeerUp(const PeerIdentity&) {}
+void MetadataNode::OnPeerDown(const PeerIdentity&) {}
 
 void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
                                   Duration timeout, PeerHandler::Respond respond) {
