@@ -15,6 +15,10 @@ constexpr int kClusterIdLength = 16;
 constexpr std::chrono::seconds kRefreshPeriod{1};
 constexpr std::chrono::seconds kLookAround{5};  // for another cluster in our namespace
 constexpr int kTicksPerHeartbeat = 2;
+// Without a leader for so many seconds a broker asks the others whether it is a member still; after
+// so many answers of a leader that it is not, it believes them.
+constexpr int kAskMembershipAfter = 5;
+constexpr int kRemovedAnswers = 2;
 
 // Runs `call(done)` on the metadata thread and waits until done was called.
 template <typename Result, typename Call>
@@ -311,9 +315,46 @@ void MetadataNode::Refresh() {
   if (env_.config.cluster.insecure)
     degraded.push_back("cluster.insecure: brokers talk to each other in plain text, unchecked");
   degraded_.store(std::make_shared<const std::vector<std::string>>(std::move(degraded)));
+  AskWhetherRemoved();
   env_.home.After(kRefreshPeriod, [this, alive = alive_] {
     if (*alive) Refresh();
   });
+}
+
+// Who was removed while it was away hears nothing of the others, who know it no more.
+void MetadataNode::AskWhetherRemoved() {
+  if (!peers_ || group_->role().leader != PeerId()) {
+    leaderless_seconds_ = 0;
+    return;
+  }
+  if (++leaderless_seconds_ % kAskMembershipAfter != 0) return;
+  for (const GroupMember& member : group_->members()) {
+    if (member.id == self_.node) continue;
+    peers_->Introduce(member.address, EncodeIntroRequest(WhoRequest{env_.config.cluster_namespace}),
+                      kRefreshPeriod, [this, alive = alive_](absl::StatusOr<std::string> bytes) {
+                        env_.home.Post([this, alive, bytes = std::move(bytes)] {
+                          if (!*alive || !bytes.ok()) return;
+                          if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok())
+                            OnWhetherRemoved(*answer);
+                        });
+                      });
+  }
+}
+
+void MetadataNode::OnWhetherRemoved(const IntroAnswer& answer) {
+  if (answer.cluster_id != cluster_id_ || answer.leader != answer.node) return;
+  const bool member =
+      std::any_of(answer.members.begin(), answer.members.end(),
+                  [this](const GroupMember& known) { return known.id == self_.node; });
+  if (member || group_->role().leader != PeerId()) {
+    removed_answers_ = 0;
+    return;
+  }
+  if (++removed_answers_ != kRemovedAnswers) return;
+  LogError("broker ", answer.server_id, ", which leads the cluster ", cluster_id_,
+           ", says that this broker is no member any more: it was removed; to join again move ",
+           meta_, " away and start it");
+  env_.fatal();
 }
 
 std::vector<std::string> MetadataNode::Degraded() const {

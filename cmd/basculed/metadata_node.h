@@ -67,6 +67,8 @@ class MetadataNode final : private PeerEvents {
   void NoteOthers(std::string_view answer);
   void TellAddress();
   void Refresh();
+  void AskWhetherRemoved();
+  void OnWhetherRemoved(const IntroAnswer& answer);
 
   // --- PeerEvents: foreign threads ---
   void OnPeerUp(const PeerIdentity& peer) override;
@@ -92,7 +94,10 @@ class MetadataNode final : private PeerEvents {
   // What the bus is answered, and what is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::string>> answer_;
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
-  std::string other_cluster_;  // on the metadata thread
+  // --- on the metadata thread ---
+  std::string other_cluster_;
+  int leaderless_seconds_ = 0;
+  int removed_answers_ = 0;
   bool told_address_ = false;  // likewise
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

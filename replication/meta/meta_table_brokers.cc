@@ -61,7 +61,8 @@ absl::Status MetaTable::CheckRegistration(const BrokerRegistration& registration
   if (registration.node != PeerId() && !members_.empty() && member == members_.end()) {
     return absl::FailedPreconditionError(Concat("broker ", registration.id, " (data directory ",
                                                 registration.node,
-                                                ") is no member of the cluster"));
+                                                ") is no member of the cluster: it was removed; "
+                                                "to join again move its data/meta away"));
   }
   const RegisteredBroker* known = FindBroker(registration.id);
   if (known == nullptr) return absl::OkStatus();

@@ -80,13 +80,11 @@ TEST_CASE("cluster: a peer list starts it, others join by address or by invitati
     return removed.exit.code == 0;
   }));
   CHECK_MESSAGE(removed.exit.code == 0, removed.errors, cluster.Tail());
-  // Its directory cannot come back.
-  cluster.at(leader).Launch();
-  CHECK_MESSAGE(Eventually([&] { return Has(cluster.at(leader).Log(), "it has been removed"); }),
-                cluster.at(leader).Tail());
-  CHECK_FALSE(cluster.at(leader).Serves());
+  // Its directory cannot come back: it asks, is told, and ends.
+  const ExitStatus ended_again = cluster.at(leader).StartRefused();
+  CHECK_MESSAGE(ended_again.code == 1, cluster.at(leader).Tail());
+  CHECK_MESSAGE(Has(cluster.at(leader).Log(), "no member"), cluster.at(leader).Tail());
   // An empty one can.
-  cluster.at(leader).Kill();
   std::filesystem::remove_all(cluster.at(leader).data());
   cluster.at(leader).Start();
   CHECK(Eventually([&] { return MembersOf(cluster.at(heir)).size() == 4; }));
