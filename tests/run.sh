@@ -182,7 +182,7 @@ step_asan() {
   for source in tests/fuzz/*_fuzz.cc; do
     [ -e "$source" ] && fuzz+=("$(basename "$source" .cc)")
   done
-  build asan unit_tests sim_tests "${fuzz[@]}" || return 0
+  build asan unit_tests sim_tests raft_sim_tests "${fuzz[@]}" || return 0
   run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
 }
 
