@@ -39,6 +39,8 @@ inline constexpr size_t kNatsRefusals = 100'000;
 inline constexpr std::chrono::milliseconds kNatsRefusalWait{200};
 // How long Stop waits for message callbacks that are still running.
 inline constexpr std::chrono::seconds kNatsStopTimeout{5};
+// Closed subscriptions of a connection that are kept, so that nats.c cannot use freed ones.
+inline constexpr size_t kNatsClosedSubscriptions = 64;
 // A question or an answer of discovery; larger ones are ignored.
 inline constexpr size_t kDiscoveryBytes = 16 * kKiB;
 // A question is asked again after this, and one that could not be sent after the second.

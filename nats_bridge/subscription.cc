@@ -1,5 +1,7 @@
 #include "nats_bridge/subscription.h"
 
+#include <utility>
+
 #include "core/base/logging.h"
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/header_block.h"
@@ -83,6 +85,22 @@ void OnMessage(natsConnection* /*nc*/, natsSubscription* /*sub*/, natsMsg* msg, 
 
 }  // namespace
 
+CallbackGate::~CallbackGate() {
+  for (natsSubscription* sub : closed_) natsSubscription_Destroy(sub);
+}
+
+void CallbackGate::Keep(natsSubscription* closed) {
+  natsSubscription* oldest = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_.push_back(closed);
+    if (closed_.size() <= limits::kNatsClosedSubscriptions) return;
+    oldest = closed_.front();
+    closed_.pop_front();
+  }
+  natsSubscription_Destroy(oldest);
+}
+
 void CallbackGate::Enter() {
   const std::lock_guard lock(mutex_);
   ++inside_;
@@ -103,6 +121,7 @@ Subscription::~Subscription() { Close(); }
 natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate) {
   const std::lock_guard lock(mutex_);
   if (closed_ || sub_ != nullptr) return NATS_OK;
+  gate_ = gate;
   auto* delivery = new Delivery{listener_, gate};
   gate->Enter();
   const natsStatus s =
@@ -135,8 +154,9 @@ void Subscription::Drop() {
 void Subscription::Close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  if (sub_ != nullptr) natsSubscription_Destroy(sub_);  // sends UNSUB when the connection is up
-  sub_ = nullptr;
+  if (sub_ == nullptr) return;
+  natsSubscription_Unsubscribe(sub_);  // sends UNSUB when the connection is up
+  gate_->Keep(std::exchange(sub_, nullptr));
 }
 
 bool Subscription::closed() const {

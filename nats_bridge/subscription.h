@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,9 +14,14 @@
 
 namespace bascule {
 
-// Counts the message callbacks that nats.c can still make, so that Stop can wait for the last.
+// Counts the message callbacks that nats.c can still make, so that Stop can wait for the last, and
+// keeps subscriptions that were closed for a while: nats.c (3.4) may be about to use one that it
+// has just looked up for a message, and does not hold it meanwhile.
 class CallbackGate {
  public:
+  ~CallbackGate();
+  // Takes over the last reference to an unsubscribed one; the oldest of too many is destroyed.
+  void Keep(natsSubscription* closed);
   void Enter();
   void Leave();
   // False when callbacks are still possible after `timeout`.
@@ -24,7 +30,8 @@ class CallbackGate {
  private:
   std::mutex mutex_;
   std::condition_variable empty_;
-  size_t inside_ = 0;  // guarded by mutex_
+  size_t inside_ = 0;                     // guarded by mutex_
+  std::deque<natsSubscription*> closed_;  // guarded by mutex_
 };
 
 // Owned by NatsConnection and by whoever asked for it. All state is guarded by the mutex here,
@@ -62,6 +69,7 @@ class Subscription {
   const std::string group_;
   const std::shared_ptr<BusListener> listener_;
   mutable std::mutex mutex_;
+  std::shared_ptr<CallbackGate> gate_;  // of the connection it is on
   natsSubscription* sub_ = nullptr;
   bool closed_ = false;
   bool slow_ = false;

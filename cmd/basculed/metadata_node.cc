@@ -230,13 +230,16 @@ absl::Status MetadataNode::StartGroup() {
                                          *backend_, self_, env_.config.cluster_namespace);
     frontend_->SetClusterRequests(*control_);
     frontend_->SetSilence([this](const std::string& id) { return backend_->IsSilent(id); });
-    frontend_->AddRoleObserver([this](const MetadataRole& role) { backend_->OnRoleChange(role); });
+    frontend_->AddRoleObserver([this](const MetadataRole& role) {
+      backend_->OnRoleChange(role);
+      Refresh();
+    });
     if (peers != nullptr) {
       peers->Handle(PeerService::kMetadata, *frontend_);
       peers->Handle(PeerService::kSession, *backend_);
     }
     backend_->Start();
-    Refresh();
+    KeepFresh();
     done(absl::OkStatus());
   });
   if (started.ok()) Advertise();
@@ -303,7 +306,7 @@ void MetadataNode::TellAddress() {
   }
 }
 
-// Once a second, on the metadata thread.
+// On the metadata thread: after each change of the role, and once a second.
 void MetadataNode::Refresh() {
   TellAddress();
   answer_.store(std::make_shared<const std::string>(EncodeIntroAnswer(control_->Answer())));
@@ -315,9 +318,13 @@ void MetadataNode::Refresh() {
   if (env_.config.cluster.insecure)
     degraded.push_back("cluster.insecure: brokers talk to each other in plain text, unchecked");
   degraded_.store(std::make_shared<const std::vector<std::string>>(std::move(degraded)));
+}
+
+void MetadataNode::KeepFresh() {
+  Refresh();
   AskWhetherRemoved();
   env_.home.After(kRefreshPeriod, [this, alive = alive_] {
-    if (*alive) Refresh();
+    if (*alive) KeepFresh();
   });
 }
 

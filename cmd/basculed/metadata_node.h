@@ -67,6 +67,7 @@ class MetadataNode final : private PeerEvents {
   void NoteOthers(std::string_view answer);
   void TellAddress();
   void Refresh();
+  void KeepFresh();
   void AskWhetherRemoved();
   void OnWhetherRemoved(const IntroAnswer& answer);
 

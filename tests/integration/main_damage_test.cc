@@ -263,26 +263,47 @@ void CheckRefused(Damaged& world, const std::string& file, const std::string& wh
   MainBroker broker(world.nats->url(), {}, world.data());
   CHECK(broker.StartRefused().code == 1);
   BROKER_CHECK(broker, Has(broker.Log(), file + what));
+  BROKER_CHECK(broker, Has(broker.Log(), "damaged"));
   BROKER_CHECK(broker, Has(broker.Log(), "backup"));
   CHECK(fs::exists(world.Second()));  // no stream goes because metadata looked damaged
 }
 
-TEST_CASE("metadata: a torn tail is cut, damage before sound records refuses the start") {
+// The newest file of a kind in data/meta.
+std::string NewestOf(const Damaged& world, const std::string& kind) {
+  std::string newest;
+  for (const auto& entry : fs::directory_iterator(world.data() + "/meta")) {
+    const std::string path = entry.path();
+    if (entry.path().filename().string().starts_with(kind)) newest = std::max(newest, path);
+  }
+  REQUIRE_FALSE(newest.empty());
+  return newest;
+}
+
+TEST_CASE("metadata: a torn tail is cut, other damage refuses the start") {
   Damaged world;
-  const std::string log = world.data() + "/meta/log";
-  Flip(log, 8 + 20);
-  CheckRefused(world, log, " is damaged at byte 8");
-  Flip(log, 8 + 20);
+  const std::string log = NewestOf(world, "log-");
   const std::string sound = ReadFile(log);
-  WriteFile(log, sound + sound.substr(8, 20));
+  const size_t end = sound.find_last_not_of('\0') + 1;
+  constexpr size_t kInTheFirstRecord = 150;
+  REQUIRE(end > kInTheFirstRecord);
+  Flip(log, kInTheFirstRecord);
+  CheckRefused(world, log, "");
+  Flip(log, kInTheFirstRecord);
+  std::string torn = sound;
+  torn.replace(end, 20, sound.substr(end - 20, 20));
+  WriteFile(log, torn);
   CheckAllThere(world);
-  // The broker has started twice: what it knows is in a snapshot now.
-  const std::string snapshot = world.data() + "/meta/snapshot";
-  REQUIRE(fs::exists(snapshot));
+  const std::string snapshot = NewestOf(world, "snapshot-");
   Flip(snapshot, 40);
-  CheckRefused(world, snapshot, " is damaged");
+  CheckRefused(world, snapshot, "");
   fs::resize_file(snapshot, 10);
-  CheckRefused(world, snapshot, " is damaged");
+  CheckRefused(world, snapshot, "");
+}
+
+TEST_CASE("metadata: one bad copy of term and vote is healed from the other") {
+  Damaged world;
+  Flip(world.data() + "/meta/hardstate", 20);
+  CheckAllThere(world);
 }
 
 TEST_CASE("damaged identity and version files are named, and refuse the start") {
