@@ -228,6 +228,19 @@ TEST_CASE("malformed and foreign messages change nothing") {
   world.CheckAllAlike();
 }
 
+TEST_CASE(
+    "a message is of the one whose connection it came by; only a wish for a transfer is passed "
+    "on") {
+  raft::Message wish;
+  wish.type = raft::MessageType::kTransferLeader;
+  wish.from = raft::NodeId(3);
+  std::string bytes = EncodeRaftMessage(wish);
+  CHECK(DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(3));
+  REQUIRE(bytes[1] == static_cast<char>(raft::MessageType::kTransferLeader));
+  bytes[1] = static_cast<char>(raft::MessageType::kVoteResponse);
+  CHECK(DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(2));
+}
+
 TEST_CASE("roles are told: one leader, named by all") {
   GroupWorld world(14);
   world.FoundThree();

@@ -81,7 +81,9 @@ absl::StatusOr<raft::Message> DecodeRaftMessage(NodeId from, std::string_view by
   raft::Message out;
   out.type = static_cast<MessageType>(in.type());
   out.to = NodeId(in.to());
-  out.from = in.on_behalf_of() != 0 ? NodeId(in.on_behalf_of()) : from;
+  // Of a wish for a transfer alone: nobody votes or acknowledges in another's name.
+  const bool passed_on = out.type == MessageType::kTransferLeader && in.on_behalf_of() != 0;
+  out.from = passed_on ? NodeId(in.on_behalf_of()) : from;
   out.term = Term(in.term());
   out.log_term = Term(in.log_term());
   out.index = Index(in.index());
