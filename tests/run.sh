@@ -162,7 +162,7 @@ step_interop() {
 step_threads() {
   local status=0 commands="$log_dir/threads.commands"
   local clang='clang++ -fsyntax-only -Wthread-safety -Wno-unknown-warning-option'
-  build dev proto/api.pb.h proto/bascule/v1/bascule.pb.h proto_meta/replication/meta/commands.pb.h || return 0
+  build dev bascule_public_proto bascule_meta_proto bascule_group_proto bascule_peer_proto || return 0
   ninja -C build/dev -t commands |
     grep -E ' -c [^ ]*/(core|nats_bridge|replication|cmd)/[^ ]*\.cc$' |
     grep -v ' -c [^ ]*/build/dev/' |

@@ -70,7 +70,8 @@ void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
                                   : Concat("broker ", member.server_id, " at ", member.peer_address,
                                            " is not reachable"));
   }
-  for (const auto& [id, broker] : table.brokers()) {
+  for (const auto& entry : table.brokers()) {
+    const std::string& id = entry.first;
     const bool member = std::any_of(status.members.begin(), status.members.end(),
                                     [&](const ClusterMember& m) { return m.server_id == id; });
     if (!member && !status.members.empty())

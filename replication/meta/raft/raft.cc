@@ -278,7 +278,6 @@ Ready Raft::TakeReady() {
   ready.committed = log_.Slice(applied + 1, log_.committed(), options_.max_committed_bytes);
   taken_.emplace();
   taken_->applied = ready.committed.empty() ? applied : ready.committed.back().index;
-  taken_->snapshot = ready.snapshot.has_value();
   for (const Entry& entry : ready.committed) {
     if (entry.type == EntryType::kConfChange) taken_->conf_changes.push_back(entry);
   }

@@ -223,7 +223,6 @@ class Raft {
   struct Taken {
     Index applied;
     std::vector<Entry> conf_changes;
-    bool snapshot = false;
   };
   std::optional<Taken> taken_;
 };
