@@ -41,6 +41,7 @@ nats-server                 --embedded-nats, and the tests' NATS
 test_packages="
 doctest-dev                 the test framework
 openssl                     certificates for the TLS tests
+iproute2                    networks that the cluster tests cut, and what their sockets carried
 clang                       thread-safety analysis
 clang-format                the format check
 clang-tidy                  the lint preset
