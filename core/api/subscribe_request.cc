@@ -64,14 +64,14 @@ bool NamesConsumer(const proto::SubscribeRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<Subscription> CheckSubscribe(const proto::SubscribeRequest& request,
-                                            const StreamCatalog& catalog,
-                                            std::string_view server_id) {
+absl::StatusOr<SubscriptionPlan> CheckSubscribe(const proto::SubscribeRequest& request,
+                                                const StreamCatalog& catalog,
+                                                std::string_view server_id) {
   const bool in_group = !request.consumer().groupid().empty();
   if (in_group && request.consumer().consumerid().empty()) {
     return absl::InvalidArgumentError("Consumer id cannot be empty when group id is provided");
   }
-  Subscription plan;
+  SubscriptionPlan plan;
   plan.entry = catalog.Find(request.stream());
   const int64_t number = request.partition();
   if (plan.entry == nullptr || number < 0 ||

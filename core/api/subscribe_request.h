@@ -14,7 +14,7 @@ class SubscribeRequest;
 
 namespace bascule {
 
-struct Subscription {
+struct SubscriptionPlan {
   std::shared_ptr<const CatalogEntry> entry;
   std::shared_ptr<PartitionPort> port;
   PartitionId partition;
@@ -25,8 +25,8 @@ struct Subscription {
 
 // Errors, in this order: InvalidArgument (group without consumer), NotFound, FailedPrecondition
 // (not the leader), Unimplemented (consumer groups), InvalidArgument (unknown positions).
-absl::StatusOr<Subscription> CheckSubscribe(const proto::SubscribeRequest& request,
-                                            const StreamCatalog& catalog,
-                                            std::string_view server_id);
+absl::StatusOr<SubscriptionPlan> CheckSubscribe(const proto::SubscribeRequest& request,
+                                                const StreamCatalog& catalog,
+                                                std::string_view server_id);
 
 }  // namespace bascule

@@ -54,7 +54,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
       std::shared_ptr<SubscribeSession>(new SubscribeSession(state, *std::move(subscription)));
   session->self_ = session;
   SubscribeSession* reactor = session.get();
-  const Subscription& plan = reactor->subscription_;
+  const SubscriptionPlan& plan = reactor->subscription_;
   plan.port->Locate(plan.start, plan.stop, plan.direction,
                     [session = std::move(session)](absl::StatusOr<ReadRange> range) {
                       session->OnLocated(std::move(range));
@@ -62,7 +62,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
   return reactor;
 }
 
-SubscribeSession::SubscribeSession(ApiState& state, Subscription subscription)
+SubscribeSession::SubscribeSession(ApiState& state, SubscriptionPlan subscription)
     : state_(state),
       subscription_(std::move(subscription)),
       reader_(state.next_reader.fetch_add(1)),

@@ -45,7 +45,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   void OnDone() override;
 
  private:
-  SubscribeSession(ApiState& state, Subscription subscription);
+  SubscribeSession(ApiState& state, SubscriptionPlan subscription);
   void OnLocated(absl::StatusOr<ReadRange> range);
   void OnChunk(absl::StatusOr<ReadChunk> chunk);
 
@@ -59,8 +59,8 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   OffsetBounds Bounds(const ReadChunk& chunk) const;
   void End(const absl::Status& status);
 
-  ApiState& state_;            // not after OnDone
-  Subscription subscription_;  // its pointers until OnDone
+  ApiState& state_;                // not after OnDone
+  SubscriptionPlan subscription_;  // its pointers until OnDone
   const ReaderId reader_;
   std::shared_ptr<SubscribeSession> self_;  // until OnDone
   std::atomic<bool> cancelled_{false};

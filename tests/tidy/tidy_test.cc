@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/tidy/citation_rules.h"
+#include "tests/tidy/definition_rules.h"
 #include "tests/tidy/include_rules.h"
 #include "tests/tidy/size_rules.h"
 #include "tests/tidy/source.h"
@@ -60,6 +61,7 @@ TEST_CASE("only adapters catch everything") { CheckEvery(CheckCatchAll); }
 TEST_CASE("type names say something") { CheckEvery(CheckTypeNames); }
 TEST_CASE("no tabs, no trailing blanks, no long lines") { CheckEvery(CheckBlanks); }
 TEST_CASE("no paths of one machine") { CheckEvery(CheckMachinePaths); }
+TEST_CASE("a type is defined once per namespace") { Report(CheckDefinedOnce(ProjectTree())); }
 TEST_CASE("headers and scripts begin as they should") { CheckEvery(CheckFirstLines); }
 
 TEST_CASE("files and functions keep their size") {
