@@ -43,6 +43,7 @@ struct StreamFields {
   // Whether a wildcard subject also records inboxes and system subjects (<ns>.ack.>, _INBOX.>,
   // $SYS.>, $JS.>).
   Kept<bool> record_internal_subjects;
+  Kept<int64_t> max_message_bytes;  // 0 = the broker's limit
   bool operator==(const StreamFields&) const = default;
 };
 
@@ -284,6 +285,21 @@ inline constexpr std::array kStreamSettings{
         .title = "internal",
         .doc = "Let wildcards record inboxes and system subjects too (_INBOX.>, $SYS.>, $JS.>, "
                "acks).",
+    }),
+    BASCULE_ROW(max_message_bytes)({
+        .number = 13,
+        .name = "max_message_bytes",
+        .key = "message.max.bytes",
+        .flag = "max-message-bytes",
+        .unit = SettingUnit::kBytes,
+        .scope = SettingScope::kBinding,
+        .level = 2,
+        .least = 1,
+        .most = limits::kMaxMessageBytes,
+        .zero = "the broker's limit",
+        .title = "max message",
+        .doc = "Largest message that a stream stores; the broker's own limit "
+               "(clustering.replication.max.bytes) holds too. 0 = only that one.",
     }),
 };
 

@@ -222,6 +222,16 @@ TEST_CASE("what binds is filled in where it was left open, and nothing else") {
   CHECK(elsewhere.retention_max_bytes == 0);
 }
 
+TEST_CASE("a setting that not every broker knows is neither filled in nor asked for in silence") {
+  StreamOverrides o;
+  CHECK_FALSE(OpenBindings(o, StreamSettings(), 1).max_message_bytes.has_value());
+  CHECK(OpenBindings(o, StreamSettings(), 2).max_message_bytes == 0);
+  CHECK(FindNewer(o, 1) == nullptr);
+  o.max_message_bytes = 7;
+  CHECK(FindNewer(o, 1)->name == "max_message_bytes");
+  CHECK(FindNewer(o, 2) == nullptr);
+}
+
 TEST_CASE("a min ISR is a majority unless set, and never more than the replicas") {
   CHECK(MinIsr(0, 1) == 1);
   CHECK(MinIsr(0, 3) == 2);
