@@ -10,6 +10,8 @@
 namespace bascule {
 namespace {
 
+constexpr std::chrono::seconds kBindRetryPeriod{1};
+
 // What a request is about, as a key: requests with one key go one after the other.
 std::string SubjectOf(const meta::Request& request) {
   switch (request.request_case()) {
@@ -217,7 +219,8 @@ void StreamRequests::BindStreams() {
   log_->ReadBarrier([this, alive = std::weak_ptr<bool>(alive_)](const absl::Status& passed) {
     if (alive.expired()) return;
     if (passed.ok()) return BindNext("");
-    binding_ = false;
+    bind_again_ = true;
+    EndBinding();
   });
 }
 
@@ -229,23 +232,28 @@ void StreamRequests::BindNext(const std::string& after) {
     return OpenBindings(stream.overrides, defaults_, table_.feature_level()) == StreamOverrides();
   };
   while (next != table_.streams().end() && bound(next->second)) ++next;
-  if (next == table_.streams().end() || !log_->role().leading) {
-    binding_ = false;
-    if (std::exchange(bind_again_, false)) BindStreams();
-    return;
-  }
+  if (next == table_.streams().end() || !log_->role().leading) return EndBinding();
   const std::string name = next->first;
   auto work = std::make_shared<Work>();
   work->request.mutable_update_stream()->set_name(name);
   work->about = SubjectOf(work->request);
   work->binds = true;
-  work->done = [this, name, alive = std::weak_ptr<bool>(alive_)](const RequestOutcome&) {
+  work->done = [this, name, alive = std::weak_ptr<bool>(alive_)](const RequestOutcome& outcome) {
     if (alive.expired()) return;
+    if (!outcome.status.ok()) bind_again_ = true;
     home_.Post([this, name, alive] {
       if (!alive.expired()) BindNext(name);
     });
   };
   Enqueue(std::move(work));
+}
+
+void StreamRequests::EndBinding() {
+  binding_ = false;
+  if (!std::exchange(bind_again_, false)) return;
+  home_.After(kBindRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) BindStreams();
+  });
 }
 
 // false: nothing is missing, or the stream is gone.

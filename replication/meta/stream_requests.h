@@ -58,6 +58,7 @@ class StreamRequests final : public RequestTarget {
 
   void Enqueue(std::shared_ptr<Work> work);
   void BindNext(const std::string& after);
+  void EndBinding();
   bool FillBinding(Work& work) const;
   absl::Status CheckLevel(const StreamOverrides& overrides) const;
   void Start(std::shared_ptr<Work> work, bool barrier_passed);
@@ -77,7 +78,7 @@ class StreamRequests final : public RequestTarget {
   MetadataLog* log_ = nullptr;
   StreamSettings defaults_;
   bool binding_ = false;     // BindNext goes through the streams
-  bool bind_again_ = false;  // and then once more
+  bool bind_again_ = false;  // and then once more, a second later
   std::function<bool(const std::string&)> silent_;
   size_t waiting_ = 0;
   std::map<std::string, std::deque<std::shared_ptr<Work>>> queues_;  // the first is under way
