@@ -5,8 +5,8 @@
 //   publisher                     nats.c                       egress thread
 //   EgressBatch batch(loop) ----> Publish: append to buffer
 //                                 OnWriteWanted(add) --------> (held back while the batch is open)
-//   ~EgressBatch --------------------------------------------> epoll wakes: ProcessWriteEvent ->
-//   send() of all of it
+//   ~EgressBatch --------------------------------------------> epoll wakes: ProcessWriteEvent,
+//                                                              send() of all of it
 #pragma once
 
 #include <nats/nats.h>

@@ -4,10 +4,10 @@
 //   delivery thread                      shard
 //   Add -> lock, encode, unlock
 //          first of a batch: Post -----> Drain -> lock, take all batches, unlock
-//   Add -> ...                                    Enqueue each record, AppendPending once per
-//   partition
-//                                        ... partition answers the records, the batch dies -> its
-//                                        bytes are free again
+//   Add -> ...                                    Enqueue each record,
+//                                                 AppendPending once per partition
+//                                        ... partition answers the records, the batch dies:
+//                                            its bytes are free again
 //
 // Memory is bounded by limits::kIngressQueueBytes, batches that partitions still hold included.
 // When it is used up messages are dropped and counted per feed; once there is room each such feed

@@ -4,10 +4,10 @@
 //   keeper thread                                 nats.c threads
 //   Connect ... back-off ... Connect
 //   Subscribe all, PING/PONG -> OnListening       delivery: OnMessage
-//   PING/PONG every heartbeat: nothing missed     reader: connection lost; nats.c reconnects and
-//   resubscribes PING/PONG, reconnect count changed -> OnGap   errors: slow consumer -> counted at
-//   the next heartbeat -> OnGap connection closed for good (refused credentials, protocol error): a
-//   new one, from the top
+//   PING/PONG every heartbeat: nothing missed     reader: connection lost; nats.c reconnects,
+//     or its reconnect count changed -> OnGap       resubscribes, PING/PONG
+//   at the next heartbeat: slow -> OnGap          errors: slow consumer -> counted
+//   connection closed for good (refused credentials, protocol error): a new one, from the top
 //
 // Whether something was missed is decided by the keeper alone, from nats.c's reconnect counter read
 // around a PING that was answered, not from callbacks, which may come late.

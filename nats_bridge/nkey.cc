@@ -3,7 +3,8 @@
 #include <openssl/evp.h>
 
 #include <cstdint>
-#include <memory>
+
+#include "core/base/openssl_handles.h"
 
 namespace bascule {
 namespace {
@@ -81,11 +82,9 @@ absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed) {
     return absl::InvalidArgumentError(
         "damaged NKey seed: its checksum does not match (mistyped or cut?)");
   }
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr,
-                                   reinterpret_cast<const unsigned char*>(raw.data()) + 2,
-                                   kSeedBytes),
-      &EVP_PKEY_free);
+  const openssl::KeyPtr key(EVP_PKEY_new_raw_private_key(
+      EVP_PKEY_ED25519, nullptr, reinterpret_cast<const unsigned char*>(raw.data()) + 2,
+      kSeedBytes));
   std::string out(1, static_cast<char>(kPrefixUser));
   unsigned char public_key[kSeedBytes];
   size_t length = sizeof(public_key);

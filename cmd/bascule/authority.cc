@@ -16,9 +16,17 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/openssl_handles.h"
 
 namespace bascule::cli {
 namespace {
+
+using openssl::BioPtr;
+using openssl::KeyPtr;
+using openssl::Memory;
+using openssl::NamesPtr;
+using openssl::NoPassphrase;
+using openssl::X509Ptr;
 
 constexpr size_t kMaxServerIdBytes = 255;
 constexpr size_t kMaxCommonNameBytes = 64;  // X.520's bound
@@ -27,20 +35,9 @@ constexpr int64_t kClockSkewSeconds = 3600;
 constexpr int64_t kDaySeconds = 24 * 3600;
 constexpr int kSerialBits = 127;
 
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Freer<&BIO_free>>;
-using X509Ptr = std::unique_ptr<X509, Freer<&X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<&EVP_PKEY_free>>;
-using NamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<&GENERAL_NAMES_free>>;
-using NumberPtr = std::unique_ptr<BIGNUM, Freer<&BN_free>>;
-using TimePtr = std::unique_ptr<ASN1_TIME, Freer<&ASN1_TIME_free>>;
-using ExtensionPtr = std::unique_ptr<X509_EXTENSION, Freer<&X509_EXTENSION_free>>;
+using NumberPtr = openssl::Owned<BIGNUM, &BN_free>;
+using TimePtr = openssl::Owned<ASN1_TIME, &ASN1_TIME_free>;
+using ExtensionPtr = openssl::Owned<X509_EXTENSION, &X509_EXTENSION_free>;
 
 absl::Status OpenSslError(const char* what) {
   char text[256] = "no reason given";
@@ -49,13 +46,6 @@ absl::Status OpenSslError(const char* what) {
   ERR_clear_error();
   return absl::InternalError(absl::StrCat("OpenSSL cannot ", what, ": ", text));
 }
-
-BioPtr Memory(const std::string& text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-// Nobody is asked for a passphrase here.
-int NoPassphrase(char*, int, int, void*) { return -1; }
 
 std::string TextOf(BIO* bio) {
   char* data = nullptr;
@@ -91,7 +81,7 @@ bool AddCommonName(X509_NAME* name, const std::string& text) {
 }
 
 bool AddName(GENERAL_NAMES* names, int kind, const std::string& text) {
-  std::unique_ptr<GENERAL_NAME, Freer<&GENERAL_NAME_free>> name(GENERAL_NAME_new());
+  std::unique_ptr<GENERAL_NAME, openssl::Freer<&GENERAL_NAME_free>> name(GENERAL_NAME_new());
   if (kind == GEN_IPADD) {
     ASN1_OCTET_STRING* address = a2i_IPADDRESS(text.c_str());
     if (address == nullptr) {

@@ -11,9 +11,9 @@
 #include "cmd/bascule/commands.h"
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/interrupt.h"
-#include "cmd/bascule/latency.h"
 #include "cmd/bascule/message_feed.h"
 #include "cmd/bascule/progress.h"
+#include "core/base/latency_histogram.h"
 
 namespace bascule::cli {
 namespace {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/text.h"
+#include "core/base/spelling.h"
 
 namespace bascule::cli {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "api.pb.h"
 #include "bascule/v1/bascule.pb.h"
@@ -9,7 +10,10 @@
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/stream_query.h"
 #include "cmd/bascule/text.h"
+#include "core/base/text.h"
+#include "core/base/utf8.h"
 #include "core/log/inspect.h"
+#include "core/stream/setting_fields.h"
 
 namespace bascule::cli {
 namespace {
@@ -17,10 +21,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 void PutBytes(Json& object, const std::string& name, const std::string& bytes) {
-  if (IsUtf8(bytes)) {
+  if (IsValidUtf8(bytes)) {
     object[name] = bytes;
   } else {
-    object[name + "_base64"] = Base64(bytes);
+    object[name + "_base64"] = absl::Base64Escape(bytes);
   }
 }
 
@@ -42,26 +46,19 @@ Json Strings(const Container& texts) {
   return array;
 }
 
-std::string Lower(std::string text, size_t prefix) {
-  text.erase(0, prefix);
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
+Json SettingJson(const StreamSetting& row, const std::optional<int64_t>& value) {
+  if (!value) return nullptr;  // an older broker does not know it
+  if (row.unit == SettingUnit::kSwitch) return *value != 0;
+  if (row.unit == SettingUnit::kChoice) return SettingText(row, *value);
+  return *value;
 }
 
 Json SettingsJson(const v1::StreamSettings& s) {
   Json out = Json::object();
-  out["retention_max_bytes"] = s.retention_max_bytes();
-  out["retention_max_messages"] = s.retention_max_messages();
-  out["retention_max_age_ms"] = s.retention_max_age_ms();
-  out["cleaner_interval_ms"] = s.cleaner_interval_ms();
-  out["segment_max_bytes"] = s.segment_max_bytes();
-  out["segment_max_age_ms"] = s.segment_max_age_ms();
-  out["min_isr"] = s.min_isr();
-  out["optimistic_concurrency_control"] = s.optimistic_concurrency_control();
-  out["durability"] = Lower(v1::Durability_Name(s.durability()), sizeof("DURABILITY_") - 1);
-  out["reply_acks"] = Lower(v1::ReplyAcks_Name(s.reply_acks()), sizeof("REPLY_ACKS_") - 1);
-  out["leader_acks"] = Lower(v1::LeaderAcks_Name(s.leader_acks()), sizeof("LEADER_ACKS_") - 1);
-  out["record_internal_subjects"] = s.record_internal_subjects();
+  for (const StreamSetting& row : kStreamSettings) {
+    const bool period = row.unit == SettingUnit::kMilliseconds;
+    out[Concat(row.name, period ? "_ms" : "")] = SettingJson(row, TakeSetting(row, s));
+  }
   return out;
 }
 
@@ -110,10 +107,10 @@ std::string MessageJson(const proto::Message& message) {
                                                    message.headers().end());
   for (const auto& [name, value] : headers) {
     if (name == "subject" || name == "reply") continue;
-    if (IsUtf8(value)) {
+    if (IsValidUtf8(value)) {
       out["headers"][name] = value;
     } else {
-      out["headers_base64"][name] = Base64(value);
+      out["headers_base64"][name] = absl::Base64Escape(value);
     }
   }
   PutBytes(out, "value", message.value());

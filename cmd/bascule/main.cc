@@ -1,4 +1,5 @@
 // The command line of Bascule: parses, connects nothing by itself, runs one command.
+#include <poll.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -11,6 +12,16 @@
 #include "cmd/bascule/interrupt.h"
 #include "cmd/bascule/options.h"
 #include "core/env/clock.h"
+
+namespace {
+
+// Nobody reads standard output any more, as behind `| head`.
+bool ReaderGone() {
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace bascule::cli;
@@ -36,5 +47,7 @@ int main(int argc, char** argv) {
   const ExitCode code = std::visit([&](const auto& options) { return Run(session, options); },
                                    parsed.invocation->command);
   console.out.flush();
-  return static_cast<int>(code);
+  if (code != ExitCode::kOk || console.out || ReaderGone()) return static_cast<int>(code);
+  return static_cast<int>(
+      Report(console, {ExitCode::kRefused, "cannot write standard output", "is the disk full?"}));
 }

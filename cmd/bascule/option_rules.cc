@@ -2,7 +2,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "cmd/bascule/text.h"
+#include "core/base/utf8.h"
 
 namespace bascule::cli {
 namespace {
@@ -48,35 +48,20 @@ absl::StatusOr<OutputFormat> ParseFormat(const std::string& text) {
   return Wrong(absl::StrCat("\"", text, "\" is not text, json or raw"));
 }
 
-absl::StatusOr<bool> ParseSwitch(const std::string& text) {
-  if (text == "on") return true;
-  if (text == "off") return false;
-  return Wrong(absl::StrCat("\"", text, "\" is not on or off"));
-}
-
-absl::StatusOr<int64_t> ParseIntegerBetween(const std::string& text, int64_t least, int64_t most) {
-  ASSIGN_OR_RETURN(const int64_t value, ParseInteger(text));
-  if (value >= least && value <= most) return value;
-  if (most == std::numeric_limits<int64_t>::max()) {
-    return Wrong(absl::StrCat(value, " is too small; at least ", least));
-  }
-  return Wrong(absl::StrCat(value, " is out of range; ", least, " to ", most));
-}
-
 absl::StatusOr<int32_t> ParseReplicationFactor(const std::string& text) {
   if (text == "all") return -1;
   return IntegerParser<int32_t>(1)(text);
 }
 
 absl::StatusOr<std::chrono::milliseconds> ParseMillis(const std::string& text) {
-  ASSIGN_OR_RETURN(const Duration span, ParseDuration(text));
+  ASSIGN_OR_RETURN(const Duration span, ParsePeriod(text));
   const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(span);
   if (millis != span) return Wrong(absl::StrCat("\"", text, "\" is finer than a millisecond"));
   return millis;
 }
 
 absl::StatusOr<Duration> ParseTimeout(const std::string& text) {
-  ASSIGN_OR_RETURN(const Duration span, ParseDuration(text));
+  ASSIGN_OR_RETURN(const Duration span, ParsePeriod(text));
   if (span <= Duration(0)) return Wrong("must be more than 0");
   return span;
 }
@@ -98,7 +83,7 @@ absl::Status AddHeader(PublishOptions& options, const std::string& text) {
   if (name == "subject" || name == "reply") {
     return Wrong(absl::StrCat("the name \"", name, "\" is reserved for the server"));
   }
-  if (!IsUtf8(name)) return Wrong("a header name must be UTF-8");
+  if (!IsValidUtf8(name)) return Wrong("a header name must be UTF-8");
   if (!options.headers.emplace(name, text.substr(equals + 1)).second) {
     return Wrong(absl::StrCat("\"", name, "\" is given twice; a name carries one value"));
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cmd/bascule/options.h"
+#include "core/base/quantity.h"
 #include "core/base/status.h"
 
 namespace bascule::cli {
@@ -17,7 +18,6 @@ absl::StatusOr<std::string> ParseAddress(const std::string& text);
 absl::StatusOr<std::string> ParsePeerAddress(const std::string& text);
 absl::StatusOr<AckPolicy> ParseAck(const std::string& text);
 absl::StatusOr<OutputFormat> ParseFormat(const std::string& text);
-absl::StatusOr<bool> ParseSwitch(const std::string& text);  // "on" or "off"
 
 // -1 for "all".
 absl::StatusOr<int32_t> ParseReplicationFactor(const std::string& text);
@@ -27,7 +27,6 @@ absl::StatusOr<std::chrono::milliseconds> ParseMillis(const std::string& text);
 absl::StatusOr<Duration> ParseTimeout(const std::string& text);
 // A size that some broker may be set to store.
 absl::StatusOr<int64_t> ParseMessageSize(const std::string& text);
-absl::StatusOr<int64_t> ParseIntegerBetween(const std::string& text, int64_t least, int64_t most);
 
 // Parses numbers of T's range from `least` on.
 template <typename T>
@@ -38,7 +37,7 @@ class IntegerParser {
     constexpr int64_t kMost = sizeof(T) < sizeof(int64_t)
                                   ? int64_t{std::numeric_limits<int32_t>::max()}
                                   : std::numeric_limits<int64_t>::max();
-    ASSIGN_OR_RETURN(const int64_t value, ParseIntegerBetween(text, least_, kMost));
+    ASSIGN_OR_RETURN(const int64_t value, ParseWhole(text, least_, kMost));
     return static_cast<T>(value);
   }
 

@@ -10,6 +10,8 @@
 #include "cmd/bascule/examples.h"
 #include "cmd/bascule/option_rules.h"
 #include "cmd/bascule/text.h"
+#include "core/base/spelling.h"
+#include "core/base/text.h"
 
 namespace bascule::cli {
 namespace {
@@ -96,34 +98,32 @@ Leaf<Options> AddCommand(CLI::App& parent, Invocation& invocation, const std::st
   return {app, options};
 }
 
+std::string ValueName(const StreamSetting& row) {
+  switch (row.unit) {
+    case SettingUnit::kBytes:
+      return "SIZE";
+    case SettingUnit::kCount:
+      return "N";
+    case SettingUnit::kMilliseconds:
+      return "DURATION";
+    case SettingUnit::kSwitch:
+      return "on|off";
+    case SettingUnit::kChoice:
+      break;
+  }
+  return SettingType(row);
+}
+
 void AddSettingFlags(CLI::App* app, const char* group, StreamOverrides& set) {
-  const auto in_group = [group](CLI::Option* option) { option->group(group); };
-  in_group(Flag(app, "--retention-max-age", "DURATION", ParseMillis, set.retention_max_age,
-                "Drop segments older than this; 0 keeps them for ever"));
-  in_group(Flag(app, "--retention-max-bytes", "SIZE", ParseSize, set.retention_max_bytes,
-                "Size of each partition to keep at most; 0 = no limit"));
-  in_group(IntegerFlag(app, "--retention-max-messages", set.retention_max_messages, 0,
-                       "Messages of each partition to keep at most; 0 = no limit"));
-  in_group(Flag(app, "--cleaner-interval", "DURATION", ParseMillis, set.cleaner_interval,
-                "How often retention is applied"));
-  in_group(Flag(app, "--segment-max-bytes", "SIZE", ParseSize, set.segment_max_bytes,
-                "Size at which a new segment begins"));
-  in_group(Flag(app, "--segment-max-age", "DURATION", ParseMillis, set.segment_max_age,
-                "Age at which a new segment begins; 0 = never"));
-  in_group(IntegerFlag(app, "--min-isr", set.min_isr, 0,
-                       "Replicas that must hold a message before it is committed; 0 = a majority"));
-  in_group(Flag(app, "--optimistic-concurrency", "on|off", ParseSwitch,
-                set.optimistic_concurrency_control,
-                "Refuse a message whose expected offset is not the next one"));
-  in_group(Flag(app, "--durability", "fsync|os", ParseDurability, set.durability,
-                "What an ack means: on disk, or in the operating system's page cache"));
-  in_group(Flag(app, "--leader-acks", "local|committed", ParseLeaderAcks, set.leader_acks,
-                "What a LEADER ack waits for: the leader's disk, or the commit as ALL does"));
-  in_group(Flag(app, "--reply-acks", "off|jetstream", ParseReplyAcks, set.reply_acks,
-                "Answer a plain NATS message's reply subject with a JetStream PubAck"));
-  in_group(Flag(app, "--record-internal-subjects", "on|off", ParseSwitch,
-                set.record_internal_subjects,
-                "Let a wildcard subject record inboxes and system subjects too"));
+  for (const StreamSetting& row : kStreamSettings) {
+    const std::string flag = Concat("--", row.flag);
+    const auto take = [&row, &set, flag](const std::string& text) {
+      row.ask(set, Need(flag, ParseSetting(row, text)));
+    };
+    app->add_option_function<std::string>(flag, take, std::string(row.doc))
+        ->type_name(ValueName(row))
+        ->group(group);
+  }
 }
 
 void AddStreamCommands(CLI::App& root, Invocation& invocation) {
@@ -232,7 +232,7 @@ void AddSubscribeCommand(CLI::App& root, Invocation& invocation, Timestamp now) 
   app->add_option("-o,--output", options->output,
                   "Write to a file; raw values stand back to back there")
       ->type_name("FILE");
-  Flag(app, "--reconnect", "DURATION", ParseDuration, options->reconnect,
+  Flag(app, "--reconnect", "DURATION", ParsePeriod, options->reconnect,
        "How long --follow tries again when the broker goes away (default 1m)");
   app->callback([&invocation, options, app] {
     Need(Settle(*options, app->count("--from") > 0));

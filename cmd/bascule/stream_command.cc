@@ -11,37 +11,10 @@
 #include "cmd/bascule/stream_query.h"
 #include "cmd/bascule/stream_view.h"
 #include "cmd/bascule/text.h"
+#include "core/stream/setting_fields.h"
 
 namespace bascule::cli {
 namespace {
-
-v1::StreamSettings ToProto(const StreamOverrides& set) {
-  v1::StreamSettings out;
-  if (set.retention_max_bytes) out.set_retention_max_bytes(*set.retention_max_bytes);
-  if (set.retention_max_messages) out.set_retention_max_messages(*set.retention_max_messages);
-  if (set.retention_max_age) out.set_retention_max_age_ms(set.retention_max_age->count());
-  if (set.cleaner_interval) out.set_cleaner_interval_ms(set.cleaner_interval->count());
-  if (set.segment_max_bytes) out.set_segment_max_bytes(*set.segment_max_bytes);
-  if (set.segment_max_age) out.set_segment_max_age_ms(set.segment_max_age->count());
-  if (set.min_isr) out.set_min_isr(*set.min_isr);
-  if (set.optimistic_concurrency_control) {
-    out.set_optimistic_concurrency_control(*set.optimistic_concurrency_control);
-  }
-  if (set.durability) {
-    out.set_durability(*set.durability == Durability::kOs ? v1::DURABILITY_OS
-                                                          : v1::DURABILITY_FSYNC);
-  }
-  if (set.reply_acks) {
-    out.set_reply_acks(*set.reply_acks == ReplyAcks::kJetStream ? v1::REPLY_ACKS_JETSTREAM
-                                                                : v1::REPLY_ACKS_OFF);
-  }
-  if (set.leader_acks) {
-    out.set_leader_acks(*set.leader_acks == LeaderAcks::kCommitted ? v1::LEADER_ACKS_COMMITTED
-                                                                   : v1::LEADER_ACKS_LOCAL);
-  }
-  if (set.record_internal_subjects) out.set_record_internal_subjects(*set.record_internal_subjects);
-  return out;
-}
 
 // Whether the person at the terminal typed the stream's name.
 bool Confirmed(Session& session, const StreamReport& report) {
@@ -70,7 +43,7 @@ ExitCode Run(Session& session, const StreamCreateOptions& options) {
   request.set_group(options.group);
   request.set_partitions(options.partitions);
   request.set_replication_factor(options.replication_factor);
-  *request.mutable_settings() = ToProto(options.overrides);
+  PutOverrides(options.overrides, *request.mutable_settings());
   request.set_if_absent(options.if_absent);
   v1::CreateStreamResponse response;
   auto context = session.client.NewContext();
@@ -102,7 +75,7 @@ ExitCode Run(Session& session, const StreamUpdateOptions& options) {
   if (!broker.ok()) return Report(console, broker.failure());
   v1::UpdateStreamRequest request;
   request.set_name(options.name);
-  *request.mutable_settings() = ToProto(options.changes);
+  PutOverrides(options.changes, *request.mutable_settings());
   v1::UpdateStreamResponse response;
   auto context = session.client.NewContext();
   const grpc::Status status = (*broker)->own->UpdateStream(context.get(), request, &response);

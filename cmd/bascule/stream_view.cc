@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/text.h"
+#include "core/stream/setting_fields.h"
 
 namespace bascule::cli {
 namespace {
@@ -92,8 +93,8 @@ std::string Acks(const v1::StreamSettings& s) {
 
 // "  title         text" for each call.
 auto LinesTo(std::ostream& out) {
-  return [&out](const char* title, const std::string& text) {
-    out << "  " << title << std::string(14 - std::string_view(title).size(), ' ') << text << '\n';
+  return [&out](std::string_view title, const std::string& text) {
+    out << "  " << title << std::string(14 - title.size(), ' ') << text << '\n';
   };
 }
 
@@ -162,7 +163,7 @@ void AddReplicaTroubles(const v1::Partition& p, const v1::StreamSettings& settin
     out.push_back(absl::StrCat(name, " has ", p.isr_size(), " of ", p.replicas_size(),
                                " replicas in sync, without ", absl::StrJoin(missing, ", ")));
   }
-  const int min_isr = settings.min_isr() == 0 ? p.replicas_size() / 2 + 1 : settings.min_isr();
+  const int min_isr = MinIsr(settings.min_isr(), static_cast<size_t>(p.replicas_size()));
   if (p.isr_size() < min_isr) {
     out.push_back(absl::StrCat(name, " has fewer than min ISR (", min_isr,
                                ") replicas in sync: nothing is committed until more are"));
@@ -178,10 +179,11 @@ void PrintBehaviour(std::ostream& out, const v1::StreamSettings& s) {
        Limit(s.segment_max_bytes(), HumanBytes(static_cast<uint64_t>(s.segment_max_bytes()))) +
            (s.segment_max_age_ms() == 0 ? "" : " or " + Millis(s.segment_max_age_ms())));
   line("acks mean", Acks(s));
-  if (s.optimistic_concurrency_control())
-    line("concurrency", "optimistic: publishers expect offsets");
-  if (s.record_internal_subjects())
-    line("internal", "inboxes and system subjects are recorded too");
+  for (const StreamSetting& row : kStreamSettings) {
+    const int64_t value = TakeSetting(row, s).value_or(row.initial);
+    if (row.title.empty() || value == row.initial) continue;
+    line(row.title, row.unit == SettingUnit::kSwitch ? "on" : SettingText(row, value));
+  }
 }
 
 bool IsUnknown(const v1::Partition& p) {

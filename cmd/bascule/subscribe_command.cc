@@ -160,7 +160,9 @@ Subscription::End Subscription::Judge(const grpc::Status& status) {
   if (session_.interrupt.raised()) return End::kDone;
   switch (status.error_code()) {
     case grpc::StatusCode::OK:
-      return End::kDone;
+      // A subscription has no such end.
+      status_ = {grpc::StatusCode::UNAVAILABLE, "the server ended it before its end"};
+      return End::kBroken;
     case grpc::StatusCode::RESOURCE_EXHAUSTED: {
       // The ends that a stop position or a read-only partition leads to; anything else is a limit
       // that was hit.

@@ -2,12 +2,12 @@
 // include roots.
 #include "time_parse.h"
 
-#include <array>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <limits>
 #include <string>
+
+#include "core/base/quantity.h"
 
 namespace bascule::cli {
 namespace {
@@ -37,9 +37,6 @@ class Scanner {
   }
   std::string_view Digits() {
     return While([](char c) { return IsDigit(c); });
-  }
-  std::string_view Letters() {
-    return While([](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
   }
   // Exactly `count` digits.
   bool Number(size_t count, int& out) {
@@ -84,25 +81,6 @@ bool MultiplyAdd(int64_t n, int64_t unit, int64_t extra, int64_t& sum) {
   int64_t product = 0;
   return !__builtin_mul_overflow(n, unit, &product) &&
          !__builtin_add_overflow(sum, product, &sum) && !__builtin_add_overflow(sum, extra, &sum);
-}
-
-int64_t UnitOf(std::string_view name) {
-  struct Unit {
-    std::string_view name;
-    int64_t nanos;
-  };
-  static constexpr std::array<Unit, 8> kUnits{{{"ns", 1},
-                                               {"us", 1'000},
-                                               {"ms", 1'000'000},
-                                               {"s", kNanosPerSecond},
-                                               {"m", 60 * kNanosPerSecond},
-                                               {"h", 3600 * kNanosPerSecond},
-                                               {"d", 86'400 * kNanosPerSecond},
-                                               {"w", 604'800 * kNanosPerSecond}}};
-  for (const Unit& unit : kUnits) {
-    if (unit.name == name) return unit.nanos;
-  }
-  return 0;
 }
 
 absl::StatusOr<Timestamp> ParseUnix(std::string_view text) {
@@ -158,37 +136,11 @@ bool ScanCalendar(std::string_view text, CalendarTime& out) {
 
 }  // namespace
 
-absl::StatusOr<Duration> ParseDuration(std::string_view text) {
-  if (text == "0") return Duration(0);
-  Scanner scan(text);
-  if (scan.done()) return Wrong(text, "is not a duration; write for example 30s, 10m, 24h or 7d");
-  int64_t sum = 0;
-  while (!scan.done()) {
-    int64_t n = 0;
-    if (!ToInt64(scan.Digits(), n)) {
-      return Wrong(text, "is not a duration; write for example 30s, 10m, 24h or 7d");
-    }
-    std::string_view decimals;
-    if (scan.Accept('.')) decimals = scan.Digits();
-    const std::string_view name = scan.Letters();
-    const int64_t unit = UnitOf(name);
-    if (unit == 0) {
-      return Wrong(text, name.empty()
-                             ? "has a number without a unit; use ns, us, ms, s, m, h, d or w"
-                             : "has an unknown unit; use ns, us, ms, s, m, h, d or w");
-    }
-    if (!MultiplyAdd(n, unit, Fraction(decimals, unit), sum)) {
-      return Wrong(text, "is longer than 292 years");
-    }
-  }
-  return Duration(sum);
-}
-
 absl::StatusOr<Timestamp> ParseTime(std::string_view text, Timestamp now) {
   if (text == "now") return now;
   if (text.starts_with('@')) return ParseUnix(text);
   if (text.starts_with('-')) {
-    ASSIGN_OR_RETURN(const Duration ago, ParseDuration(text.substr(1)));
+    ASSIGN_OR_RETURN(const Duration ago, ParsePeriod(text.substr(1)));
     return now - ago.count();
   }
   CalendarTime parts;
@@ -210,41 +162,13 @@ absl::StatusOr<Timestamp> ParseTime(std::string_view text, Timestamp now) {
   return Timestamp(nanos);
 }
 
-absl::StatusOr<int64_t> ParseSize(std::string_view text) {
-  Scanner scan(text);
-  int64_t n = 0;
-  const bool number = ToInt64(scan.Digits(), n);
-  const std::string unit(scan.Letters());
-  if (!number || !scan.done())
-    return Wrong(text, "is not a size; write for example 65536, 64K or 1GiB");
-  static constexpr std::string_view kLetters = "KMGT";
-  int64_t factor = 1;
-  if (!unit.empty() && unit != "B") {
-    const size_t power = kLetters.find(static_cast<char>(std::toupper(unit[0])));
-    const std::string_view tail = std::string_view(unit).substr(1);
-    const bool binary = tail.empty() || tail == "iB" || tail == "i";
-    if (power == kLetters.npos || (!binary && tail != "B")) {
-      return Wrong(text, "has an unknown unit; use K, M, G, T (1024) or kB, MB, GB, TB (1000)");
-    }
-    for (size_t i = 0; i <= power; ++i) factor *= binary ? 1024 : 1000;
-  }
-  int64_t bytes = 0;
-  if (!MultiplyAdd(n, factor, 0, bytes)) return Wrong(text, "is more than 8 EiB");
-  return bytes;
-}
-
-absl::StatusOr<int64_t> ParseInteger(std::string_view text) {
-  int64_t n = 0;
-  if (!ToInt64(text, n)) return Wrong(text, "is not a whole number that fits 64 bits");
-  return n;
-}
-
 absl::StatusOr<Place> ParsePlace(std::string_view text, Timestamp now) {
   if (text == "new") return Place{Place::Kind::kNew, 0};
   if (text == "earliest") return Place{Place::Kind::kEarliest, 0};
   if (text == "latest") return Place{Place::Kind::kLatest, 0};
   if (!text.empty() && text.find_first_not_of("0123456789") == text.npos) {
-    ASSIGN_OR_RETURN(const int64_t offset, ParseInteger(text));
+    ASSIGN_OR_RETURN(const int64_t offset,
+                     ParseWhole(text, 0, std::numeric_limits<int64_t>::max()));
     return Place{Place::Kind::kOffset, offset};
   }
   const absl::StatusOr<Timestamp> time = ParseTime(text, now);

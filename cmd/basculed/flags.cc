@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/config/suggest.h"
+#include "core/base/spelling.h"
 #include "core/config/value.h"
 
 namespace bascule {

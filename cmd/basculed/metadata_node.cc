@@ -229,6 +229,7 @@ absl::Status MetadataNode::StartGroup() {
         std::make_unique<ClusterControl>(env_.home, env_.clock, peers, *group_, *group_, *frontend_,
                                          *backend_, self_, env_.config.cluster_namespace);
     frontend_->SetClusterRequests(*control_);
+    frontend_->SetStreamDefaults(env_.config.stream_defaults);
     frontend_->SetSilence([this](const std::string& id) { return backend_->IsSilent(id); });
     frontend_->AddRoleObserver([this](const MetadataRole& role) {
       backend_->OnRoleChange(role);

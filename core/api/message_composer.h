@@ -1,9 +1,10 @@
 // From a stored record to the message that a subscriber receives, without decoding it:
 //
 //   message = prefix | record | suffix
-//   prefix  = 5 stream, 6 partition, 7 subject, 9 headers {subject}, {reply: ""}     the same for a
-//   whole partition record  = core/wire/record.h, as it lies in the log suffix  = 9 headers
-//   {subject} and/or {reply}, only where the record has its own
+//   prefix  = 5 stream, 6 partition, 7 subject, 9 headers {subject}, {reply: ""}: the same for a
+//             whole partition
+//   record  = core/wire/record.h, as it lies in the log
+//   suffix  = 9 headers {subject} and/or {reply}, only where the record has its own
 //
 // It works because protobuf messages concatenate: of a field given twice the later value wins, of
 // map entries with one key too. Pure; a composer is immutable and may be used by any thread.

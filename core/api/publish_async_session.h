@@ -4,13 +4,14 @@
 //     | open ------------> Begin ------------------> OpenAckInbox
 //     | request ---------> OnReadDone -------------> Handle: bus.Publish
 //     | request ---------> OnReadDone -------------> Handle: refused -> outbox     OnAck: outbox
-//     |                                              |                              | nobody
-//     writes: take the token
+//     |                                              |                              |
+//     |                                              nobody writes: take the token  |
 //     |<-- response (hinted while more wait) ------- WriteNext <--------------------+
 //     |                    OnWriteDone ------------> WriteNext ... flushes, token back
-//     |                                              window full: not read any more until acks are
-//     written | half-close ------> OnReadDone(false) ------> draining: up to
-//     limits::kAckDrainTimeout for what is in flight
+//     |                                              window full: not read any more
+//     |                                              until acks are written
+//     | half-close ------> OnReadDone(false) ------> draining: up to limits::kAckDrainTimeout
+//     |                                              for what is in flight
 //     |<-- OK -------------------------------------- MaybeFinish
 //
 // The call is finished only while gRPC has neither a read nor a write of ours: no later one can

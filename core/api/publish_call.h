@@ -2,8 +2,8 @@
 //
 //   client          gRPC thread          AckedPublish            NATS thread
 //     | Publish -----> Begin ------------> OpenAckInbox, Publish -> (bus)
-//     |                                                          OnAck <- first ack with our
-//     correlation id
+//     |                                                          OnAck <- the first ack
+//     |                                                          with our correlation id
 //     |<-- response --------------------- Finish                 |
 //     | deadline ----> OnCancel --------> Finish                 |
 //

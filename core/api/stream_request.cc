@@ -1,16 +1,27 @@
 #include "core/api/stream_request.h"
 
-#include <chrono>
+#include <google/protobuf/message.h>
+
 #include <optional>
 
 #include "api.pb.h"
 #include "bascule/v1/bascule.pb.h"
+#include "core/base/check.h"
 #include "core/base/text.h"
+#include "core/stream/setting_fields.h"
 
 namespace bascule {
 namespace {
 
-using std::chrono::milliseconds;
+// Of a NullableInt64, NullableInt32 or NullableBool.
+int64_t ValueOf(const google::protobuf::Message& nullable) {
+  using Field = google::protobuf::FieldDescriptor;
+  const Field* value = nullable.GetDescriptor()->FindFieldByNumber(1);
+  const google::protobuf::Reflection& fields = *nullable.GetReflection();
+  if (value->cpp_type() == Field::CPPTYPE_INT64) return fields.GetInt64(nullable, value);
+  if (value->cpp_type() == Field::CPPTYPE_INT32) return fields.GetInt32(nullable, value);
+  return fields.GetBool(nullable, value) ? 1 : 0;
+}
 
 // The first field of `request` that is not built yet; empty when there is none.
 std::string_view UnbuiltField(const proto::CreateStreamRequest& request) {
@@ -22,67 +33,35 @@ std::string_view UnbuiltField(const proto::CreateStreamRequest& request) {
   return {};
 }
 
-template <typename Nullable>
-std::optional<milliseconds> Milliseconds(bool present, const Nullable& value) {
-  return present ? std::optional(milliseconds(value.value())) : std::nullopt;
-}
-
+// The fields of the rows' names, each a message with a `value`. By contract 0 asks for the default
+// where that is what a 0 means.
 StreamOverrides OverridesOf(const proto::CreateStreamRequest& request) {
   StreamOverrides out;
-  if (request.has_retentionmaxbytes())
-    out.retention_max_bytes = request.retentionmaxbytes().value();
-  if (request.has_retentionmaxmessages())
-    out.retention_max_messages = request.retentionmaxmessages().value();
-  out.retention_max_age = Milliseconds(request.has_retentionmaxage(), request.retentionmaxage());
-  // By contract 0 asks for the default in these two.
-  const bool interval = request.cleanerinterval().value() != 0;
-  out.cleaner_interval = Milliseconds(interval, request.cleanerinterval());
-  if (request.segmentmaxbytes().value() != 0)
-    out.segment_max_bytes = request.segmentmaxbytes().value();
-  out.segment_max_age = Milliseconds(request.has_segmentmaxage(), request.segmentmaxage());
-  if (request.has_minisr()) out.min_isr = request.minisr().value();
-  if (request.has_optimisticconcurrencycontrol()) {
-    out.optimistic_concurrency_control = request.optimisticconcurrencycontrol().value();
+  const google::protobuf::Reflection& fields = *request.GetReflection();
+  for (const StreamSetting& row : kStreamSettings) {
+    if (row.liftbridge.empty()) continue;
+    const auto* field =
+        request.GetDescriptor()->FindFieldByName({row.liftbridge.data(), row.liftbridge.size()});
+    BASCULE_CHECK(field != nullptr);
+    if (!fields.HasField(request, field)) continue;
+    const int64_t value = ValueOf(fields.GetMessage(request, field));
+    if (value == 0 && row.zero == "the default") continue;
+    row.ask(out, value);
   }
   return out;
 }
 
-// Our enums are the wire's less one: 0 is "unspecified" there.
-template <typename Ours, typename Wire>
-absl::Status TakeEnum(std::string_view field, Wire value, int highest, std::optional<Ours>& out) {
-  const int number = static_cast<int>(value);
-  if (number == 0) return absl::OkStatus();
-  if (number < 0 || number > highest) {
-    return absl::InvalidArgumentError(
-        Concat("settings.", field, ": ", number, " is not a value that this version knows"));
-  }
-  out = static_cast<Ours>(number - 1);
-  return absl::OkStatus();
-}
-
 absl::StatusOr<StreamOverrides> OverridesOf(const v1::StreamSettings& settings) {
   StreamOverrides out;
-  if (settings.has_retention_max_bytes()) out.retention_max_bytes = settings.retention_max_bytes();
-  if (settings.has_retention_max_messages())
-    out.retention_max_messages = settings.retention_max_messages();
-  if (settings.has_retention_max_age_ms())
-    out.retention_max_age = milliseconds(settings.retention_max_age_ms());
-  if (settings.has_cleaner_interval_ms())
-    out.cleaner_interval = milliseconds(settings.cleaner_interval_ms());
-  if (settings.has_segment_max_bytes()) out.segment_max_bytes = settings.segment_max_bytes();
-  if (settings.has_segment_max_age_ms())
-    out.segment_max_age = milliseconds(settings.segment_max_age_ms());
-  if (settings.has_min_isr()) out.min_isr = settings.min_isr();
-  if (settings.has_optimistic_concurrency_control()) {
-    out.optimistic_concurrency_control = settings.optimistic_concurrency_control();
+  for (const StreamSetting& row : kStreamSettings) {
+    const std::optional<int64_t> value = TakeSetting(row, settings);
+    if (!value) continue;
+    if (row.unit == SettingUnit::kChoice && SettingText(row, *value).empty()) {
+      return absl::InvalidArgumentError(Concat("settings.", row.name, ": ", *value + 1,
+                                               " is not a value that this version knows"));
+    }
+    row.ask(out, *value);
   }
-  if (settings.has_record_internal_subjects())
-    out.record_internal_subjects = settings.record_internal_subjects();
-  RETURN_IF_ERROR(TakeEnum("durability", settings.durability(), v1::DURABILITY_OS, out.durability));
-  RETURN_IF_ERROR(
-      TakeEnum("reply_acks", settings.reply_acks(), v1::REPLY_ACKS_JETSTREAM, out.reply_acks));
-  RETURN_IF_ERROR(
-      TakeEnum("leader_acks", settings.leader_acks(), v1::LEADER_ACKS_COMMITTED, out.leader_acks));
   return out;
 }
 
@@ -124,18 +103,7 @@ absl::StatusOr<StreamOverrides> ToChanges(const v1::UpdateStreamRequest& request
 }
 
 void FillSettings(const StreamSettings& settings, v1::StreamSettings& out) {
-  out.set_retention_max_bytes(settings.retention_max_bytes);
-  out.set_retention_max_messages(settings.retention_max_messages);
-  out.set_retention_max_age_ms(settings.retention_max_age.count());
-  out.set_cleaner_interval_ms(settings.cleaner_interval.count());
-  out.set_segment_max_bytes(settings.segment_max_bytes);
-  out.set_segment_max_age_ms(settings.segment_max_age.count());
-  out.set_min_isr(settings.min_isr);
-  out.set_optimistic_concurrency_control(settings.optimistic_concurrency_control);
-  out.set_durability(static_cast<v1::Durability>(static_cast<int>(settings.durability) + 1));
-  out.set_reply_acks(static_cast<v1::ReplyAcks>(static_cast<int>(settings.reply_acks) + 1));
-  out.set_leader_acks(static_cast<v1::LeaderAcks>(static_cast<int>(settings.leader_acks) + 1));
-  out.set_record_internal_subjects(settings.record_internal_subjects);
+  for (const StreamSetting& row : kStreamSettings) PutSetting(row, row.get(settings), out);
 }
 
 }  // namespace bascule

@@ -5,8 +5,8 @@
 //     |                                             OnLocated <---------------- ReadRange
 //     |                                             RequestChunk -- Read ----------->|
 //     |<-- empty message -------------------------- StartWrite                       |  (waits for
-//     records) |                   OnWriteDone ------------> Advance: nothing ready, parked   | |
-//     OnChunk <------------------- ReadChunk
+//     |                   OnWriteDone ------------> Advance: nothing ready, parked   |   records)
+//     |                                             OnChunk <------------------- ReadChunk
 //     |<-- message ... (hinted) ------------------- Advance                          |
 //     |                   OnWriteDone ------------> Advance (little left: RequestChunk ->)
 //     |<-- last message of what is ready (flushed)  Advance                          |

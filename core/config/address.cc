@@ -9,8 +9,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/quantity.h"
 #include "core/config/kind.h"
-#include "core/config/quantity.h"
 
 namespace bascule {
 namespace {

@@ -1,4 +1,5 @@
 #include "core/config/environment.h"
+#include "core/base/spelling.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +10,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/config/settings.h"
-#include "core/config/suggest.h"
 #include "core/config/yaml_reader.h"
 
 namespace bascule {

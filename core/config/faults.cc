@@ -3,24 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/config/config.h"
 
 namespace bascule {
-namespace {
-constexpr size_t kShownBytes = 80;
-}  // namespace
 
 std::string ToText(const Place& place) {
   return place.line > 0 ? absl::StrCat(place.source, ":", place.line) : place.source;
-}
-
-std::string Quoted(absl::string_view text) {
-  const bool cut = text.size() > kShownBytes;
-  if (cut) text = text.substr(0, kShownBytes);
-  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text), cut ? "...\"" : "\"");
 }
 
 void Faults::Add(Place place, std::string text) {

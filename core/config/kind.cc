@@ -4,10 +4,11 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "core/config/quantity.h"
+#include "core/base/quantity.h"
 
 namespace bascule {
 namespace {
@@ -49,9 +50,21 @@ Kind<T> ChoiceKind(std::vector<std::pair<std::string, T>> choices) {
       });
 }
 
-template <typename T>
-std::pair<std::string, T> Choice(T value) {
-  return {std::string(ToText(value)), value};
+// A bare number counts nanoseconds, as Liftbridge's configuration has it.
+absl::StatusOr<Duration> PeriodOf(const std::string& text) {
+  int64_t bare = 0;
+  if (absl::SimpleAtoi(text, &bare)) return Duration(bare);
+  return ParsePeriod(text);
+}
+
+absl::StatusOr<std::chrono::milliseconds> MillisOf(const std::string& text,
+                                                   const std::string& zero) {
+  ASSIGN_OR_RETURN(const Duration period, PeriodOf(text));
+  absl::StatusOr<std::chrono::milliseconds> whole = CheckMillis(period, text, zero);
+  const bool bare = !text.empty() && absl::ascii_isdigit(text.back()) && period.count() > 0;
+  if (whole.ok() || !bare) return whole;
+  return absl::InvalidArgumentError(absl::StrCat(
+      whole.status().message(), "; a bare number counts nanoseconds, so write its unit: 168h"));
 }
 
 }  // namespace
@@ -93,46 +106,18 @@ Kind<int32_t> CountKind(int32_t min, int32_t max) {
       [](const int32_t& value) { return absl::StrCat(value); });
 }
 
-Kind<int32_t> MinIsrKind() {
-  Kind<int32_t> kind = CountKind(0, std::numeric_limits<int32_t>::max());
-  kind.parse = [count = kind.parse](const Value& value) -> absl::StatusOr<int32_t> {
-    ASSIGN_OR_RETURN(const int32_t replicas, count(value));
-    if (replicas <= 1) return replicas;
-    return absl::InvalidArgumentError(
-        absl::StrCat("asks for ", replicas,
-                     " copies of every record, but this version keeps one; remove it or set it to "
-                     "1"));
-  };
-  return kind;
-}
-
 Kind<int64_t> SizeKind(int64_t min, int64_t max, const std::string& zero) {
-  const auto parse = [=](const std::string& text) -> absl::StatusOr<int64_t> {
-    ASSIGN_OR_RETURN(const int64_t bytes, ParseSize(text));
-    if ((bytes >= min && bytes <= max) || (bytes == 0 && !zero.empty())) return bytes;
-    const std::string range = max == std::numeric_limits<int64_t>::max()
-                                  ? absl::StrCat("at least ", SizeText(min))
-                                  : absl::StrCat("from ", SizeText(min), " to ", SizeText(max));
-    return absl::InvalidArgumentError(
-        absl::StrCat("must be ", range, zero.empty() ? "" : absl::StrCat(", or 0 for ", zero),
-                     ", not ", Quoted(text)));
+  const auto parse = [=](const std::string& text) {
+    return ParseSizeBetween(text, min, max, zero);
   };
   return OneTextKind<int64_t>("size", "a number of bytes", parse,
                               [](const int64_t& value) { return SizeText(value); });
 }
 
 Kind<std::chrono::milliseconds> PeriodKind(const std::string& zero) {
-  const auto parse = [zero](const std::string& text) -> absl::StatusOr<std::chrono::milliseconds> {
-    ASSIGN_OR_RETURN(const Duration period, ParsePeriod(text));
-    const auto whole = std::chrono::duration_cast<std::chrono::milliseconds>(period);
-    if (whole.count() > 0 || (period.count() == 0 && !zero.empty())) return whole;
-    const bool bare = !text.empty() && absl::ascii_isdigit(text.back()) && period.count() > 0;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "must be at least 1ms", zero.empty() ? "" : absl::StrCat(", or 0 for ", zero), ", not ",
-        Quoted(text), bare ? "; a bare number counts nanoseconds, so write its unit: 168h" : ""));
-  };
   return OneTextKind<std::chrono::milliseconds>(
-      "duration", "a duration such as \"5m\"", parse,
+      "duration", "a duration such as \"5m\"",
+      [zero](const std::string& text) { return MillisOf(text, zero); },
       [](const std::chrono::milliseconds& value) { return PeriodText(value); });
 }
 
@@ -141,7 +126,7 @@ Kind<std::chrono::milliseconds> PeriodBetweenKind(std::chrono::milliseconds min,
   Kind<std::chrono::milliseconds> kind = PeriodKind();
   kind.parse = [=](const Value& value) -> absl::StatusOr<std::chrono::milliseconds> {
     ASSIGN_OR_RETURN(const std::string text, OneText(value, "a duration such as \"2s\""));
-    ASSIGN_OR_RETURN(const Duration period, ParsePeriod(text));
+    ASSIGN_OR_RETURN(const Duration period, PeriodOf(text));
     if (period >= min && period <= max)
       return std::chrono::duration_cast<std::chrono::milliseconds>(period);
     return absl::InvalidArgumentError(absl::StrCat("must be from ", PeriodText(min), " to ",
@@ -205,16 +190,14 @@ Kind<LogLevel> LogLevelKind() {
                                {"error", LogLevel::kError}});
 }
 
-Kind<Durability> DurabilityKind() {
-  return ChoiceKind<Durability>({Choice(Durability::kFsync), Choice(Durability::kOs)});
-}
-
-Kind<ReplyAcks> ReplyAcksKind() {
-  return ChoiceKind<ReplyAcks>({Choice(ReplyAcks::kOff), Choice(ReplyAcks::kJetStream)});
-}
-
-Kind<LeaderAcks> LeaderAcksKind() {
-  return ChoiceKind<LeaderAcks>({Choice(LeaderAcks::kLocal), Choice(LeaderAcks::kCommitted)});
+Kind<int64_t> StreamSettingKind(const StreamSetting& row) {
+  const auto parse = [&row](const std::string& text) -> absl::StatusOr<int64_t> {
+    if (row.unit != SettingUnit::kMilliseconds) return ParseSetting(row, text);
+    ASSIGN_OR_RETURN(const auto period, MillisOf(text, std::string(row.zero)));
+    return period.count();
+  };
+  return OneTextKind<int64_t>(SettingType(row), SettingForm(row), parse,
+                              [&row](const int64_t& value) { return SettingText(row, value); });
 }
 
 }  // namespace bascule

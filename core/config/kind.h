@@ -31,8 +31,6 @@ Kind<bool> SwitchKind();
 Kind<int64_t> WholeKind(int64_t min, int64_t max = std::numeric_limits<int64_t>::max());
 // The same as 32 bits.
 Kind<int32_t> CountKind(int32_t min, int32_t max);
-// clustering.min.insync.replicas: what one replica can fulfil; 0 = a majority.
-Kind<int32_t> MinIsrKind();
 // Bytes in [min, max], and 0 too when `zero` says what it means ("no limit").
 Kind<int64_t> SizeKind(int64_t min, int64_t max, const std::string& zero = "");
 // At least a millisecond, and 0 too when `zero` says what it means. The text of a bare number that
@@ -57,9 +55,8 @@ Kind<std::vector<std::string>> ListKind();
 Kind<std::vector<std::string>> NatsServersKind();
 Kind<DiskReserve> ReserveKind();
 Kind<LogLevel> LogLevelKind();
-Kind<Durability> DurabilityKind();
-Kind<ReplyAcks> ReplyAcksKind();
-Kind<LeaderAcks> LeaderAcksKind();
+// The setting's value as the table's number. Borrows the row, which is a constant.
+Kind<int64_t> StreamSettingKind(const StreamSetting& row);
 
 // Rules for TextKind and PathKind. An empty server id is allowed: it asks for a generated one.
 absl::Status CheckNotEmpty(const std::string& text);

@@ -4,13 +4,13 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/spelling.h"
 #include "core/config/config.h"
 #include "core/config/environment.h"
 #include "core/config/faults.h"
 #include "core/config/rules.h"
 #include "core/config/section.h"
 #include "core/config/settings.h"
-#include "core/config/suggest.h"
 #include "core/config/yaml_reader.h"
 
 namespace bascule {

@@ -6,9 +6,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/spelling.h"
 #include "core/config/faults.h"
 #include "core/config/setting_table.h"
-#include "core/config/suggest.h"
 #include "core/config/value.h"
 
 namespace bascule {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
+#include "core/base/quantity.h"
 
 namespace bascule {
 
@@ -35,9 +35,6 @@ struct Place {
 };
 
 std::string ToText(const Place& place);
-
-// `text` in double quotes, cut to a readable length, control characters escaped.
-std::string Quoted(absl::string_view text);
 
 inline Value Value::Text(std::string text) {
   Value value;

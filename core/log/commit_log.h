@@ -5,10 +5,10 @@
 //   shard                                pools
 //   Append(batch) ── page cache
 //   TakeFlush() ───────────────────────► SyncScheduler: fdatasync
-//   FlushDone(ticket) ◄───────────────── moves flushed_end; sealed-off segments behind it may now
-//   be sealed (rolled) ──────────────────────────► SealSegment: index, footer, sync Preallocate
-//   ───────────────────────► zeros ahead of the data, synced, so that a flush changes no file
-//   metadata
+//   FlushDone(ticket) ◄───────────────── moves flushed_end; rolled segments behind it may be sealed
+//   (rolled) ──────────────────────────► SealSegment: index, footer, sync
+//   Preallocate ───────────────────────► zeros ahead of the data, synced, so that a flush changes
+//                                        no file metadata
 //
 // Positions (exclusive ends): log_start <= flushed_end <= log_end.
 #pragma once

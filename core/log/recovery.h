@@ -2,22 +2,21 @@
 //
 // What a stop or crash may leave, and what becomes of it (one test each in
 // tests/unit/log_recovery_test.cc):
-//   1. torn or missing tail after the durable mark      cut at the last whole batch whose checksum
-//   holds
+//   1. torn or missing tail after the durable mark      cut behind the last batch that is sound
 //   2. preallocated zeros behind the data               kept as preallocation
 //   3. later batches on disk behind a torn earlier one  cut with it: nothing unsynced is
-//   resurrected out of order
+//                                                       resurrected out of order
 //   4. segments behind a cut                            removed
 //   5. a segment file whose creation was torn           removed when it holds nothing durable
 //   6. a closed segment without (or with a bad) footer  scanned, checked and sealed again
 //   7. missing, short or damaged index file             rebuilt as far as reads need it
 //   8. leftover temporary files                         removed
-//   9. no, or a damaged, recovery point                 treated as unknown: the whole active
-//   segment is scanned
-//  10. directory listed but missing, file shorter than its point, a bad batch before the mark
-//                                                       damage: never cut away in silence. The
-//                                                       range is kept and named; offsets are not
+//   9. no, or a damaged, recovery point                 unknown: the active segment is scanned
+//  10. directory listed but missing, file shorter       damage: never cut away in silence. The
+//      than its point, a bad batch before the mark      range is kept and named; offsets are not
 //                                                       used again
+//
+// Sound is a whole batch whose checksum holds.
 // The durable mark is the greatest of: the recovery point's end, the end of every segment that has
 // a sound footer (a footer is written after its data was synced), and `committed_through` of every
 // sound batch found. Recovery is idempotent: a crash during it leaves a state that it accepts

@@ -1,10 +1,9 @@
 // Bytes of a segment file; the page for people is FORMAT.md. Writer and reader share only this
 // header.
 //
-//   <base offset, 20 digits>.log = header (64 bytes) | batches (core/wire/batch.h) | sealed: index
-//   | footer | tail
-//                                                                                  active: zeros
-//                                                                                  (preallocated)
+//   <base offset, 20 digits>.log = header (64 bytes) | batches (core/wire/batch.h)
+//                                  sealed: | index | footer | tail
+//                                  active: | zeros (preallocated)
 //   <base offset, 20 digits>.idx = index entries of the active segment, hints only
 //
 // All integers little-endian.

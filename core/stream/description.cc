@@ -68,11 +68,7 @@ absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers) {
   RETURN_IF_ERROR(CheckPartitions(spec.partitions));
   RETURN_IF_ERROR(ValidateOverrides(spec.overrides));
   RETURN_IF_ERROR(CheckReplicationFactor(spec.replication_factor, brokers));
-  const int32_t min_isr = spec.overrides.min_isr.value_or(0);
-  if (min_isr <= spec.replication_factor) return absl::OkStatus();
-  return absl::InvalidArgumentError(Concat("Invalid minIsr ", min_isr, ", replicationFactor ",
-                                           spec.replication_factor,
-                                           ": nothing would ever be committed"));
+  return CheckMinIsr(spec.overrides, spec.replication_factor);
 }
 
 bool IsReservedStream(std::string_view name) { return name == "__cursors" || name == "__activity"; }

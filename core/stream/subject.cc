@@ -1,31 +1,13 @@
 #include "core/stream/subject.h"
 
-#include <cstdint>
+#include <optional>
 
 #include "core/base/limits.h"
+#include "core/base/utf8.h"
 #include "core/stream/description.h"
 
 namespace bascule {
 namespace {
-
-constexpr char32_t kNoCharacter = 0xffffffff;
-
-// Removes one character from the front of `text` (not empty); kNoCharacter when it is not UTF-8.
-char32_t TakeCharacter(std::string_view& text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  const size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  if (size > text.size() || (lead >= 0x80 && lead < 0xc0) || lead >= 0xf8) return kNoCharacter;
-  char32_t character = size == 1 ? lead : lead & (0x7f >> size);
-  for (size_t i = 1; i < size; ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if ((byte & 0xc0) != 0x80) return kNoCharacter;
-    character = character << 6 | (byte & 0x3f);
-  }
-  text.remove_prefix(size);
-  constexpr char32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};  // by size; less is overlong
-  const bool surrogate = character >= 0xd800 && character < 0xe000;
-  return character < kLeast[size] || surrogate || character > 0x10ffff ? kNoCharacter : character;
-}
 
 // Walks the tokens of a subject. "a." has two, the second one empty; "" has one.
 class Tokens {
@@ -56,8 +38,8 @@ bool IsBelow(std::string_view subject, std::string_view prefix) {
 
 bool IsPlainText(std::string_view text) {
   while (!text.empty()) {
-    const char32_t c = TakeCharacter(text);
-    if (c == kNoCharacter || c < 0x20 || (c >= 0x7f && c < 0xa0)) return false;
+    const std::optional<char32_t> c = TakeCharacter(text);
+    if (!c || *c < 0x20 || (*c >= 0x7f && *c < 0xa0)) return false;
   }
   return true;
 }

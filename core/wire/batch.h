@@ -1,15 +1,15 @@
-// A batch: the unit that is appended, synced, replicated, checksummed and read. All integers
-// little-endian.
+// A batch: the unit that is appended, synced, replicated, checksummed and read. Little-endian.
 //
 //   header (96 bytes) | extensions | payload
-//   payload = records, each framed as 0x0A, varint length, record: itself a protobuf `Records {
-//   repeated Message = 1 }`
+//   payload = records, each framed as 0x0A, varint length, record: itself a protobuf
+//             `Records { repeated Message = 1 }`
 //
 //    0  4  magic "BSCB"
 //    4  1  version (1)
-//    5  1  attributes: bits 0-2 compression (0 none), bit 3 encrypted, bit 4 control, bit 5 first
-//    of segment, bit 6 late 6  2  header length: 96; more in later writers of this version, whose
-//    additions a reader skips 8  4  length of everything after the header: extensions and payload
+//    5  1  attributes: bits 0-2 compression (0 none), bit 3 encrypted, bit 4 control,
+//          bit 5 first of segment, bit 6 late
+//    6  2  header length: 96; more in later writers of this version, whose additions a reader skips
+//    8  4  length of everything after the header: extensions and payload
 //   12  4  CRC-32C of bytes 0..11 and of all bytes from 16 on, as stored (scrubbing needs no key)
 //   16  8  base offset
 //   24  4  last offset delta: last offset - base offset; survives compaction

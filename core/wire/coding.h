@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/utf8.h"
+
 namespace bascule::wire {
 
 // --- fixed width, little-endian ---
@@ -156,10 +158,7 @@ inline bool TakeField(std::string_view& in, Field& field, int nesting = kMaxNest
   return internal::TakeRareField(in, field, nesting);
 }
 
-// Whether `text` is valid UTF-8 as protobuf demands it of strings (RFC 3629: no surrogates, nothing
-// overlong).
-bool IsValidUtf8(std::string_view text);
-// `text` with every byte that is not part of a valid UTF-8 sequence written as %XX.
-std::string EscapeInvalidUtf8(std::string_view text);
+using bascule::EscapeInvalidUtf8;
+using bascule::IsValidUtf8;
 
 }  // namespace bascule::wire

@@ -2,8 +2,8 @@
 // partition fixes.
 //
 //   record = [1 offset varint] [4 timestamp varint] body
-//   body   = [2 key] [3 value] [7 subject] [8 reply] [9 headers: {1 name, 2 value}]*   (own fields:
-//   numbers >= 1000)
+//   body   = [2 key] [3 value] [7 subject] [8 reply] [9 headers: {1 name, 2 value}]*
+//            (own fields: numbers >= 1000)
 //
 // A body is encoded at ingest, once. The partition leader puts offset and timestamp before it; the
 // same bytes go to disk, to replicas and to every subscriber. Offset 0 is written out (not left

@@ -2,10 +2,9 @@
 // an existing one, which it joins, or a new one, which it starts. On the metadata thread, but for
 // what says otherwise.
 //
-//   every 250 ms   Introduce(who) to every address that is known: configured, heard of over the
-//   bus,
-//                  named by an invitation
-//   a cluster answers     ─► Introduce(join) to its leader, until it takes us or refuses for good
+//   every 250 ms              Introduce(who) to every address that is known: configured, heard of
+//                             over the bus, named by an invitation
+//   a cluster answers      ─► Introduce(join) to its leader, until it takes us or refuses for good
 //   nobody has one for 2 s ─► seed: start one; of a peer list the smallest id does, once a majority
 //                             of the list (itself included) waits and knows of none
 //

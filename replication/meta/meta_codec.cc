@@ -1,43 +1,28 @@
 #include "replication/meta/meta_codec.h"
 
-#include <chrono>
+#include <google/protobuf/unknown_field_set.h>
+
+#include <optional>
 
 namespace bascule::meta {
 
 void ToProto(const bascule::StreamOverrides& in, StreamOverrides& out) {
-  if (in.retention_max_bytes) out.set_retention_max_bytes(*in.retention_max_bytes);
-  if (in.retention_max_messages) out.set_retention_max_messages(*in.retention_max_messages);
-  if (in.retention_max_age) out.set_retention_max_age_ms(in.retention_max_age->count());
-  if (in.cleaner_interval) out.set_cleaner_interval_ms(in.cleaner_interval->count());
-  if (in.segment_max_bytes) out.set_segment_max_bytes(*in.segment_max_bytes);
-  if (in.segment_max_age) out.set_segment_max_age_ms(in.segment_max_age->count());
-  if (in.min_isr) out.set_min_isr(*in.min_isr);
-  if (in.optimistic_concurrency_control)
-    out.set_optimistic_concurrency_control(*in.optimistic_concurrency_control);
-  if (in.durability) out.set_durability(static_cast<uint32_t>(*in.durability));
-  if (in.reply_acks) out.set_reply_acks(static_cast<uint32_t>(*in.reply_acks));
-  if (in.leader_acks) out.set_leader_acks(static_cast<uint32_t>(*in.leader_acks));
-  if (in.record_internal_subjects) out.set_record_internal_subjects(*in.record_internal_subjects);
+  google::protobuf::UnknownFieldSet& fields = *out.GetReflection()->MutableUnknownFields(&out);
+  for (const StreamSetting& row : kStreamSettings) {
+    const std::optional<int64_t> value = row.asked(in);
+    if (value) fields.AddVarint(row.number, static_cast<uint64_t>(*value));
+  }
 }
 
 bascule::StreamOverrides FromProto(const StreamOverrides& in) {
-  using std::chrono::milliseconds;
   bascule::StreamOverrides out;
-  if (in.has_retention_max_bytes()) out.retention_max_bytes = in.retention_max_bytes();
-  if (in.has_retention_max_messages()) out.retention_max_messages = in.retention_max_messages();
-  if (in.has_retention_max_age_ms())
-    out.retention_max_age = milliseconds(in.retention_max_age_ms());
-  if (in.has_cleaner_interval_ms()) out.cleaner_interval = milliseconds(in.cleaner_interval_ms());
-  if (in.has_segment_max_bytes()) out.segment_max_bytes = in.segment_max_bytes();
-  if (in.has_segment_max_age_ms()) out.segment_max_age = milliseconds(in.segment_max_age_ms());
-  if (in.has_min_isr()) out.min_isr = in.min_isr();
-  if (in.has_optimistic_concurrency_control())
-    out.optimistic_concurrency_control = in.optimistic_concurrency_control();
-  if (in.has_durability()) out.durability = static_cast<Durability>(in.durability());
-  if (in.has_reply_acks()) out.reply_acks = static_cast<ReplyAcks>(in.reply_acks());
-  if (in.has_leader_acks()) out.leader_acks = static_cast<LeaderAcks>(in.leader_acks());
-  if (in.has_record_internal_subjects())
-    out.record_internal_subjects = in.record_internal_subjects();
+  const google::protobuf::UnknownFieldSet& fields = in.GetReflection()->GetUnknownFields(in);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const google::protobuf::UnknownField& field = fields.field(i);
+    if (field.type() != google::protobuf::UnknownField::TYPE_VARINT) continue;
+    const StreamSetting* row = FindSetting(field.number());
+    if (row != nullptr) row->ask(out, static_cast<int64_t>(field.varint()));
+  }
   return out;
 }
 

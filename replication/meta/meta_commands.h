@@ -10,9 +10,9 @@
 
 namespace bascule {
 
-// What this version of the program understands. Raised with each version that adds a command or
-// gives one another meaning; in force only when every broker of the cluster has it.
-inline constexpr uint32_t kFeatureLevel = 1;
+// What this version of the program understands. Raised with each version that adds a command or a
+// setting of streams or gives one another meaning; in force only when every broker of the cluster has it.
+inline constexpr uint32_t kFeatureLevel = 2;
 
 // Who asked for a command, so that it is carried out once. incarnation 0: nobody repeats it.
 struct CommandOrigin {

@@ -82,6 +82,10 @@ void MetaFrontend::SetLog(MetadataLog& log) {
   });
 }
 
+void MetaFrontend::SetStreamDefaults(const StreamSettings& defaults) {
+  streams_->SetStreamDefaults(defaults);
+}
+
 void MetaFrontend::SetSilence(std::function<bool(const std::string&)> silent) {
   streams_->SetSilence(std::move(silent));
 }
@@ -92,6 +96,7 @@ void MetaFrontend::AddRoleObserver(absl::AnyInvocable<void(const MetadataRole&)>
 
 void MetaFrontend::OnRole(const MetadataRole& role) {
   sender_->OnRoleChange(role);
+  if (role.leading) streams_->BindStreams();
   for (auto& observer : role_observers_) observer(role);
 }
 

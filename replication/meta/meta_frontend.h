@@ -7,9 +7,8 @@
 //                                                            MetadataLog::Propose ...
 //                                                            MetaTable::Apply
 //                    AppliedWatch  ◄─ {code, text, index} ── answer
-//                    Apply up to `index` -> deltas ────────► DeltaSink::OnDelta (open, lead,
-//                    listen) Settlement, here and (SettledRequest) on the brokers that lead its
-//                    partitions
+//                    Apply up to `index` -> deltas ────────► DeltaSink::OnDelta: open, lead, listen
+//                    Settlement, here and (SettledRequest) on the brokers that lead its partitions
 //              ◄──── done: all settled, or the deadline: applied is enough
 #pragma once
 
@@ -52,7 +51,8 @@ class MetaFrontend final : public StreamAdmin,
   // --- start-up, in this order ---
   // `log` was opened with this object as its state. Takes its OnRoleChange.
   void SetLog(MetadataLog& log);
-  // See StreamRequests::SetSilence.
+  // See StreamRequests.
+  void SetStreamDefaults(const StreamSettings& defaults);
   void SetSilence(std::function<bool(const std::string&)> silent);
   // Carries out what is no matter of streams (ClusterControl).
   void SetClusterRequests(RequestTarget& target) { cluster_ = &target; }

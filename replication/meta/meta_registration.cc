@@ -9,6 +9,7 @@
 #include "replication/meta/request_sender.h"
 #include "replication/meta/requests.pb.h"
 #include "replication/meta/settlement.h"
+#include "replication/meta/stream_requests.h"
 
 namespace bascule {
 namespace {
@@ -26,8 +27,10 @@ StreamId StreamOf(const MetaDelta& delta) {
 }  // namespace
 
 absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) {
+  const uint32_t level = table_.feature_level();
   MetaTable::Applied applied = table_.Apply(index, command);
   AfterChange(applied.deltas);
+  if (table_.feature_level() != level) streams_->BindStreams();
   return applied.result;
 }
 

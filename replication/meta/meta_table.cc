@@ -115,7 +115,8 @@ MetaTable::Applied MetaTable::CreateStream(MetadataIndex index, const meta::Comm
               {}};
     }
     SeatReplicas([this](const std::string& broker) { return IsLive(broker); },
-                 MinIsr(stream.overrides, partition), index, partition);
+                 MinIsr(stream.overrides.min_isr.value_or(0), partition.replicas.size()), index,
+                 partition);
   }
   Host(stream);
   names_[stream.id] = stream.name;
@@ -199,7 +200,7 @@ void MetaTable::Change(const BrokerChange& change, MetadataIndex index, Partitio
   const std::string before = partition.leader;
   const bool changed = ApplyBrokerChange(
       change, [this](const std::string& broker) { return IsLive(broker); },
-      MinIsr(stream.overrides, partition), index, partition);
+      MinIsr(stream.overrides.min_isr.value_or(0), partition.replicas.size()), index, partition);
   if (!changed) return;
   if (before != partition.leader) {
     if (!before.empty()) --hosting_[before].leading;

@@ -55,11 +55,6 @@ LeaderEpoch Next(LeaderEpoch epoch, MetadataIndex index) {
 
 }  // namespace
 
-int32_t MinIsr(const StreamOverrides& overrides, const PartitionDescription& partition) {
-  const int32_t asked = overrides.min_isr.value_or(0);
-  return asked > 0 ? asked : static_cast<int32_t>(partition.replicas.size()) / 2 + 1;
-}
-
 bool ApplyBrokerChange(const BrokerChange& change, IsLive live, int32_t min_isr,
                        MetadataIndex index, PartitionDescription& partition) {
   const std::string leader = partition.leader;

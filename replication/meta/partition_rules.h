@@ -19,9 +19,6 @@ struct BrokerChange {
 
 using IsLive = absl::FunctionRef<bool(const std::string& broker)>;
 
-// What the stream asks for, else a majority of the replicas.
-int32_t MinIsr(const StreamOverrides& overrides, const PartitionDescription& partition);
-
 // Puts `change` and what follows from it into `partition`; true: something of it is another one,
 // and its version is raised. `live` is true after the change. A leader that changes, or goes, ends
 // the epoch; an epoch is the index of the command that began it, or one more than the one before.

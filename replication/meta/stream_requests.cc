@@ -1,6 +1,7 @@
 #include "replication/meta/stream_requests.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/limits.h"
 #include "core/base/text.h"
@@ -8,6 +9,8 @@
 
 namespace bascule {
 namespace {
+
+constexpr std::chrono::seconds kBindRetryPeriod{1};
 
 // What a request is about, as a key: requests with one key go one after the other.
 std::string SubjectOf(const meta::Request& request) {
@@ -26,15 +29,6 @@ std::string SubjectOf(const meta::Request& request) {
   }
 }
 
-// Empty, or the first setting in `changes` that is fixed when a stream is created.
-std::string FixedSetting(const StreamOverrides& changes) {
-  if (changes.durability) return "durability";
-  if (changes.reply_acks) return "reply acks";
-  if (changes.optimistic_concurrency_control) return "optimistic concurrency control";
-  if (changes.record_internal_subjects) return "recording of internal subjects";
-  return "";
-}
-
 }  // namespace
 
 void StreamRequests::Execute(const meta::Request& request, Duration, RequestDone done) {
@@ -43,8 +37,11 @@ void StreamRequests::Execute(const meta::Request& request, Duration, RequestDone
     return answer(absl::UnavailableError("this broker is not the metadata leader"));
   if (waiting_ >= limits::kMetaRequestsWaiting)
     return answer(absl::UnavailableError("too many metadata requests wait"));
+  Enqueue(std::make_shared<Work>(Work{SubjectOf(request), request, std::move(done)}));
+}
+
+void StreamRequests::Enqueue(std::shared_ptr<Work> work) {
   ++waiting_;
-  auto work = std::make_shared<Work>(Work{SubjectOf(request), request, std::move(done)});
   auto& queue = queues_[work->about];
   queue.push_back(work);
   if (queue.size() == 1) Start(work, false);
@@ -55,7 +52,8 @@ void StreamRequests::Start(std::shared_ptr<Work> work, bool barrier_passed) {
     return Finish(work, absl::UnavailableError("this broker is not the metadata leader any more"));
   // It was asked before: by way of another leader, or the answer was lost.
   if (const auto kept = table_.Kept(OriginOf(work->request))) return Finish(work, *kept);
-  Verdict verdict = Check(work->request);
+  if (work->binds && !FillBinding(*work)) return Finish(work, absl::OkStatus());
+  Verdict verdict = work->binds ? Verdict{} : Check(work->request);
   if (verdict.status.ok()) return Propose(std::move(work), verdict);
   if (!verdict.from_table || barrier_passed) return Finish(work, verdict.status);
   log_->ReadBarrier([this, work, alive = std::weak_ptr<bool>(alive_)](const absl::Status& passed) {
@@ -141,6 +139,16 @@ StreamRequests::Verdict StreamRequests::CheckCreate(
             false,
             {}};
   }
+  const auto refuse = [](absl::Status status) { return Verdict{std::move(status), true, {}}; };
+  if (absl::Status known = CheckLevel(spec.overrides); !known.ok()) return refuse(known);
+  Merge(OpenBindings(spec.overrides, defaults_, table_.feature_level()), spec.overrides);
+  if (absl::Status can = CheckMinIsr(spec.overrides, spec.replication_factor); !can.ok()) {
+    return refuse(
+        absl::InvalidArgumentError(Concat(FromAbsl(can.message()),
+                                          "; it comes from clustering.min.insync.replicas, ask for "
+                                          "at most ",
+                                          spec.replication_factor)));
+  }
   DropSilent(brokers);
   std::map<std::string, int32_t> held;
   for (const PlacementBroker& broker : brokers) held[broker.id] = broker.partitions;
@@ -178,19 +186,88 @@ StreamRequests::Verdict StreamRequests::CheckUpdate(
   if (changes == StreamOverrides())
     return refuse(absl::InvalidArgumentError("no setting is named that should change"));
   if (absl::Status valid = ValidateOverrides(changes); !valid.ok()) return refuse(valid);
-  if (const std::string fixed = FixedSetting(changes); !fixed.empty()) {
+  if (const StreamSetting* fixed = FindFixed(changes); fixed != nullptr) {
     return refuse(absl::InvalidArgumentError(
-        Concat("the ", fixed, " of a stream cannot change; create another stream with it")));
+        Concat("the ", fixed->name, " of a stream cannot change; create another stream with it")));
   }
+  if (absl::Status known = CheckLevel(changes); !known.ok()) return {known, true, {}};
   const StreamDescription* stream = table_.Find(request.name());
   if (stream == nullptr) return {absl::NotFoundError("stream does not exist"), true, {}};
-  const int32_t min_isr = changes.min_isr.value_or(0);
   const size_t replicas = stream->partitions.empty() ? 1 : stream->partitions[0].replicas.size();
-  if (min_isr <= static_cast<int32_t>(replicas)) return {};
-  return {absl::InvalidArgumentError(Concat("Invalid minIsr ", min_isr, ", replicationFactor ",
-                                            replicas, ": nothing would ever be committed")),
-          true,
-          {}};
+  return {CheckMinIsr(changes, static_cast<int32_t>(replicas)), true, {}};
+}
+
+absl::Status StreamRequests::CheckLevel(const StreamOverrides& overrides) const {
+  const StreamSetting* newer = FindNewer(overrides, table_.feature_level());
+  if (newer == nullptr) return absl::OkStatus();
+  uint32_t possible = kFeatureLevel;
+  for (const auto& [id, broker] : table_.brokers())
+    possible = std::min(possible, broker.feature_level);
+  if (newer->level <= possible) return absl::UnavailableError("the feature level is being raised");
+  return absl::FailedPreconditionError(Concat(newer->name, " needs feature level ", newer->level,
+                                              ", the cluster has ", table_.feature_level(),
+                                              ": bring every broker to this version first"));
+}
+
+void StreamRequests::BindStreams() {
+  if (log_ == nullptr || !log_->role().leading) return;
+  if (std::exchange(binding_, true)) {
+    bind_again_ = true;
+    return;
+  }
+  // Everything of earlier leaders is applied behind it.
+  log_->ReadBarrier([this, alive = std::weak_ptr<bool>(alive_)](const absl::Status& passed) {
+    if (alive.expired()) return;
+    if (passed.ok()) return BindNext("");
+    bind_again_ = true;
+    EndBinding();
+  });
+}
+
+// One stream at a time, behind what is asked of it: a stream that was deleted and made anew is
+// bound as it is.
+void StreamRequests::BindNext(const std::string& after) {
+  auto next = table_.streams().upper_bound(after);
+  const auto bound = [this](const StreamDescription& stream) {
+    return OpenBindings(stream.overrides, defaults_, table_.feature_level()) == StreamOverrides();
+  };
+  while (next != table_.streams().end() && bound(next->second)) ++next;
+  if (next == table_.streams().end() || !log_->role().leading) return EndBinding();
+  const std::string name = next->first;
+  auto work = std::make_shared<Work>();
+  work->request.mutable_update_stream()->set_name(name);
+  work->about = SubjectOf(work->request);
+  work->binds = true;
+  work->done = [this, name, alive = std::weak_ptr<bool>(alive_)](const RequestOutcome& outcome) {
+    if (alive.expired()) return;
+    if (!outcome.status.ok()) bind_again_ = true;
+    home_.Post([this, name, alive] {
+      if (!alive.expired()) BindNext(name);
+    });
+  };
+  Enqueue(std::move(work));
+}
+
+void StreamRequests::EndBinding() {
+  binding_ = false;
+  if (!std::exchange(bind_again_, false)) return;
+  home_.After(kBindRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) BindStreams();
+  });
+}
+
+// false: nothing is missing, or the stream is gone.
+bool StreamRequests::FillBinding(Work& work) const {
+  const StreamDescription* stream = table_.Find(work.request.update_stream().name());
+  if (stream == nullptr) return false;
+  StreamOverrides open = OpenBindings(stream->overrides, defaults_, table_.feature_level());
+  if (open == StreamOverrides()) return false;
+  // A default that the stream's replicas cannot meet would stop it: they were enough before.
+  const size_t replicas = stream->partitions.empty() ? 1 : stream->partitions[0].replicas.size();
+  if (open.min_isr && !CheckMinIsr(open, static_cast<int32_t>(replicas)).ok()) open.min_isr = 0;
+  work.request.mutable_update_stream()->clear_changes();
+  meta::ToProto(open, *work.request.mutable_update_stream()->mutable_changes());
+  return true;
 }
 
 std::vector<PlacementBroker> StreamRequests::Candidates() const {

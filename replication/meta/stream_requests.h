@@ -31,6 +31,11 @@ class StreamRequests final : public RequestTarget {
   StreamRequests(Executor& home, Clock& clock, const MetaTable& table)
       : home_(home), clock_(clock), table_(table) {}
   void SetLog(MetadataLog& log) { log_ = &log; }
+  // Given to new streams where their creator left open what binds (core/stream/settings.h).
+  void SetStreamDefaults(const StreamSettings& defaults) { defaults_ = defaults; }
+  // Writes what binds into streams that lack it: an older version made them, or the feature level
+  // rose. To be called when leading begins and when the level rises.
+  void BindStreams();
   // Brokers that `silent` names get no new partition while there are others.
   void SetSilence(std::function<bool(const std::string&)> silent) { silent_ = std::move(silent); }
 
@@ -43,6 +48,7 @@ class StreamRequests final : public RequestTarget {
     std::string about;  // works about the same go one after the other
     meta::Request request;
     RequestDone done;
+    bool binds = false;  // our own: the changes are what the stream lacks when it is its turn
   };
   struct Verdict {
     absl::Status status;       // refused, unless OK
@@ -50,6 +56,11 @@ class StreamRequests final : public RequestTarget {
     StreamDescription stream;  // create: placed
   };
 
+  void Enqueue(std::shared_ptr<Work> work);
+  void BindNext(const std::string& after);
+  void EndBinding();
+  bool FillBinding(Work& work) const;
+  absl::Status CheckLevel(const StreamOverrides& overrides) const;
   void Start(std::shared_ptr<Work> work, bool barrier_passed);
   void Propose(std::shared_ptr<Work> work, const Verdict& verdict);
   void Finish(const std::shared_ptr<Work>& work, const absl::Status& status);
@@ -65,6 +76,9 @@ class StreamRequests final : public RequestTarget {
   Clock& clock_;
   const MetaTable& table_;
   MetadataLog* log_ = nullptr;
+  StreamSettings defaults_;
+  bool binding_ = false;     // BindNext goes through the streams
+  bool bind_again_ = false;  // and then once more, a second later
   std::function<bool(const std::string&)> silent_;
   size_t waiting_ = 0;
   std::map<std::string, std::deque<std::shared_ptr<Work>>> queues_;  // the first is under way

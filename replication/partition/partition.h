@@ -1,12 +1,11 @@
 // One partition: its log, its role, and those who wait for it. Lives on one shard for life and
 // needs no mutex; foreign threads come in through PartitionPort, which posts.
 //
-//   nats_bridge            shard                                                      flush pool
-//   ShardQueue::Drain ───► Enqueue(record)…, AppendPending()
-//                            CommitLog::Append ─ page cache; LeaderReplica::OnAppended
-//                            StartFlush ─ CommitLog::TakeFlush ─────────────────────►
-//                            SyncScheduler::Flush OnFlushed(ticket)
-//                            ◄──────────────────────────────────────
+//   nats_bridge             shard                                        sync pool
+//   IngestQueue::Drain ───► Enqueue(record)…, AppendPending()
+//                             CommitLog::Append ─ page cache; LeaderReplica::OnAppended
+//                             StartFlush ─ CommitLog::TakeFlush ───────► SyncScheduler::Flush
+//                             OnFlushed(ticket) ◄────────────────────────
 //                              LeaderReplica::OnFlushed -> high watermark
 //                              PendingAcks::Release ───► AckSink::Send
 //                              CommitWatch::Notify ───► parked Read callbacks ───► SubscribeSession

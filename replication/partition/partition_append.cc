@@ -49,7 +49,9 @@ void Partition::PostDrained() {
 
 std::optional<AckError> Partition::Refusal(const PendingRecord& pending, Offset next) const {
   const IngressRecord& record = *pending.record;
-  if (record.payload_bytes > options_.max_message_bytes) return AckError::kTooLarge;
+  const auto own_limit = static_cast<uint64_t>(options_.settings.max_message_bytes);
+  const bool over_own = own_limit > 0 && record.payload_bytes > own_limit;
+  if (over_own || record.payload_bytes > options_.max_message_bytes) return AckError::kTooLarge;
   const std::string_view expected_stream = pending.batch->View(record.expected_stream);
   if (!expected_stream.empty() && expected_stream != options_.stream) return AckError::kWrongStream;
   const bool checks_offset = record.ack_format == AckFormat::kJetStream ||

@@ -7,11 +7,13 @@
 //     Open ─────────────────────────────► RecoverLog ────────────────► Partition::Lead, Listen
 //     settled ◄──────────────────────────────────────────────────────── listening (or failed)
 //     StreamCatalog::Put
-//   OnDelta(PartitionChanged)           another leads: Partition::Resign; we lead (again):
-//                                       EnterEpoch, or RecoverLog and Lead if it was never open
+//   OnDelta(PartitionChanged)
+//     another leads ───────────────────────────────────────────────────► Partition::Resign
+//     we lead, it was open ────────────────────────────────────────────► Partition::EnterEpoch
+//     we lead, it never was ────────────► RecoverLog ──────────────────► Partition::Lead, Listen
 //   OnFailed ◄────────────────────────────────────────────────────────── a sync or write failed
-//     (1 s) EpochRequests::RequestNewEpoch; OnDelta(PartitionChanged) ► RecoverLog(cut at the
-//     durable end) ► Lead
+//     (1 s) EpochRequests::RequestNewEpoch
+//   OnDelta(PartitionChanged) ──────────► RecoverLog(cut at durable end) ► Partition::Lead
 #pragma once
 
 #include <atomic>
@@ -102,7 +104,6 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Change(const PartitionChanged& changed, absl::AnyInvocable<void(absl::Status)> settled);
   void Update(const StreamUpdated& updated, absl::AnyInvocable<void(absl::Status)> settled);
   void Show(StreamId id, std::shared_ptr<const CatalogEntry> entry);
-  int32_t MinIsr(const StreamSettings& settings, const PartitionDescription& partition) const;
   void Resume(PartitionKey key, absl::AnyInvocable<void(absl::Status)> settled);
   void Reopen(PartitionKey key);
   void EndRecovery(PartitionKey key);

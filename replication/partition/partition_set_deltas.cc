@@ -27,12 +27,6 @@ void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl:
   Change(std::get<PartitionChanged>(delta), std::move(settled));
 }
 
-int32_t PartitionSet::MinIsr(const StreamSettings& settings,
-                             const PartitionDescription& partition) const {
-  const auto replicas = static_cast<int32_t>(partition.replicas.size());
-  return settings.min_isr > 0 ? settings.min_isr : replicas / 2 + 1;
-}
-
 // The catalog shows a stream once what is led here is open, and from then on every change of it.
 void PartitionSet::Show(StreamId id, std::shared_ptr<const CatalogEntry> entry) {
   streams_[id] = entry;
@@ -91,7 +85,7 @@ void PartitionSet::Create(const StreamCreated& created,
     Entry& held = partitions_[key];
     held.partition = partition;
     held.description = description;
-    held.min_isr = MinIsr(entry->settings, description);
+    held.min_isr = MinIsr(entry->settings.min_isr, description.replicas.size());
     if (description.leader != options_.broker) {
       partition->shard().Post(
           [partition, epoch = description.leader_epoch] { partition->Resign(epoch); });
@@ -153,7 +147,7 @@ void PartitionSet::Change(const PartitionChanged& changed,
   const auto it = partitions_.find(key);
   if (it == partitions_.end()) return settled(absl::OkStatus());
   const PartitionDescription before = std::exchange(it->second.description, changed.partition);
-  it->second.min_isr = MinIsr(entry->settings, changed.partition);
+  it->second.min_isr = MinIsr(entry->settings.min_isr, changed.partition.replicas.size());
   const std::shared_ptr<Partition> partition = it->second.partition;
   if (changed.partition.leader != options_.broker) {
     partition->shard().Post(
@@ -227,7 +221,7 @@ void PartitionSet::Update(const StreamUpdated& updated,
   for (const PartitionDescription& description : entry->stream.partitions) {
     const auto it = partitions_.find({updated.stream.id, description.id});
     if (it == partitions_.end()) continue;
-    it->second.min_isr = MinIsr(settings, description);
+    it->second.min_isr = MinIsr(settings.min_isr, description.replicas.size());
     const std::shared_ptr<Partition> partition = it->second.partition;
     partition->shard().Post([partition, settings] { partition->Reconfigure(settings); });
   }

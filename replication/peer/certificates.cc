@@ -8,38 +8,26 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include <memory>
-
 #include "core/base/limits.h"
+#include "core/base/openssl_handles.h"
 #include "core/base/text.h"
 
 namespace bascule::peer {
 namespace {
 
+using openssl::BioPtr;
+using openssl::KeyPtr;
+using openssl::Memory;
+using openssl::NamesPtr;
+using openssl::NoPassphrase;
+using openssl::X509Ptr;
+
 constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
 constexpr std::string_view kScheme = "bascule://";
 constexpr time_t kSoonSeconds = 30 * 24 * 3600;
 
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Freer<&BIO_free>>;
-using X509Ptr = std::unique_ptr<X509, Freer<&X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<&EVP_PKEY_free>>;
-using NamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<&GENERAL_NAMES_free>>;
-using StorePtr = std::unique_ptr<X509_STORE, Freer<&X509_STORE_free>>;
-using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<&X509_STORE_CTX_free>>;
-
-// Keys with a passphrase cannot be used: nobody is asked for it.
-int NoPassphrase(char*, int, int, void*) { return -1; }
-
-BioPtr Memory(std::string_view text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
+using StorePtr = openssl::Owned<X509_STORE, &X509_STORE_free>;
+using StoreContextPtr = openssl::Owned<X509_STORE_CTX, &X509_STORE_CTX_free>;
 
 // The certificates of a PEM text, in their order.
 std::vector<X509Ptr> ReadCertificates(std::string_view pem) {

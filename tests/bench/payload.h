@@ -2,9 +2,12 @@
 // sent), so a reader can tell a lost, repeated, reordered, swapped or changed message from the
 // payload alone.
 //
-//   bytes 0-7 run   8-15 sequence   16-23 sent, ns of the monotonic clock   24-31 checksum of these
-//   three and the size 32-   a cut of the run's fixed noise that depends on the sequence
-//   (incompressible, compared byte by byte)
+//   bytes 0-7    run
+//   bytes 8-15   sequence
+//   bytes 16-23  sent, ns of the monotonic clock
+//   bytes 24-31  checksum of these three and the size
+//   bytes 32-    a cut of the run's fixed noise that depends on the sequence (incompressible,
+//                compared byte by byte)
 #pragma once
 
 #include <cstddef>

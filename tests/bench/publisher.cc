@@ -86,7 +86,7 @@ class NatsPublisher : public Publisher {
 
   uint64_t acked() const override { return acked_.load(std::memory_order_relaxed); }
 
-  Histogram TakeLatency() override { return std::exchange(latency_, Histogram()); }
+  LatencyHistogram TakeLatency() override { return std::exchange(latency_, LatencyHistogram()); }
 
  private:
   // Ends a wait when something has failed or no ack came for kPatienceNs.
@@ -123,7 +123,7 @@ class NatsPublisher : public Publisher {
   }
 
   void Take(const PayloadHeader& header, const jsPubAck& ack) {
-    latency_.Add(NowNs() - header.sent_ns);
+    latency_.Add(Duration(NowNs() - header.sent_ns));
     acked_.fetch_add(1, std::memory_order_relaxed);
     if (ack.Sequence == header.sequence + 1 && !ack.Duplicate) return;
     Refuse(absl::DataLossError(absl::StrCat("message ", header.sequence, " of run ", header.run,
@@ -147,8 +147,8 @@ class NatsPublisher : public Publisher {
   }
 
   std::unique_ptr<NatsConnection> connection_;
-  uint64_t sent_ = 0;  // the caller's
-  Histogram latency_;  // the ack thread's until everything is acked
+  uint64_t sent_ = 0;         // the caller's
+  LatencyHistogram latency_;  // the ack thread's until everything is acked
   std::atomic<uint64_t> acked_ = 0;
   std::atomic<bool> failed_ = false;
   std::mutex mutex_;

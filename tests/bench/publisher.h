@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "tests/bench/histogram.h"
+#include "core/base/latency_histogram.h"
 
 namespace bascule::bench {
 
@@ -37,7 +37,7 @@ class Publisher {
   // Acks so far. Any thread.
   virtual uint64_t acked() const = 0;
   // Ack latency of all messages since the last call; only when nothing is unacked.
-  virtual Histogram TakeLatency() = 0;
+  virtual LatencyHistogram TakeLatency() = 0;
 };
 
 }  // namespace bascule::bench

@@ -115,7 +115,14 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   std::atomic<int64_t> refuse_from{-1};        // PublishAsync: READONLY from this message on
   std::atomic<bool> ignores_subscribe{false};  // never confirms a subscription
   std::atomic<bool> follows{false};            // refuses subscriptions, as no leader
-  std::vector<proto::Broker> brokers;          // beside the own one; first = who answers
+  std::atomic<int64_t> end_after{-1};          // Subscribe: ends with `end` before this message
+  grpc::Status end;
+  std::atomic<int64_t> hang_up_after{-1};  // PublishAsync: ends with `hang_up`, acks outstanding
+  grpc::Status hang_up;
+  grpc::Status list_answer;                      // to ListStreams and Publish
+  std::atomic<int> lists{0};                     // how often ListStreams was asked
+  proto::Ack::Error ack_error = proto::Ack::OK;  // PublishToSubject
+  std::vector<proto::Broker> brokers;            // beside the own one; first = who answers
   v1::CreateStreamRequest last_create;
   v1::UpdateStreamRequest last_update;
   v1::GetClusterStatusResponse cluster;
@@ -181,16 +188,16 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     if (follows) return {grpc::StatusCode::FAILED_PRECONDITION, "Server not partition leader"};
     auto& log = found->second.partitions.at(static_cast<size_t>(request->partition()));
     while (ignores_subscribe && !stopping_ && !context->IsCancelled()) WaitABit(lock);
-    const auto end = static_cast<int64_t>(log.size());
+    const auto log_end = static_cast<int64_t>(log.size());
     int64_t next = StartOf(*request, log);
-    if (request->reverse() && end == 0) {
+    if (request->reverse() && log_end == 0) {
       return {grpc::StatusCode::INTERNAL, "Failed to create stream reader: segment not found"};
     }
     int64_t stop = std::numeric_limits<int64_t>::max();
     if (request->stopposition() == proto::STOP_OFFSET) stop = request->stopoffset();
     if (request->stopposition() == proto::STOP_LATEST) {
-      if (end == 0) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "Stream is empty"};
-      stop = end - 1;
+      if (log_end == 0) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "Stream is empty"};
+      stop = log_end - 1;
     }
     if (stop < next)
       return {grpc::StatusCode::INVALID_ARGUMENT, "Stop offset is before start offset"};
@@ -202,6 +209,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
       if (!writer->Write(log[static_cast<size_t>(next)])) return grpc::Status::OK;
     }
     while (!stopping_ && !context->IsCancelled()) {
+      if (end_after >= 0 && next >= end_after) return end;
       if (next >= static_cast<int64_t>(log.size())) {
         WaitABit(lock);
         continue;
@@ -224,6 +232,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
       while (!context->IsCancelled() && !stopping_) WaitABit(lock);
       return {grpc::StatusCode::DEADLINE_EXCEEDED, ""};
     }
+    if (!list_answer.ok()) return list_answer;
     const grpc::Status status = Store(*request, response->mutable_ack());
     if (!status.ok() || request->ackpolicy() == proto::NONE) response->clear_ack();
     return status;
@@ -245,7 +254,9 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     same.set_stream(stream);
     same.set_value(request->value());
     same.set_correlationid(request->correlationid());
-    return Store(same, response->mutable_ack());
+    const grpc::Status status = Store(same, response->mutable_ack());
+    response->mutable_ack()->set_ackerror(ack_error);
+    return status;
   }
 
   grpc::Status PublishAsync(
@@ -253,6 +264,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
       grpc::ServerReaderWriter<proto::PublishResponse, proto::PublishRequest>* stream) override {
     proto::PublishRequest request;
     for (int64_t n = 0; stream->Read(&request); ++n) {
+      if (hang_up_after >= 0 && n >= hang_up_after) return hang_up;
       proto::PublishResponse response;
       grpc::Status status = Store(request, response.mutable_ack());
       if (refuse_from >= 0 && n >= refuse_from)
@@ -295,6 +307,8 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   }
   grpc::Status ListStreams(grpc::ServerContext*, const v1::ListStreamsRequest* request,
                            v1::ListStreamsResponse* response) override {
+    ++lists;
+    if (!list_answer.ok()) return list_answer;
     std::unique_lock lock(mutex_);
     for (const auto& name : request->names()) {
       if (streams_.count(name) == 0)

@@ -26,7 +26,8 @@ TEST_CASE("stream create sends every setting and says what it made") {
                                          "os",        "--leader-acks",
                                          "committed", "--reply-acks",
                                          "jetstream", "--record-internal-subjects",
-                                         "off"});
+                                         "off",       "--max-message-bytes",
+                                         "64K"});
   CHECK(made.exit.code == 0);
   CHECK(made.output == "Created orders: 3 partitions recording orders.>.\n");
   const v1::CreateStreamRequest& sent = broker.last_create;
@@ -49,6 +50,7 @@ TEST_CASE("stream create sends every setting and says what it made") {
   CHECK(set.reply_acks() == v1::REPLY_ACKS_JETSTREAM);
   CHECK(set.has_record_internal_subjects());
   CHECK_FALSE(set.record_internal_subjects());
+  CHECK(set.max_message_bytes() == 65536);
 }
 
 TEST_CASE("settings that are not given are left to the broker") {

@@ -2,9 +2,13 @@
 // a disk, a thread and random numbers of its own. What runs on them is made by the test.
 //
 //   SimKernel kernel(seed);
-//   kernel.AddMachine("b1", [&](SimMachine& machine) { return std::make_unique<Broker>(machine);
-//   }); kernel.Start(1); kernel.scheduler().RunFor(std::chrono::seconds(1)); kernel.Crash(1); the
-//   power: what was not synced may be gone kernel.Start(1);
+//   kernel.AddMachine("b1", [&](SimMachine& machine) {
+//     return std::make_unique<Broker>(machine);
+//   });
+//   kernel.Start(1);
+//   kernel.scheduler().RunFor(std::chrono::seconds(1));
+//   kernel.Crash(1);                        the power: what was not synced may be gone
+//   kernel.Start(1);
 //
 // Processes are started and ended between steps of the scheduler, never inside one.
 #pragma once

@@ -4,8 +4,9 @@
 //
 //   SimNetwork network(scheduler);
 //   network.faults.loss = 0.05;
-//   std::unique_ptr<PeerTransport> b1 = network.Connect({PeerId(1), "b1", "b1:9293", 42, 1},
-//   events); network.Cut(PeerId(1), PeerId(2));      1 is not heard by 2
+//   std::unique_ptr<PeerTransport> b1 =
+//       network.Connect({PeerId(1), "b1", "b1:9293", 42, 1}, events);
+//   network.Cut(PeerId(1), PeerId(2));      1 is not heard by 2
 //
 // Handlers are called from an executor of the network's own, as from foreign threads.
 #pragma once

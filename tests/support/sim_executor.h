@@ -4,8 +4,8 @@
 //   SimClock clock;
 //   SimScheduler scheduler(clock, seed);
 //   SimExecutor& shard = scheduler.NewExecutor("shard");
-//   SimExecutor& disk = scheduler.NewExecutor("disk", {.order = TaskOrder::kAny, .max_delay =
-//   20ms});
+//   SimExecutor& disk =
+//       scheduler.NewExecutor("disk", {.order = TaskOrder::kAny, .max_delay = 20ms});
 //   ... hand them to the product ...
 //   scheduler.RunFor(1s);
 #pragma once

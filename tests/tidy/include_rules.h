@@ -76,7 +76,9 @@ inline const std::vector<ThirdParty>& ThirdParties() {
       {"nlohmann-json", {"nlohmann/"}, {"cmd"}},
       {"ISA-L", {"isa-l/", "isa-l.h"}, {"core/base"}},
       {"xxHash", {"xxhash.h"}, {"core/base"}},
-      {"OpenSSL", {"openssl/"}, {"nats_bridge", "replication/peer", "cmd/bascule", "tests"}},
+      {"OpenSSL",
+       {"openssl/"},
+       {"core/base/openssl_handles.h", "nats_bridge", "replication/peer", "cmd/bascule", "tests"}},
       {"doctest", {"doctest/"}, {"tests"}},
       {"abseil", {"absl/"}, {""}},
   };

@@ -99,7 +99,7 @@ TEST_CASE("create stream if absent: what is there is compared with what was aske
   CHECK(differences[1] == "group: \"\" here, \"g\" asked");
   CHECK(differences[2] == "partitions: 1 here, 2 asked");
   CHECK(differences[3] == "retention_max_bytes: 0 here, 1 asked");
-  CHECK(differences[5] == "cleaner_interval: 300000 ms here, 4 ms asked");
+  CHECK(differences[5] == "cleaner_interval: 5m here, 4ms asked");
   CHECK(differences[8] == "min_isr: 0 here, 1 asked");
   CHECK(differences[9] == "optimistic_concurrency_control: false here, true asked");
   CHECK(differences[10] == "durability: fsync here, os asked");

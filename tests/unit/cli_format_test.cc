@@ -6,7 +6,6 @@
 
 // The program is no library: its pure files are compiled in here (text.cc by cli_text_test.cc).
 #include "../../cmd/bascule/format.cc"
-#include "../../cmd/bascule/latency.cc"
 
 namespace bascule::cli {
 namespace {
@@ -99,27 +98,6 @@ TEST_CASE("a table is as wide as its widest cells and has no trailing blanks") {
         "a           1\n"
         "gr\xc3\xbc\xc3\x9f"
         "er  1,000  ok\n");
-}
-
-TEST_CASE("percentiles are at most a thirtieth too high, the maximum is exact") {
-  LatencyHistogram histogram;
-  CHECK(histogram.Percentile(0.99).count() == 0);
-  for (int i = 1; i <= 1000; ++i) histogram.Add(microseconds(i));
-  for (const auto& [fraction, exact] : {std::pair{0.5, 500'000}, {0.99, 990'000}, {0.001, 1'000}}) {
-    const int64_t got = histogram.Percentile(fraction).count();
-    CHECK(got >= exact);
-    CHECK(got <= exact + exact / 30);
-  }
-  CHECK(histogram.max() == microseconds(1000));
-  CHECK(histogram.Percentile(1.0) == microseconds(1000));
-
-  LatencyHistogram other;
-  other.Add(nanoseconds(std::numeric_limits<int64_t>::max()));
-  other.Add(nanoseconds(-5));  // a clock that did what clocks must not
-  histogram.Merge(other);
-  CHECK(histogram.count() == 1002);
-  CHECK(histogram.max().count() == std::numeric_limits<int64_t>::max());
-  CHECK(histogram.Percentile(0).count() == 0);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What people write for times, spans, sizes and places.
+// What people write for times and places.
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -10,40 +10,12 @@
 namespace bascule::cli {
 namespace {
 
-using std::chrono::hours;
-using std::chrono::milliseconds;
-using std::chrono::minutes;
-using std::chrono::seconds;
-
 constexpr Timestamp kNow(1'700'000'000'500'000'000);  // 2023-11-14T22:13:20.5Z
 
 int64_t Time(std::string_view text) {
   const auto time = ParseTime(text, kNow);
   REQUIRE_MESSAGE(time.ok(), std::string(text));
   return time->value();
-}
-
-TEST_CASE("durations add up their parts") {
-  CHECK(*ParseDuration("90s") == seconds(90));
-  CHECK(*ParseDuration("1h30m") == minutes(90));
-  CHECK(*ParseDuration("1.5h") == minutes(90));
-  CHECK(*ParseDuration("7d") == hours(168));
-  CHECK(*ParseDuration("2w") == hours(336));
-  CHECK(*ParseDuration("250ms") == milliseconds(250));
-  CHECK(*ParseDuration("0.5ms") == std::chrono::microseconds(500));
-  CHECK(*ParseDuration("0") == seconds(0));
-}
-
-TEST_CASE("what is no duration is refused with a reason") {
-  for (const char* text : {"", "10", "h", "5 m", "-5m", "1x", "1h30", "s5", "1..5h", ".5h"}) {
-    CAPTURE(text);
-    const auto parsed = ParseDuration(text);
-    REQUIRE_FALSE(parsed.ok());
-    CHECK(parsed.status().message().find(text) != std::string::npos);
-  }
-  CHECK_FALSE(ParseDuration("9223372036854775807d").ok());
-  CHECK_FALSE(ParseDuration("99999999999999999999s").ok());
-  CHECK_FALSE(ParseDuration("9223372036s9223372036s").ok());
 }
 
 TEST_CASE("RFC 3339 in its full and its lazy forms") {
@@ -73,21 +45,6 @@ TEST_CASE("what is no time is refused") {
         "2023-11-14T22:13:20.", "9999-01-01", "@9999999999999", "--5m", "-"}) {
     CAPTURE(text);
     CHECK_FALSE(ParseTime(text, kNow).ok());
-  }
-}
-
-TEST_CASE("sizes: letters are powers of 1024, the B of commerce is powers of 1000") {
-  CHECK(*ParseSize("65536") == 65536);
-  CHECK(*ParseSize("64K") == 65536);
-  CHECK(*ParseSize("64KiB") == 65536);
-  CHECK(*ParseSize("64k") == 65536);
-  CHECK(*ParseSize("64kB") == 64000);
-  CHECK(*ParseSize("2GiB") == int64_t{2} << 30);
-  CHECK(*ParseSize("1T") == int64_t{1} << 40);
-  CHECK(*ParseSize("12B") == 12);
-  for (const char* text : {"", "K", "-1", "1.5K", "1 K", "1KK", "1X", "99999999T"}) {
-    CAPTURE(text);
-    CHECK_FALSE(ParseSize(text).ok());
   }
 }
 

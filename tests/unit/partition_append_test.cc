@@ -86,6 +86,26 @@ TEST_CASE("a message larger than the limit is refused, one of exactly the limit 
   CHECK(world.Status().messages_refused == 2);
 }
 
+TEST_CASE("a stream's own limit holds beside the broker's, and can change") {
+  PartitionWorldOptions options;
+  options.settings.max_message_bytes = 500;
+  PartitionWorld world(options);
+  const auto sized = [](const std::string& inbox, uint32_t bytes) {
+    TestMessage message = Wanting(inbox, AckPolicy::kLeader);
+    message.payload_bytes = bytes;
+    return message;
+  };
+  world.Publish({sized("fits", 500), sized("large", 501)});
+  CHECK(world.acks.Find("fits")->error == AckError::kOk);
+  CHECK(world.acks.Find("large")->error == AckError::kTooLarge);
+  StreamSettings wider;
+  wider.max_message_bytes = 5000;
+  world.partition->Reconfigure(wider);
+  world.Publish({sized("fits now", 501), sized("too large for the broker", 1001)});
+  CHECK(world.acks.Find("fits now")->error == AckError::kOk);
+  CHECK(world.acks.Find("too large for the broker")->error == AckError::kTooLarge);
+}
+
 TEST_CASE("an expected offset that is not the next one is refused where it is asked for") {
   PartitionWorldOptions options;
   SUBCASE("by the stream's optimistic concurrency control") {

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <set>
+#include <string_view>
 
 namespace bascule {
 namespace {
@@ -129,26 +131,118 @@ TEST_CASE("zero takes the default where it cannot mean anything, extremes are br
   }
 }
 
-TEST_CASE("choices as text, there and back") {
-  CHECK(ToText(Durability::kFsync) == "fsync");
-  CHECK(ToText(Durability::kOs) == "os");
-  CHECK(ToText(ReplyAcks::kOff) == "off");
-  CHECK(ToText(ReplyAcks::kJetStream) == "jetstream");
-  CHECK(ToText(LeaderAcks::kLocal) == "local");
-  CHECK(ToText(LeaderAcks::kCommitted) == "committed");
-  CHECK(ToText(static_cast<ReplyAcks>(9)).empty());
-  for (Durability d : {Durability::kFsync, Durability::kOs})
-    CHECK(*ParseDurability(ToText(d)) == d);
-  for (ReplyAcks r : {ReplyAcks::kOff, ReplyAcks::kJetStream})
-    CHECK(*ParseReplyAcks(ToText(r)) == r);
-  for (LeaderAcks l : {LeaderAcks::kLocal, LeaderAcks::kCommitted})
-    CHECK(*ParseLeaderAcks(ToText(l)) == l);
-  const absl::Status status = ParseReplyAcks("JetStream").status();
-  CHECK(status.code() == absl::StatusCode::kInvalidArgument);
-  CHECK(status.message() ==
-        "Invalid reply_acks \"JetStream\": it must be \"off\" or \"jetstream\"");
-  CHECK_FALSE(ParseDurability("").ok());
-  CHECK_FALSE(ParseLeaderAcks("os").ok());
+const StreamSetting& RowOf(std::string_view name) {
+  for (const StreamSetting& row : kStreamSettings)
+    if (row.name == name) return row;
+  FAIL(name);
+  return kStreamSettings.front();
+}
+
+TEST_CASE("every row is whole, and reaches its own field") {
+  std::set<int> numbers;
+  std::set<std::string_view> names;
+  StreamSettings all;
+  StreamOverrides asked;
+  for (const StreamSetting& row : kStreamSettings) {
+    CAPTURE(row.name);
+    CHECK(numbers.insert(row.number).second);
+    for (const std::string_view name : {row.name, row.key, row.flag}) CHECK_FALSE(name.empty());
+    CHECK(names.insert(row.name).second);
+    CHECK_FALSE(row.doc.empty());
+    CHECK((row.unit == SettingUnit::kChoice) == !row.words[0].empty());
+    CHECK(row.get(StreamSettings()) == row.initial);
+    const int64_t other = row.initial == 0 ? 1 : 0;
+    row.set(all, other);
+    CHECK(row.get(all) == other);
+    CHECK_FALSE(row.asked(asked).has_value());
+    row.ask(asked, other);
+    CHECK(row.asked(asked) == other);
+  }
+  // Twice the same field would have left another one as it was.
+  for (const StreamSetting& row : kStreamSettings) CHECK(row.get(all) != row.initial);
+  CHECK(FindSetting(3)->name == "retention_max_age");
+  CHECK(FindSetting(99) == nullptr);
+}
+
+TEST_CASE("values as text, there and back") {
+  for (const StreamSetting& row : kStreamSettings) {
+    CAPTURE(row.name);
+    for (const int64_t value : {row.initial, int64_t{1}, int64_t{0}}) {
+      const bool out_of_range = value < row.least || value > row.most;
+      const bool bytes = row.unit == SettingUnit::kBytes || row.unit == SettingUnit::kMilliseconds;
+      if (bytes && (out_of_range || (value == 0 && row.zero.empty()))) continue;
+      CHECK(ParseSetting(row, SettingText(row, value)) == value);
+    }
+  }
+  const StreamSetting& acks = RowOf("reply_acks");
+  CHECK(SettingText(acks, 1) == "jetstream");
+  CHECK(SettingText(acks, 9).empty());
+  CHECK(SettingText(acks, -1).empty());
+  CHECK(ParseSetting(acks, "JetStream") == 1);
+  CHECK(ParseSetting(acks, "kafka").status().message() ==
+        "must be \"off\" or \"jetstream\", not \"kafka\"");
+  CHECK(ParseSetting(RowOf("retention_max_age"), "30d") == 30LL * 24 * 3600 * 1000);
+  CHECK(ParseSetting(RowOf("retention_max_age"), "1500us").status().message() ==
+        "must be whole milliseconds, not \"1500us\"");
+  CHECK(ParseSetting(RowOf("segment_max_bytes"), "64K") == 65536);
+  CHECK(ParseSetting(RowOf("segment_max_bytes"), "1").status().message() ==
+        "must be from 64KiB to 16GiB, or 0 for the default, not \"1\"");
+}
+
+TEST_CASE("a number that a choice does not hold is none, whatever its low bits say") {
+  StreamOverrides o;
+  for (const int64_t number : {int64_t{256}, int64_t{-1}, INT64_MAX}) {
+    RowOf("durability").ask(o, number);
+    CHECK_FALSE(ValidateOverrides(o).ok());
+  }
+  RowOf("min_isr").ask(o, INT64_MAX);
+  CHECK(o.min_isr == INT32_MAX);
+}
+
+TEST_CASE("what binds is filled in where it was left open, and nothing else") {
+  StreamSettings defaults;
+  defaults.durability = Durability::kOs;
+  defaults.leader_acks = LeaderAcks::kCommitted;
+  defaults.retention_max_bytes = 77;
+  StreamOverrides asked;
+  asked.leader_acks = LeaderAcks::kLocal;
+  StreamOverrides open = OpenBindings(asked, defaults, 1);
+  CHECK(open.durability == Durability::kOs);
+  CHECK_FALSE(open.leader_acks.has_value());
+  CHECK_FALSE(open.retention_max_bytes.has_value());
+  Merge(open, asked);
+  CHECK(asked.leader_acks == LeaderAcks::kLocal);
+  CHECK(OpenBindings(asked, defaults, 1) == StreamOverrides());
+  // Another broker's defaults do not change what is bound.
+  const StreamSettings elsewhere = Resolve(asked, StreamSettings());
+  for (const StreamSetting& row : kStreamSettings) {
+    if (row.scope == SettingScope::kBinding)
+      CHECK(row.get(elsewhere) == row.get(Resolve(asked, defaults)));
+  }
+  CHECK(elsewhere.retention_max_bytes == 0);
+}
+
+TEST_CASE("a setting that not every broker knows is neither filled in nor asked for in silence") {
+  StreamOverrides o;
+  CHECK_FALSE(OpenBindings(o, StreamSettings(), 1).max_message_bytes.has_value());
+  CHECK(OpenBindings(o, StreamSettings(), 2).max_message_bytes == 0);
+  CHECK(FindNewer(o, 1) == nullptr);
+  o.max_message_bytes = 7;
+  CHECK(FindNewer(o, 1)->name == "max_message_bytes");
+  CHECK(FindNewer(o, 2) == nullptr);
+}
+
+TEST_CASE("a min ISR is a majority unless set, and never more than the replicas") {
+  CHECK(MinIsr(0, 1) == 1);
+  CHECK(MinIsr(0, 3) == 2);
+  CHECK(MinIsr(0, 4) == 3);
+  CHECK(MinIsr(1, 3) == 1);
+  StreamOverrides o;
+  CHECK(CheckMinIsr(o, 1).ok());
+  o.min_isr = 2;
+  CHECK(CheckMinIsr(o, 2).ok());
+  CHECK(CheckMinIsr(o, 1).message() ==
+        "Invalid minIsr 2, replicationFactor 1: nothing would ever be committed");
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 //   OnPeerMessage ─────► Raft::Step ────┐
 //   (Propose, ReadBarrier) ─────────────┼─► Round: TakeReady ─► send early
 //   OnPeerBulk ────────► Raft::Step ────┘     ─► RaftStore::Save (one sync) ─► send messages
-//   (a snapshot's bytes with its message)     ─► MetadataState::Apply ─► proposers, readers ─►
-//   Advance
+//   (a snapshot's bytes with its message)     ─► MetadataState::Apply ─► proposers, readers
+//                                             ─► Advance
 //
 // Full disk: a leader that sees it coming hands over; a member that cannot write stands still (no
 // tick, no answer: the others go on without it), refuses commands and goes on when there is room.

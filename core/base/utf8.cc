@@ -1,10 +1,10 @@
-// UTF-8 as RFC 3629 and Unicode's table 3-7 (well-formed byte sequences) define it.
+// By Unicode's table 3-7, well-formed byte sequences.
+#include "core/base/utf8.h"
+
 #include <cstdint>
 #include <cstring>
 
-#include "core/wire/coding.h"
-
-namespace bascule::wire {
+namespace bascule {
 namespace {
 
 bool IsContinuation(unsigned char byte) { return (byte & 0xc0) == 0x80; }
@@ -82,4 +82,15 @@ std::string EscapeInvalidUtf8(std::string_view text) {
   }
 }
 
-}  // namespace bascule::wire
+std::optional<char32_t> TakeCharacter(std::string_view& text) {
+  const size_t size = SequenceSize(text);
+  if (size == 0) return std::nullopt;
+  const auto lead = static_cast<unsigned char>(text.front());
+  char32_t character = size == 1 ? lead : lead & (0x7f >> size);
+  for (size_t i = 1; i < size; ++i)
+    character = character << 6 | (static_cast<unsigned char>(text[i]) & 0x3f);
+  text.remove_prefix(size);
+  return character;
+}
+
+}  // namespace bascule

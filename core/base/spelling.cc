@@ -1,19 +1,18 @@
-#include "core/config/suggest.h"
+#include "core/base/spelling.h"
 
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "core/base/text.h"
 
 namespace bascule {
 namespace {
 
-// Longer names are no typing mistake of a setting; the bound keeps hostile input cheap.
+// Longer names are no typing mistake; the bound keeps hostile input cheap.
 constexpr size_t kMaxNameBytes = 96;
 
-std::string Plain(absl::string_view name) {
-  std::string plain = absl::AsciiStrToLower(name);
+std::string Plain(std::string_view name) {
+  std::string plain = absl::AsciiStrToLower(ToAbsl(name));
   std::replace_if(
       plain.begin(), plain.end(), [](char c) { return c == '_' || c == '-'; }, '.');
   return plain;
@@ -39,14 +38,14 @@ size_t Distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-std::string NearestName(absl::string_view written, const std::vector<std::string>& known) {
+std::string NearestName(std::string_view written, const std::vector<std::string>& known) {
   if (written.empty() || written.size() > kMaxNameBytes) return "";
   const std::string wanted = Plain(written);
   size_t least = std::max<size_t>(1, wanted.size() / 4) + 1;
   const std::string* nearest = nullptr;
   for (const std::string& name : known) {
     const std::string plain = Plain(name);
-    const bool tail = wanted.size() >= 4 && absl::EndsWith(plain, absl::StrCat(".", wanted));
+    const bool tail = wanted.size() >= 4 && plain.ends_with(Concat(".", wanted));
     const size_t distance = tail ? 1 : Distance(wanted, plain);
     if (distance >= least) continue;
     least = distance;
@@ -55,9 +54,9 @@ std::string NearestName(absl::string_view written, const std::vector<std::string
   return nearest ? *nearest : "";
 }
 
-std::string DidYouMean(absl::string_view written, const std::vector<std::string>& known) {
+std::string DidYouMean(std::string_view written, const std::vector<std::string>& known) {
   const std::string nearest = NearestName(written, known);
-  return nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?");
+  return nearest.empty() ? "" : Concat("; did you mean \"", nearest, "\"?");
 }
 
 }  // namespace bascule

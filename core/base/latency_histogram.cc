@@ -1,15 +1,13 @@
-// Includes its header by bare name: the unit tests compile this file in, outside the program's
-// include roots.
-#include "latency.h"
+#include "core/base/latency_histogram.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
-namespace bascule::cli {
+namespace bascule {
 namespace {
 
-constexpr int kShift = 5;
+constexpr int kShift = LatencyHistogram::kSubBits;
 constexpr uint64_t kSubBuckets = uint64_t{1} << kShift;
 
 size_t BucketOf(uint64_t value) {
@@ -51,4 +49,4 @@ Duration LatencyHistogram::Percentile(double fraction) const {
   return Duration(max_);
 }
 
-}  // namespace bascule::cli
+}  // namespace bascule
