@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 #include "core/api/api_server.h"
 #include "core/api/subscriber_slots.h"
@@ -11,7 +12,9 @@ namespace bascule {
 
 struct ApiState {
   ApiState(ApiOptions the_options, ApiPorts the_ports)
-      : options(std::move(the_options)), ports(the_ports) {}
+      : options(std::move(the_options)),
+        ports(the_ports),
+        slots(limits::kMaxSubscribersPerPartition, options.bounds.subscriptions_per_address) {}
 
   const ApiOptions options;
   const ApiPorts ports;
@@ -19,7 +22,10 @@ struct ApiState {
   std::atomic<bool> stopping{false};
   std::atomic<int> bound_port{0};
   std::atomic<uint64_t> next_reader{1};
+  std::atomic<uint64_t> subscriptions_refused{0};
   SubscriberSlots slots;
+  // Set once, before the server serves.
+  std::function<Counters()> connection_counters;
 };
 
 }  // namespace bascule

@@ -1,6 +1,7 @@
 #include "core/api/subscribe_session.h"
 
 #include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/server_context.h>
 
 #include <algorithm>
 #include <utility>
@@ -24,6 +25,19 @@ class RefusedSubscription final : public grpc::ServerWriteReactor<grpc::ByteBuff
   void OnDone() override { delete this; }
 };
 
+absl::Status NoPlace(const ApiState& state, const proto::SubscribeRequest& request,
+                     SubscriberSlots::Verdict verdict, const std::string& address) {
+  if (verdict == SubscriberSlots::Verdict::kPartitionFull) {
+    return absl::ResourceExhaustedError(
+        Concat("partition ", request.partition(), " of stream ", request.stream(),
+               " has as many subscribers as one partition may have: end some first"));
+  }
+  return absl::ResourceExhaustedError(
+      Concat("there are ", state.slots.per_address(), " subscriptions from ", address,
+             ", which is the limit for one address: end some first, or raise "
+             "api.subscriptions.per.address at the broker"));
+}
+
 // What a client makes of the end of its partition's reads.
 absl::Status EndOfReads(absl::Status status, Direction direction) {
   if (direction == Direction::kReverse && absl::IsOutOfRange(status))
@@ -36,7 +50,7 @@ absl::Status EndOfReads(absl::Status status, Direction direction) {
 }  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
-    ApiState& state, const grpc::ByteBuffer& request) {
+    ApiState& state, const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request) {
   proto::SubscribeRequest parsed;
   grpc::ByteBuffer bytes(request);
   if (!grpc::SerializationTraits<proto::SubscribeRequest>::Deserialize(&bytes, &parsed).ok()) {
@@ -45,13 +59,14 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
   }
   auto subscription = CheckSubscribe(parsed, state.ports.catalog, state.options.server_id);
   if (!subscription.ok()) return new RefusedSubscription(subscription.status());
-  if (!state.slots.Take(subscription->port.get())) {
-    return new RefusedSubscription(absl::ResourceExhaustedError(
-        Concat("partition ", parsed.partition(), " of stream ", parsed.stream(),
-               " has as many subscribers as one partition may have: end some first")));
+  std::string address = ClientAddress(context.peer());
+  const auto verdict = state.slots.Take(subscription->port.get(), address);
+  if (verdict != SubscriberSlots::Verdict::kTaken) {
+    state.subscriptions_refused.fetch_add(1, std::memory_order_relaxed);
+    return new RefusedSubscription(NoPlace(state, parsed, verdict, address));
   }
-  auto session =
-      std::shared_ptr<SubscribeSession>(new SubscribeSession(state, *std::move(subscription)));
+  auto session = std::shared_ptr<SubscribeSession>(
+      new SubscribeSession(state, *std::move(subscription), std::move(address)));
   session->self_ = session;
   SubscribeSession* reactor = session.get();
   const Subscription& plan = reactor->subscription_;
@@ -62,9 +77,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
   return reactor;
 }
 
-SubscribeSession::SubscribeSession(ApiState& state, Subscription subscription)
+SubscribeSession::SubscribeSession(ApiState& state, Subscription subscription, std::string address)
     : state_(state),
       subscription_(std::move(subscription)),
+      address_(std::move(address)),
       reader_(state.next_reader.fetch_add(1)),
       feed_(MessageComposer(
           subscription_.entry->stream.name, subscription_.partition,
@@ -123,7 +139,7 @@ void SubscribeSession::OnCancel() {
 }
 
 void SubscribeSession::OnDone() {
-  state_.slots.Release(subscription_.port.get());
+  state_.slots.Release(subscription_.port.get(), address_);
   // A cancelled read may still be on its way and hold the session till then. The partition is let
   // go here, so that a callback of it never drops the last reference to it.
   subscription_.port.reset();

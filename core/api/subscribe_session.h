@@ -26,6 +26,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "core/api/api_state.h"
 #include "core/api/message_feed.h"
@@ -37,15 +38,15 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
                                public std::enable_shared_from_this<SubscribeSession> {
  public:
   // Parses and checks `request`; the reactor belongs to gRPC and ends the call by itself.
-  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin(ApiState& state,
-                                                           const grpc::ByteBuffer& request);
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin(
+      ApiState& state, const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
 
  private:
-  SubscribeSession(ApiState& state, Subscription subscription);
+  SubscribeSession(ApiState& state, Subscription subscription, std::string address);
   void OnLocated(absl::StatusOr<ReadRange> range);
   void OnChunk(absl::StatusOr<ReadChunk> chunk);
 
@@ -61,6 +62,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 
   ApiState& state_;            // not after OnDone
   Subscription subscription_;  // its pointers until OnDone
+  const std::string address_;  // of the client
   const ReaderId reader_;
   std::shared_ptr<SubscribeSession> self_;  // until OnDone
   std::atomic<bool> cancelled_{false};

@@ -82,6 +82,10 @@ void MetaFrontend::SetLog(MetadataLog& log) {
   });
 }
 
+void MetaFrontend::SetCapacity(std::function<absl::Status(const std::string&, size_t)> capacity) {
+  streams_->SetCapacity(std::move(capacity));
+}
+
 void MetaFrontend::SetSilence(std::function<bool(const std::string&)> silent) {
   streams_->SetSilence(std::move(silent));
 }
