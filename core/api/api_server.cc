@@ -10,10 +10,12 @@
 #include <climits>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "core/api/api_state.h"
 #include "core/api/bascule_service.h"
 #include "core/api/liftbridge_service.h"
+#include "core/api/stream_police.h"
 #include "core/api/tls_credentials.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
@@ -50,6 +52,7 @@ void Configure(grpc::ServerBuilder& builder, const ApiOptions& options) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
   const ApiBounds& bounds = options.bounds;
   const auto idle = std::min<int64_t>(bounds.connection_idle.count(), INT_MAX);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              static_cast<int>(bounds.streams_per_connection));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, static_cast<int>(idle));
@@ -96,12 +99,30 @@ ListenOptions ToListenOptions(const ApiOptions& options) {
   return listen;
 }
 
+ConnectionWatch WatchStreams(const ApiOptions& options, const std::vector<int64_t>& other_servers) {
+  ConnectionWatch watch;
+  watch.period = limits::kStreamLook;
+  watch.busy_bytes = limits::kStreamLookBytes;
+  watch.barred = limits::kConnectionBarred;
+  watch.reason = Concat("more than ", options.bounds.streams_per_connection,
+                        " streams are open on it (api.streams.per.connection), or it drops them as "
+                        "fast as it opens them");
+  watch.judge = [police = std::make_shared<StreamPolice>(
+                     options.bounds.streams_per_connection, limits::kStreamsDroppedPerLook,
+                     ChannelzCounts(other_servers))](const std::vector<std::string>& busy) {
+    return police->Judge(busy);
+  };
+  return watch;
+}
+
 Counters ConnectionCounters(const ConnectionListener& listener) {
   const ConnectionListener::Counts counts = listener.counts();
   return {{"api_connections", counts.open},
           {"api_connections_accepted", counts.accepted},
           {"api_connections_refused_full", counts.refused_full},
           {"api_connections_refused_address", counts.refused_address},
+          {"api_connections_refused_barred", counts.refused_barred},
+          {"api_connections_ended", counts.ended},
           {"api_connections_failed", counts.failed}};
 }
 
@@ -131,6 +152,7 @@ absl::Status ApiServer::Start() {
       std::move(credentials));
   builder.RegisterService(&impl_->liftbridge);
   builder.RegisterService(&impl_->bascule);
+  const std::vector<int64_t> others = ChannelzCounts::Servers();
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {
     return absl::UnavailableError(options.tls.key.empty()
@@ -149,11 +171,13 @@ absl::Status ApiServer::Start() {
   grpc::HealthCheckServiceInterface* health = impl_->server->GetHealthCheckService();
   BASCULE_CHECK(health != nullptr);
   for (const char* service : kHealthServices) health->SetServingStatus(service, true);
-  impl_->listener->Start([&acceptor = *impl_->acceptor](int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    acceptor.HandleNewConnection(&connection);
-  });
+  impl_->listener->Start(
+      [&acceptor = *impl_->acceptor](int fd) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+        connection.fd = fd;
+        acceptor.HandleNewConnection(&connection);
+      },
+      WatchStreams(options, others));
   return absl::OkStatus();
 }
 

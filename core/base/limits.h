@@ -104,6 +104,13 @@ inline constexpr size_t kMaxHeaderListBytes = 16 * kKiB;
 inline constexpr size_t kReservedDescriptors = 192;
 // The active segment's file.
 inline constexpr size_t kDescriptorsPerPartition = 1;
+// A connection is looked at this often, when it has sent so much meanwhile. With more streams open
+// than it may, or more of them dropped since the last look than this, it is ended, and its address
+// opens no others for a while.
+inline constexpr std::chrono::milliseconds kStreamLook{50};
+inline constexpr size_t kStreamLookBytes = 8 * kKiB;
+inline constexpr size_t kStreamsDroppedPerLook = 500;
+inline constexpr std::chrono::milliseconds kConnectionBarred{5000};
 // Looked at this often: which connections are gone.
 inline constexpr std::chrono::milliseconds kConnectionSweep{1000};
 

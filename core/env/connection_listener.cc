@@ -2,9 +2,9 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -14,7 +14,10 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <deque>
+#include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -40,6 +43,8 @@ constexpr std::chrono::milliseconds kPause{20};
 // Under pressure gone connections are looked for at most this often.
 constexpr std::chrono::milliseconds kSweepAtLeast{50};
 constexpr std::chrono::seconds kLogPeriod{10};
+// What Stop waits for the hand-over before it ends the connections.
+constexpr std::chrono::milliseconds kHandOverEnd{500};
 
 class Socket {
  public:
@@ -76,13 +81,23 @@ uint64_t CookieOf(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
+uint64_t ReceivedBytes(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+int PortIn(const sockaddr_storage& address) {
+  return address.ss_family == AF_INET6
+             ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port)
+             : ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
 int PortOf(int fd) {
   sockaddr_storage address{};
   socklen_t size = sizeof(address);
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return address.ss_family == AF_INET6
-             ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port)
-             : ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+  return PortIn(address);
 }
 
 void SetPort(sockaddr* address, int port) {
@@ -187,9 +202,14 @@ struct ConnectionListener::State {
         quota(options.max_connections, options.max_per_address) {}
 
   void Run();
+  void HandOver();
+  bool ShutDown(int fd);
   void AcceptSome(int listener);
-  void Admit(int fd, const std::string& address);
+  void Admit(int fd, const std::string& address, int port);
+  bool RefuseBarred(int fd, const std::string& address);
   void Refuse(int fd, const std::string& address, ConnectionQuota::Verdict why);
+  void Look();
+  void End(int fd);
   void OutOfDescriptors(int listener);
   void Sweep();
   bool MaySay();
@@ -200,13 +220,27 @@ struct ConnectionListener::State {
   Socket spare;
   int bound_port = 0;
   std::function<void(int fd)> take;
+  ConnectionWatch watch;
   std::thread thread;
+
+  // What `take` is called with waits here. It has a thread of its own: gRPC goes on to serve a
+  // connection on the thread that brought it, for as long as there is something to read.
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<int> admitted;  // under `mutex`, like the two below
+  bool stopping = false;
+  bool handing_over = true;
+  std::thread hand_over;
 
   // The accept thread's.
   struct Handed {
     uint64_t cookie;
     std::string address;
+    std::string peer;
+    uint64_t received;
   };
+  std::unordered_map<std::string, SteadyClock::time_point> barred;  // until when
+  SteadyClock::time_point next_look{};
   ConnectionQuota quota;
   std::unordered_map<int, Handed> handed;  // by descriptor
   SteadyClock::time_point next_sweep{};
@@ -214,20 +248,41 @@ struct ConnectionListener::State {
   SteadyClock::time_point last_said{};
 
   std::atomic<uint64_t> open{0}, accepted{0}, refused_full{0}, refused_address{0}, failed{0};
+  std::atomic<uint64_t> refused_barred{0}, ended{0};
 };
 
 void ConnectionListener::State::Run() {
   std::vector<pollfd> polled;
   for (const Socket& socket : sockets) polled.push_back({socket.fd(), POLLIN, 0});
   polled.push_back({stop.fd(), POLLIN, 0});
-  constexpr int kTick = static_cast<int>(limits::kConnectionSweep.count());
   while (true) {
-    (void)poll(polled.data(), polled.size(), kTick);
+    const bool watched = watch.judge && !handed.empty();
+    const auto tick =
+        watched ? std::min(watch.period, limits::kConnectionSweep) : limits::kConnectionSweep;
+    (void)poll(polled.data(), polled.size(), static_cast<int>(tick.count()));
     if (polled.back().revents != 0) return;
     for (const pollfd& each : polled)
       if (each.revents != 0) AcceptSome(each.fd);
+    if (watched && SteadyClock::now() >= next_look) Look();
     if (SteadyClock::now() >= next_sweep) Sweep();
   }
+}
+
+void ConnectionListener::State::HandOver() {
+  std::unique_lock lock(mutex);
+  while (true) {
+    changed.wait(lock, [this] { return stopping || !admitted.empty(); });
+    if (stopping) break;
+    const int fd = admitted.front();
+    admitted.pop_front();
+    lock.unlock();
+    take(fd);
+    lock.lock();
+  }
+  for (const int fd : admitted) close(fd);
+  admitted.clear();
+  handing_over = false;
+  changed.notify_all();
 }
 
 void ConnectionListener::State::AcceptSome(int listener) {
@@ -237,7 +292,7 @@ void ConnectionListener::State::AcceptSome(int listener) {
     const int fd =
         accept4(listener, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-      Admit(fd, AddressKey(from));
+      Admit(fd, AddressKey(from), PortIn(from));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return OutOfDescriptors(listener);
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -246,12 +301,13 @@ void ConnectionListener::State::AcceptSome(int listener) {
   }
 }
 
-void ConnectionListener::State::Admit(int fd, const std::string& address) {
+void ConnectionListener::State::Admit(int fd, const std::string& address, int port) {
   // Its number was another's, which therefore is gone.
   if (const auto old = handed.find(fd); old != handed.end()) {
     quota.Release(old->second.address);
     handed.erase(old);
   }
+  if (!barred.empty() && RefuseBarred(fd, address)) return;
   ConnectionQuota::Verdict verdict = quota.Take(address);
   if (verdict != ConnectionQuota::Verdict::kAdmitted &&
       SteadyClock::now() - last_sweep >= kSweepAtLeast) {
@@ -259,10 +315,14 @@ void ConnectionListener::State::Admit(int fd, const std::string& address) {
     verdict = quota.Take(address);
   }
   if (verdict != ConnectionQuota::Verdict::kAdmitted) return Refuse(fd, address, verdict);
-  handed[fd] = {CookieOf(fd), address};
+  handed[fd] = {CookieOf(fd), address, Concat(address, ":", port), 0};
   open = quota.taken();
   accepted.fetch_add(1, std::memory_order_relaxed);
-  take(fd);
+  {
+    const std::lock_guard lock(mutex);
+    admitted.push_back(fd);
+  }
+  changed.notify_all();
 }
 
 void ConnectionListener::State::Refuse(int fd, const std::string& address,
@@ -276,6 +336,53 @@ void ConnectionListener::State::Refuse(int fd, const std::string& address,
       full ? options.max_connections : options.max_per_address,
       full ? " connections, which is the limit" : " from there, which is the limit for one address",
       " (", refused_full + refused_address, " closed so far); ", options.remedy);
+}
+
+bool ConnectionListener::State::RefuseBarred(int fd, const std::string& address) {
+  const auto found = barred.find(address);
+  if (found == barred.end()) return false;
+  if (SteadyClock::now() >= found->second) {
+    barred.erase(found);
+    return false;
+  }
+  close(fd);
+  refused_barred.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void ConnectionListener::State::Look() {
+  std::vector<std::string> busy;
+  std::unordered_map<std::string, int> numbers;
+  for (auto& [fd, connection] : handed) {
+    const uint64_t received = ReceivedBytes(fd);
+    if (received >= connection.received + watch.busy_bytes) {
+      busy.push_back(connection.peer);
+      numbers[connection.peer] = fd;
+    }
+    connection.received = received;
+  }
+  for (const std::string& peer : watch.judge(busy)) {
+    if (const auto number = numbers.find(peer); number != numbers.end()) End(number->second);
+  }
+  next_look = SteadyClock::now() + watch.period;
+}
+
+// By a descriptor of our own, so that what is looked at is what is shut down.
+bool ConnectionListener::State::ShutDown(int fd) {
+  const Socket own(dup(fd));
+  if (own.fd() < 0 || CookieOf(own.fd()) != handed.at(fd).cookie) return false;
+  return shutdown(own.fd(), SHUT_RDWR) == 0;
+}
+
+void ConnectionListener::State::End(int fd) {
+  const Handed& connection = handed.at(fd);
+  barred[connection.address] = SteadyClock::now() + watch.barred;
+  if (!ShutDown(fd)) return;
+  ended.fetch_add(1, std::memory_order_relaxed);
+  if (!MaySay()) return;
+  LogWarning(options.name, ": the connection from ", connection.peer, " is ended: ", watch.reason,
+             "; its address opens no others for ", watch.barred.count(), " ms (", ended.load(),
+             " ended so far)");
 }
 
 void ConnectionListener::State::OutOfDescriptors(int listener) {
@@ -337,24 +444,48 @@ ConnectionListener::~ConnectionListener() { Stop(); }
 
 int ConnectionListener::port() const { return state_->bound_port; }
 
-void ConnectionListener::Start(std::function<void(int fd)> take) {
+void ConnectionListener::Start(std::function<void(int fd)> take, ConnectionWatch watch) {
   BASCULE_CHECK(!state_->thread.joinable());
   state_->take = std::move(take);
+  state_->watch = std::move(watch);
   state_->thread = std::thread([state = state_.get()] { state->Run(); });
+  state_->hand_over = std::thread([state = state_.get()] { state->HandOver(); });
   pthread_setname_np(state_->thread.native_handle(),
                      (state_->options.name + "-accept").substr(0, 15).c_str());
+  pthread_setname_np(state_->hand_over.native_handle(),
+                     (state_->options.name + "-connect").substr(0, 15).c_str());
 }
 
 void ConnectionListener::Stop() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = write(state_->stop.fd(), &one, sizeof(one));
   if (state_->thread.joinable()) state_->thread.join();
+  if (state_->hand_over.joinable()) {
+    std::unique_lock lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
+    const bool left =
+        state_->changed.wait_for(lock, kHandOverEnd, [this] { return !state_->handing_over; });
+    lock.unlock();
+    // It serves a connection that does not let go of it.
+    if (!left) {
+      for (const auto& [fd, connection] : state_->handed) state_->ShutDown(fd);
+    }
+    state_->hand_over.join();
+  }
   state_->sockets.clear();
 }
 
 ConnectionListener::Counts ConnectionListener::counts() const {
-  return {state_->open, state_->accepted, state_->refused_full, state_->refused_address,
-          state_->failed};
+  Counts counts;
+  counts.open = state_->open;
+  counts.accepted = state_->accepted;
+  counts.refused_full = state_->refused_full;
+  counts.refused_address = state_->refused_address;
+  counts.refused_barred = state_->refused_barred;
+  counts.ended = state_->ended;
+  counts.failed = state_->failed;
+  return counts;
 }
 
 }  // namespace bascule

@@ -4,15 +4,19 @@
 // there is no other, and a closed connection gives its place back.
 //
 //   accept thread        poll, accept, ConnectionQuota::Take ── full: close, count
-//                            └─ admitted: take(fd), which owns it from then on
+//                            └─ admitted
+//   connect thread       take(fd), which owns it from then on; gRPC may keep this thread for a while
 //   once a second        which of the handed-on sockets are gone (their numbers and cookies)
+//   every watch.period   who sent much: watch.judge ── ended: shut down, its address barred
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/status.h"
 
@@ -26,6 +30,18 @@ struct ListenOptions {
   size_t max_per_address = 0;
 };
 
+// Who looks after connections while they are open, on the accept thread.
+struct ConnectionWatch {
+  std::chrono::milliseconds period{50};
+  // Connections that sent at least so much since the last look are shown...
+  size_t busy_bytes = 0;
+  // ... as "address:port"; those that come back are ended, and their address opens no others for a
+  // while.
+  std::function<std::vector<std::string>(const std::vector<std::string>& busy)> judge;
+  std::chrono::milliseconds barred{5000};
+  std::string reason{};  // completes "... is ended: "
+};
+
 class ConnectionListener {
  public:
   struct Counts {
@@ -33,6 +49,8 @@ class ConnectionListener {
     uint64_t accepted = 0;
     uint64_t refused_full = 0;
     uint64_t refused_address = 0;
+    uint64_t refused_barred = 0;
+    uint64_t ended = 0;   // by the watch
     uint64_t failed = 0;  // accepts for want of a descriptor or memory
   };
 
@@ -42,8 +60,8 @@ class ConnectionListener {
   ~ConnectionListener();  // Stop()
 
   int port() const;
-  // `take` owns the descriptor (non-blocking, close-on-exec); on the accept thread.
-  void Start(std::function<void(int fd)> take);
+  // `take` owns the descriptor (non-blocking, close-on-exec); on the connect thread.
+  void Start(std::function<void(int fd)> take, ConnectionWatch watch = {});
   // Nothing is accepted any more, and the port is free. Idempotent; not from `take`.
   void Stop();
   Counts counts() const;  // any thread
