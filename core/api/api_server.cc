@@ -104,14 +104,14 @@ ConnectionWatch WatchStreams(const ApiOptions& options, const std::vector<int64_
   watch.period = limits::kStreamLook;
   watch.busy_bytes = limits::kStreamLookBytes;
   watch.barred = limits::kConnectionBarred;
+  StreamBounds bounds;
+  bounds.open = options.bounds.streams_per_connection;
+  bounds.message_bytes = options.max_request_bytes;
   watch.reason = Concat("more than ", options.bounds.streams_per_connection,
-                        " streams are open on it (api.streams.per.connection), or it drops them as "
-                        "fast as it opens them");
-  watch.judge = [police = std::make_shared<StreamPolice>(
-                     options.bounds.streams_per_connection, limits::kStreamsDroppedPerLook,
-                     ChannelzCounts(other_servers))](const std::vector<std::string>& busy) {
-    return police->Judge(busy);
-  };
+                        " streams are open on it (api.streams.per.connection), it drops them as "
+                        "fast as it opens them, or it sends much and never a message");
+  watch.judge = [police = std::make_shared<StreamPolice>(bounds, ChannelzCounts(other_servers))](
+                    const std::vector<BusyConnection>& busy) { return police->Judge(busy); };
   return watch;
 }
 

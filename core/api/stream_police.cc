@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "core/api/subscriber_slots.h"
 
@@ -52,22 +53,35 @@ std::string PeerOf(std::string_view name) {
 
 }  // namespace
 
-std::vector<std::string> StreamPolice::Judge(const std::vector<std::string>& busy) {
+std::vector<std::string> StreamPolice::Judge(const std::vector<BusyConnection>& busy) {
   std::vector<std::string> condemned;
-  std::map<std::string, uint64_t> failed_now;
-  for (const std::string& peer : busy) {
-    const std::optional<StreamCounts> counts = counts_(peer);
+  std::map<std::string, Seen> seen_now;
+  for (const BusyConnection& connection : busy) {
+    const std::optional<StreamCounts> counts = counts_(connection.peer);
     if (!counts) continue;
-    const auto before = failed_before_.find(peer);
-    const uint64_t since = counts->failed - (before == failed_before_.end() ? 0 : before->second);
-    if (counts->started - counts->ended > max_open_ || since > max_failed_) {
-      condemned.push_back(peer);
+    const auto before = seen_.find(connection.peer);
+    Seen seen;
+    seen.failures_left = bounds_.open;
+    if (before != seen_.end()) seen = before->second;
+    if (Allows(*counts, connection.received, seen)) {
+      seen_now[connection.peer] = seen;
     } else {
-      failed_now[peer] = counts->failed;
+      condemned.push_back(connection.peer);
     }
   }
-  failed_before_ = std::move(failed_now);
+  seen_ = std::move(seen_now);
   return condemned;
+}
+
+bool StreamPolice::Allows(const StreamCounts& counts, uint64_t received, Seen& seen) const {
+  const uint64_t open = counts.started - std::min(counts.started, counts.ended);
+  const uint64_t failed = counts.failed - std::exchange(seen.failed, counts.failed);
+  if (open > bounds_.open || failed > seen.failures_left) return false;
+  seen.failures_left =
+      std::min<uint64_t>(bounds_.open, seen.failures_left - failed + bounds_.failed);
+  const uint64_t progress = counts.messages + counts.started;
+  if (progress != std::exchange(seen.progress, progress)) seen.progress_bytes = received;
+  return received - seen.progress_bytes <= (open + 1) * bounds_.message_bytes + bounds_.idle_bytes;
 }
 
 std::vector<int64_t> ChannelzCounts::Servers() {
@@ -121,6 +135,7 @@ std::optional<StreamCounts> ChannelzCounts::operator()(const std::string& peer) 
   counts.started = CountIn(json, "streamsStarted");
   counts.failed = CountIn(json, "streamsFailed");
   counts.ended = counts.failed + CountIn(json, "streamsSucceeded");
+  counts.messages = CountIn(json, "messagesReceived");
   return counts;
 }
 

@@ -1,5 +1,6 @@
-// Ends connections that keep more streams open than they may, or open and drop them faster than
-// anybody who wants an answer. gRPC 1.51 holds a client to its stream limit only once that client
+// Ends connections that keep more streams open than they may, open and drop them faster than anybody
+// who wants an answer, or send more than any message can be without completing one (floods of pings
+// and settings). gRPC 1.51 holds a client to its stream limit only once that client
 // has acknowledged it, and to no rate at all; but it counts streams by connection (channelz), and
 // the listener can end what it handed on.
 //
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "core/base/limits.h"
+#include "core/env/connection_listener.h"
 
 struct grpc_server;
 
@@ -21,8 +23,17 @@ namespace bascule {
 
 struct StreamCounts {
   uint64_t started = 0;
-  uint64_t ended = 0;   // in any way
-  uint64_t failed = 0;  // of them: reset, or broken off
+  uint64_t ended = 0;     // in any way
+  uint64_t failed = 0;    // of them: reset, or broken off
+  uint64_t messages = 0;  // received whole
+};
+
+struct StreamBounds {
+  size_t open = limits::kDefaultStreamsPerConnection;
+  // That fail between two looks, time and again; as many at once as may be open.
+  size_t failed = limits::kStreamsDroppedPerLook;
+  size_t message_bytes = limits::kDefaultRequestBytes;  // the largest, for each open stream
+  size_t idle_bytes = limits::kStreamIdleBytes;         // beside them, without a message or stream
 };
 
 class StreamPolice {
@@ -30,18 +41,23 @@ class StreamPolice {
   // The counts of a connection, by "address:port" as the listener names it; none: not known (yet).
   using Counts = std::function<std::optional<StreamCounts>(const std::string& peer)>;
 
-  StreamPolice(size_t max_open, size_t max_failed, Counts counts)
-      : max_open_(max_open), max_failed_(max_failed), counts_(std::move(counts)) {}
+  StreamPolice(StreamBounds bounds, Counts counts) : bounds_(bounds), counts_(std::move(counts)) {}
 
-  // Of connections that were busy since the last call, those to end. At most max_failed streams
-  // that failed between two calls are put up with.
-  std::vector<std::string> Judge(const std::vector<std::string>& busy);
+  // Of connections that were busy since the last call, those to end.
+  std::vector<std::string> Judge(const std::vector<BusyConnection>& busy);
 
  private:
-  const size_t max_open_;
-  const size_t max_failed_;
+  struct Seen {
+    uint64_t failed = 0;
+    uint64_t failures_left = 0;   // a bucket: full with bounds.open
+    uint64_t progress = 0;        // messages and streams
+    uint64_t progress_bytes = 0;  // received when `progress` was last seen to grow
+  };
+  bool Allows(const StreamCounts& counts, uint64_t received, Seen& seen) const;
+
+  const StreamBounds bounds_;
   Counts counts_;
-  std::map<std::string, uint64_t> failed_before_;  // of those that were busy the last time
+  std::map<std::string, Seen> seen_;  // those that were busy the last time
 };
 
 // What gRPC counts of the connections of one server. Any thread, one at a time.

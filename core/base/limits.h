@@ -105,11 +105,14 @@ inline constexpr size_t kReservedDescriptors = 192;
 // The active segment's file.
 inline constexpr size_t kDescriptorsPerPartition = 1;
 // A connection is looked at this often, when it has sent so much meanwhile. With more streams open
-// than it may, or more of them dropped since the last look than this, it is ended, and its address
-// opens no others for a while.
+// than it may, or more of them dropped at each look than this (as many at once as may be open), it
+// is ended, and its address opens no others for a while.
 inline constexpr std::chrono::milliseconds kStreamLook{50};
 inline constexpr size_t kStreamLookBytes = 8 * kKiB;
-inline constexpr size_t kStreamsDroppedPerLook = 500;
+inline constexpr size_t kStreamsDroppedPerLook = 100;
+// Likewise when it sends more than its open streams' messages can be and so much beside (what gRPC's
+// windows let come unread), without a message or a stream.
+inline constexpr size_t kStreamIdleBytes = 16 * kMiB;
 inline constexpr std::chrono::milliseconds kConnectionBarred{5000};
 // Looked at this often: which connections are gone.
 inline constexpr std::chrono::milliseconds kConnectionSweep{1000};

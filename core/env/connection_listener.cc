@@ -351,12 +351,12 @@ bool ConnectionListener::State::RefuseBarred(int fd, const std::string& address)
 }
 
 void ConnectionListener::State::Look() {
-  std::vector<std::string> busy;
+  std::vector<BusyConnection> busy;
   std::unordered_map<std::string, int> numbers;
   for (auto& [fd, connection] : handed) {
     const uint64_t received = ReceivedBytes(fd);
     if (received >= connection.received + watch.busy_bytes) {
-      busy.push_back(connection.peer);
+      busy.push_back({connection.peer, received});
       numbers[connection.peer] = fd;
     }
     connection.received = received;

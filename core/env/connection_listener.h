@@ -30,14 +30,18 @@ struct ListenOptions {
   size_t max_per_address = 0;
 };
 
+struct BusyConnection {
+  std::string peer;       // "address:port"
+  uint64_t received = 0;  // bytes, ever
+};
+
 // Who looks after connections while they are open, on the accept thread.
 struct ConnectionWatch {
   std::chrono::milliseconds period{50};
   // Connections that sent at least so much since the last look are shown...
   size_t busy_bytes = 0;
-  // ... as "address:port"; those that come back are ended, and their address opens no others for a
-  // while.
-  std::function<std::vector<std::string>(const std::vector<std::string>& busy)> judge;
+  // ... here; the peers that come back are ended, and their address opens no others for a while.
+  std::function<std::vector<std::string>(const std::vector<BusyConnection>& busy)> judge;
   std::chrono::milliseconds barred{5000};
   std::string reason{};  // completes "... is ended: "
 };
