@@ -60,6 +60,13 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
   auto subscription = CheckSubscribe(parsed, state.ports.catalog, state.options.server_id);
   if (!subscription.ok()) return new RefusedSubscription(subscription.status());
   std::string address = ClientAddress(context.peer());
+  if (!state.read_memory->Begin(address, state.ports.clock.Monotonic())) {
+    state.subscriptions_refused.fetch_add(1, std::memory_order_relaxed);
+    return new RefusedSubscription(absl::ResourceExhaustedError(
+        Concat("subscribers from ", address,
+               ", or all of them, hold more messages that they do not "
+               "take than they may: read faster, or raise api.memory.max at the broker")));
+  }
   const auto verdict = state.slots.Take(subscription->port.get(), address);
   if (verdict != SubscriberSlots::Verdict::kTaken) {
     state.subscriptions_refused.fetch_add(1, std::memory_order_relaxed);
@@ -81,10 +88,15 @@ SubscribeSession::SubscribeSession(ApiState& state, Subscription subscription, s
     : state_(state),
       subscription_(std::move(subscription)),
       address_(std::move(address)),
+      memory_(state.read_memory),
       reader_(state.next_reader.fetch_add(1)),
       feed_(MessageComposer(
           subscription_.entry->stream.name, subscription_.partition,
           PartitionSubject(subscription_.entry->stream.subject, subscription_.partition))) {}
+
+SubscribeSession::~SubscribeSession() {
+  memory_->Change(address_, chunk_bytes_ + arrived_bytes_, 0);
+}
 
 void SubscribeSession::OnLocated(absl::StatusOr<ReadRange> range) {
   if (!range.ok()) return End(range.status());
@@ -116,6 +128,8 @@ void SubscribeSession::RequestChunk() {
 void SubscribeSession::OnChunk(absl::StatusOr<ReadChunk> chunk) {
   {
     std::lock_guard lock(mutex_);
+    arrived_bytes_ = chunk.ok() ? chunk->batches.size() : 0;
+    memory_->Change(address_, 0, arrived_bytes_);
     arrived_ = std::move(chunk);
     if (writing_) return;
     writing_ = true;
@@ -156,6 +170,9 @@ void SubscribeSession::Advance(size_t block_bytes) {
     if (OpenChunk()) continue;
     if (!end_.ok()) return End(end_);
     RequestChunk();
+    feed_.Clear();
+    message_.Clear();
+    HoldChunk(0);
     std::lock_guard lock(mutex_);
     if (arrived_) continue;
     if (!cancelled_) {
@@ -183,21 +200,27 @@ bool SubscribeSession::OpenChunk() {
   std::optional<absl::StatusOr<ReadChunk>> arrived;
   {
     std::lock_guard lock(mutex_);
+    if (!arrived_) return false;
     arrived.swap(arrived_);
+    HoldChunk(0);
+    chunk_bytes_ = std::exchange(arrived_bytes_, 0);  // counted when it came
   }
-  if (!arrived) return false;
   requested_ = false;
   if (!arrived->ok()) {
     end_ = EndOfReads(arrived->status(), subscription_.direction);
     return false;
   }
   ReadChunk& chunk = **arrived;
-  chunk_bytes_ = chunk.batches.size();
   ChunkCursor cursor(chunk.batches, subscription_.direction, Bounds(chunk));
   end_ = subscription_.direction == Direction::kForward ? PlanNextForward(chunk)
                                                         : PlanNextReverse(chunk, cursor.lowest());
   feed_.Open(std::move(cursor));
   return true;
+}
+
+void SubscribeSession::HoldChunk(size_t bytes) {
+  memory_->Change(address_, chunk_bytes_, bytes);
+  chunk_bytes_ = bytes;
 }
 
 OffsetBounds SubscribeSession::Bounds(const ReadChunk& chunk) const {

@@ -44,6 +44,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
+  ~SubscribeSession() override;
 
  private:
   SubscribeSession(ApiState& state, Subscription subscription, std::string address);
@@ -55,6 +56,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   void Advance(size_t block_bytes);
   void Write(size_t block_bytes);
   bool OpenChunk();
+  void HoldChunk(size_t bytes);
   absl::Status PlanNextForward(const ReadChunk& chunk);
   absl::Status PlanNextReverse(const ReadChunk& chunk, Offset lowest);
   OffsetBounds Bounds(const ReadChunk& chunk) const;
@@ -63,6 +65,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   ApiState& state_;            // not after OnDone
   Subscription subscription_;  // its pointers until OnDone
   const std::string address_;  // of the client
+  const std::shared_ptr<ReadMemory> memory_;
   const ReaderId reader_;
   std::shared_ptr<SubscribeSession> self_;  // until OnDone
   std::atomic<bool> cancelled_{false};
@@ -79,6 +82,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   std::mutex mutex_;
   bool writing_ = true;  // the token is held
   std::optional<absl::StatusOr<ReadChunk>> arrived_;
+  size_t arrived_bytes_ = 0;  // of it, counted in `memory_` as those of the open one are
 };
 
 }  // namespace bascule

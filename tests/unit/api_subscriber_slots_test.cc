@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/api/read_memory.h"
 #include "tests/support/eventually.h"
 #include "tests/unit/api_world.h"
 
@@ -33,6 +34,34 @@ TEST_CASE("subscriber slots: of a partition and of an address, and they come bac
     slots.Release(a, "z");
     for (const char* address : {"x", "y", "z"}) CHECK(slots.taken_by(address) == 0);
   }
+}
+
+TEST_CASE("read memory: in all and half of it for one address, given back twice over") {
+  constexpr size_t kChunk = limits::kReadChunkBytes;
+  constexpr MonotonicTime kStart(1'000'000);
+  ReadMemory memory(4 * kChunk);
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    const MonotonicTime begin = Add(kStart, round * 10 * ReadMemory::kExpected);
+    const MonotonicTime later = Add(begin, ReadMemory::kExpected);
+    CHECK(memory.Begin("a", begin));
+    CHECK(memory.Begin("a", begin));
+    CHECK_FALSE(memory.Begin("a", begin));  // both may be about to hold a chunk
+    CHECK(memory.Begin("b", begin));
+    CHECK(memory.Begin("b", begin));
+    CHECK_FALSE(memory.Begin("c", begin));
+    CHECK(memory.Begin("c", later));  // none of them did
+    CHECK(memory.total() == kChunk);
+    memory.Change("a", 0, 2 * kChunk);
+    CHECK_FALSE(memory.Begin("a", Add(later, ReadMemory::kExpected)));
+    CHECK(memory.total() == 2 * kChunk);
+    memory.Change("a", 2 * kChunk, kChunk);
+    CHECK(memory.Begin("a", Add(later, ReadMemory::kExpected)));
+    memory.Change("a", kChunk, 0);
+  }
+  CHECK_FALSE(memory.total() == 0);
+  CHECK(memory.Begin("d", Add(kStart, 100 * ReadMemory::kExpected)));
+  CHECK(memory.total() == kChunk);
 }
 
 TEST_CASE("client addresses: no port, an IPv6 network as one") {
@@ -86,6 +115,41 @@ TEST_CASE("subscribe: one address has so many subscriptions, however they end, t
       return stands;
     }));
     CHECK(Eventually([&] { return partition->readers() == 0; }));
+  }
+}
+
+TEST_CASE("subscribe: who takes nothing gets no more subscriptions, until it ends, twice over") {
+  ApiOptions options;
+  options.bounds.memory_bytes = 4 << 20;
+  ApiWorld world(options);
+  auto partition = world.AddStream("s", "foo")[0];
+  for (int i = 0; i < 8; ++i) partition->Append({ValueBody(std::string(1 << 20, 'x'))});
+  proto::SubscribeRequest all = NewOnly("s");
+  all.set_startposition(proto::EARLIEST);
+  proto::Message message;
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    std::vector<std::unique_ptr<Call>> calls;
+    grpc::Status refused;
+    // Each reads the first, empty message alone, so what is behind it waits here and there.
+    CHECK(Eventually([&] {
+      calls.push_back(std::make_unique<Call>());
+      LimitCall(calls.back()->context);
+      calls.back()->reader = world.stub->Subscribe(&calls.back()->context, all);
+      if (calls.back()->reader->Read(&message)) return false;
+      refused = calls.back()->reader->Finish();
+      calls.pop_back();
+      return true;
+    }));
+    CHECK(Shown(refused).starts_with("8 subscribers from ipv4:127.0.0.1"));
+    for (auto& call : calls) call->context.TryCancel();
+    for (auto& call : calls) (void)call->reader->Finish();
+    CHECK(Eventually([&] {
+      Call again;
+      LimitCall(again.context);
+      again.reader = world.stub->Subscribe(&again.context, NewOnly("s"));
+      return again.reader->Read(&message);
+    }));
   }
 }
 
