@@ -80,7 +80,8 @@ void AddApi(Rows& rows) {
   rows.push_back(Works<Config>(
       "api.memory.max", SizeKind(kLeastMemory, kMostMemory), BASCULE_FIELD(api.max_memory),
       "Memory that gRPC may hold for clients; past it gRPC reads less from "
-      "them, then ends calls."));
+      "them, then ends calls. Also what stored messages may wait for subscribers that do not take "
+      "them."));
 }
 
 void AddNats(Rows& rows) {
