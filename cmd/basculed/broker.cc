@@ -10,6 +10,7 @@
 #include "cmd/basculed/metadata_node.h"
 #include "core/api/api_server.h"
 #include "core/base/logging.h"
+#include "core/env/descriptor_budget.h"
 #include "core/env/thread_executor.h"
 #include "core/log/recovery_points.h"
 #include "core/ports/stream_catalog.h"
@@ -50,6 +51,19 @@ absl::StatusOr<std::unique_ptr<EmbeddedNats>> StartEmbedded(const Config& config
   return EmbeddedNats::Start(options, RealClock());
 }
 
+ApiBounds ToBounds(const ApiSettings& settings, size_t connections) {
+  ApiBounds bounds;
+  bounds.connections = connections;
+  bounds.connections_per_address = settings.connections_per_address > 0
+                                       ? static_cast<size_t>(settings.connections_per_address)
+                                       : std::max<size_t>(connections / 2, 1);
+  bounds.connection_idle = settings.connection_idle;
+  bounds.streams_per_connection = static_cast<size_t>(settings.streams_per_connection);
+  bounds.subscriptions_per_address = static_cast<size_t>(settings.subscriptions_per_address);
+  bounds.memory_bytes = static_cast<size_t>(settings.max_memory);
+  return bounds;
+}
+
 // Runs `call(done)` and waits until done was called.
 template <typename Call>
 absl::Status Await(Call call) {
@@ -83,10 +97,13 @@ struct Broker::Parts {
   absl::Status Serve();
   void Stop();
 
+  absl::Status PlanDescriptors();
+
   Config config;
   std::function<void()> fatal;
   FileSystem& fs;
   Clock& clock;
+  DescriptorBudget descriptors;
   std::unique_ptr<DataDirectory> directory;
   std::vector<std::unique_ptr<ThreadExecutor>> shards;
   std::unique_ptr<ThreadExecutor> home;
@@ -101,6 +118,19 @@ struct Broker::Parts {
   std::unique_ptr<BrokerFacts> facts;
   std::unique_ptr<ApiServer> api;
 };
+
+// What could not be opened later is refused now, with the reason.
+absl::Status Broker::Parts::PlanDescriptors() {
+  DescriptorNeeds needs;
+  needs.limit = RaiseDescriptorLimit();
+  needs.cluster = config.cluster.enabled;
+  needs.clients = static_cast<size_t>(config.api.max_connections);
+  ASSIGN_OR_RETURN(descriptors, DescriptorBudget::Plan(needs));
+  ASSIGN_OR_RETURN(const size_t stored, directory->CountPartitions(fs));
+  RETURN_IF_ERROR(descriptors.CheckPartitions(stored));
+  LogInfo(descriptors.Describe());
+  return absl::OkStatus();
+}
 
 absl::Status Broker::Parts::OpenData() {
   ASSIGN_OR_RETURN(DataDirectory opened,
@@ -133,7 +163,7 @@ absl::Status Broker::Parts::ConnectBus() {
 
 absl::Status Broker::Parts::OpenStreams() {
   metadata = std::make_unique<MetadataNode>(MetadataNodeEnvironment{
-      config, fs, clock, RealRng(), *home, bus->discovery(), *directory, fatal});
+      config, fs, clock, RealRng(), *home, bus->discovery(), *directory, descriptors, fatal});
   RETURN_IF_ERROR(metadata->Start());
   std::vector<Executor*> shard_list;
   for (const auto& shard : shards) shard_list.push_back(shard.get());
@@ -196,6 +226,7 @@ absl::Status Broker::Parts::Serve() {
   options.listen = ToText(config.listen);
   options.tls = {config.tls.key, config.tls.cert, config.tls.client_auth, config.tls.client_ca};
   options.max_request_bytes = config.MaxRequestBytes();
+  options.bounds = ToBounds(config.api, descriptors.clients());
   options.advertised_host = config.advertised.host;
   options.advertised_port = config.advertised.port;
   options.server_id = directory->server_id();
@@ -242,6 +273,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const Config& config,
   std::unique_ptr<Broker> broker(new Broker(std::make_unique<Parts>(config, std::move(fatal))));
   Parts& parts = *broker->parts_;
   RETURN_IF_ERROR(parts.OpenData());
+  RETURN_IF_ERROR(parts.PlanDescriptors());
   RETURN_IF_ERROR(parts.ConnectBus());
   RETURN_IF_ERROR(parts.OpenStreams());
   RETURN_IF_ERROR(parts.DeclareStreams());

@@ -79,4 +79,17 @@ absl::StatusOr<DataDirectory> DataDirectory::Open(FileSystem& fs, Rng& rng, cons
   return directory;
 }
 
+absl::StatusOr<size_t> DataDirectory::CountPartitions(FileSystem& fs) const {
+  const std::string streams = JoinPath(path_, "streams");
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> found, fs.List(streams));
+  size_t count = 0;
+  for (const DirectoryEntry& stream : found) {
+    if (!stream.is_directory) continue;
+    ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> partitions,
+                     fs.List(JoinPath(streams, stream.name)));
+    for (const DirectoryEntry& partition : partitions) count += partition.is_directory ? 1 : 0;
+  }
+  return count;
+}
+
 }  // namespace bascule

@@ -22,6 +22,9 @@ class DataDirectory {
   static absl::StatusOr<DataDirectory> Open(FileSystem& fs, Rng& rng, const std::string& path,
                                             const std::string& wanted_id);
 
+  // Partitions that have a directory here.
+  absl::StatusOr<size_t> CountPartitions(FileSystem& fs) const;
+
   const std::string& path() const { return path_; }
   const std::string& server_id() const { return server_id_; }
   // A number drawn anew for every start of the process.

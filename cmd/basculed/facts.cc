@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "core/base/limits.h"
+#include "core/base/logging.h"
 #include "core/base/text.h"
 
 namespace bascule {
@@ -45,6 +47,13 @@ ServerFacts BrokerFacts::Facts() {
   facts.counters = bus_.ReadCounters();
   facts.counters.merge(metadata_.ReadCounters());
   facts.degraded = metadata_.Degraded();
+  const LogSink::Losses log = LogLosses();
+  facts.counters["log_lines_dropped"] = log.dropped;
+  if (log.stuck) {
+    facts.degraded.push_back(
+        Concat("nothing reads this process's standard error: log lines are kept up to ",
+               limits::kLogQueueBytes, " bytes and then dropped (", log.dropped, " so far)"));
+  }
   if (!facts.nats_connected) {
     facts.degraded.push_back(
         "not connected to NATS: nothing is recorded until the connection is back");

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <exception>
 #include <future>
 #include <iostream>
 #include <thread>
@@ -11,8 +12,11 @@
 #include "cmd/basculed/broker.h"
 #include "cmd/basculed/flags.h"
 #include "cmd/basculed/recover_quorum.h"
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/env/file_system.h"
+#include "core/env/log_writer.h"
+#include "replication/peer/grpc_log.h"
 
 extern char** environ;
 
@@ -45,39 +49,80 @@ void KeepLargeBuffers() {
   mallopt(M_TRIM_THRESHOLD, kTrimFrom);
 }
 
+// An exception that nobody caught: its text goes the way of a failed check, which waits for nobody.
+[[noreturn]] void OnTerminate() {
+  std::string what = "no exception";
+  if (const std::exception_ptr thrown = std::current_exception()) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& e) {
+      what = e.what();
+    } catch (...) {
+      what = "an exception of an unknown type";
+    }
+  }
+  internal::CheckFailed(__FILE__, __LINE__, "std::terminate", " (" + what + ")");
+}
+
+// The process log leaves by a thread of its own from here on, gRPC's lines too.
+void StartLog(const Config& config) {
+  SetLogLevel(config.log_level);
+  // Never destroyed: threads may log until the process is gone.
+  SetLogSink(new LogWriter(STDERR_FILENO));
+  peer::TakeGrpcLog();
+  std::set_terminate(&OnTerminate);
+}
+
+// SIGTERM and SIGINT end the broker. The others that other programs give a meaning never do.
+sigset_t WaitedSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, number);
+  return set;
+}
+
+int NextEndingSignal(const sigset_t& waited) {
+  while (true) {
+    int number = 0;
+    if (sigwait(&waited, &number) != 0) continue;
+    if (number == SIGTERM || number == SIGINT) return number;
+    LogInfo(
+        number == SIGHUP    ? "SIGHUP"
+        : number == SIGUSR1 ? "SIGUSR1"
+                            : "SIGUSR2",
+        ": nothing is done: the configuration is read when basculed starts, and log lines go to "
+        "standard error, where nothing has to be opened again");
+  }
+}
+
 int Run(const Config& config) {
   KeepLargeBuffers();
-  SetLogLevel(config.log_level);
   // Blocked before any thread starts, so that every thread leaves them to the wait below.
-  sigset_t ending;
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGTERM);
-  sigaddset(&ending, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  const sigset_t waited = WaitedSignals();
+  pthread_sigmask(SIG_BLOCK, &waited, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  StartLog(config);
   // While the broker starts there is nothing to take down: recovery is safe to interrupt anywhere.
   // (The thread outlives this function when the start fails.)
   struct Ending {
-    sigset_t signals;
     std::atomic<bool> serving{false};
     std::atomic<bool> decided{false};
     std::promise<int> reason;  // a signal, or kFatal
     void Decide(int why, int exit_code) {
-      if (!serving) _exit(exit_code);
+      if (!serving) {
+        FlushLog(limits::kLogFlushTimeout);
+        _exit(exit_code);
+      }
       if (!decided.exchange(true)) reason.set_value(why);
     }
   };
   const auto end = std::make_shared<Ending>();
-  end->signals = ending;
-  std::thread([end] {
-    int signal_number = 0;
-    sigwait(&end->signals, &signal_number);
-    end->Decide(signal_number, 0);
-  }).detach();
+  std::thread([end, waited] { end->Decide(NextEndingSignal(waited), 0); }).detach();
   absl::StatusOr<std::unique_ptr<Broker>> broker =
       Broker::Start(config, [end] { end->Decide(kFatal, 1); });
   if (!broker.ok()) {
     LogError("basculed cannot start: ", FromAbsl(broker.status().message()));
+    FlushLog(limits::kLogFlushTimeout);
     return 1;
   }
   end->serving = true;
@@ -88,6 +133,7 @@ int Run(const Config& config) {
           ": stopping");
   broker->reset();
   LogInfo("stopped");
+  FlushLog(limits::kLogFlushTimeout);
   return reason == kFatal ? 1 : 0;
 }
 

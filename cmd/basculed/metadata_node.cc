@@ -88,6 +88,7 @@ absl::Status MetadataNode::StartPeers() {
   options.listen = ToText(cluster.listen);
   options.tls = {cluster.tls.ca, cluster.tls.cert, cluster.tls.key};
   options.insecure = cluster.insecure;
+  options.max_connections = env_.descriptors.peers() / 2;
   peers_ = std::make_unique<GrpcPeerTransport>(options, env_.clock, env_.fs, env_.home,
                                                static_cast<PeerEvents&>(*this));
   RETURN_IF_ERROR(peers_->Start());
@@ -231,6 +232,9 @@ absl::Status MetadataNode::StartGroup() {
     frontend_->SetClusterRequests(*control_);
     frontend_->SetStreamDefaults(env_.config.stream_defaults);
     frontend_->SetSilence([this](const std::string& id) { return backend_->IsSilent(id); });
+    frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
+      return broker == self_.id ? env_.descriptors.CheckPartitions(partitions) : absl::OkStatus();
+    });
     frontend_->AddRoleObserver([this](const MetadataRole& role) {
       backend_->OnRoleChange(role);
       Refresh();

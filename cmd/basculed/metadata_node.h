@@ -14,6 +14,7 @@
 #include "cmd/basculed/data_directory.h"
 #include "core/config/config.h"
 #include "core/env/clock.h"
+#include "core/env/descriptor_budget.h"
 #include "core/env/executor.h"
 #include "core/env/rng.h"
 #include "core/ports/cluster_admin.h"
@@ -33,6 +34,7 @@ struct MetadataNodeEnvironment {
   Executor& home;  // the metadata thread
   Discovery& discovery;
   const DataDirectory& directory;
+  const DescriptorBudget& descriptors;
   // The process cannot go on; why was logged. On the metadata thread.
   std::function<void()> fatal;
 };

@@ -7,6 +7,7 @@
 //   server.Shutdown();                   // NOT_SERVING, then every connection is dropped
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,10 +33,21 @@ struct TlsOptions {
   std::string client_ca;             // tls.client.auth.ca; empty = the system's roots
 };
 
+// What clients may hold; see the settings api.*.
+struct ApiBounds {
+  size_t connections = limits::kDefaultApiConnections;
+  size_t connections_per_address = limits::kDefaultApiConnections / 2;
+  size_t streams_per_connection = limits::kDefaultStreamsPerConnection;
+  size_t subscriptions_per_address = limits::kDefaultSubscriptionsPerAddress;
+  size_t memory_bytes = limits::kDefaultApiMemoryBytes;
+  std::chrono::milliseconds connection_idle = limits::kDefaultApiIdle;
+};
+
 struct ApiOptions {
   std::string listen = "0.0.0.0:9292";  // port 0: a free one, see BoundPort
   TlsOptions tls;
   size_t max_request_bytes = limits::kDefaultRequestBytes;
+  ApiBounds bounds;
   // What FetchMetadata tells clients to dial for this broker. Empty: the host of `listen`, or
   // "localhost" where that is every interface; port 0: the bound one.
   std::string advertised_host;

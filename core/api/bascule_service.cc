@@ -144,7 +144,10 @@ grpc::ServerUnaryReactor* BasculeService::GetServerInfo(grpc::CallbackServerCont
     for (const auto& partition : entry->partitions) partitions += partition != nullptr;
   response->set_streams(streams.size());
   response->set_partitions(partitions);
-  for (const auto& [name, value] : facts.counters) (*response->mutable_counters())[name] = value;
+  auto& counters = *response->mutable_counters();
+  for (const auto& [name, value] : facts.counters) counters[name] = value;
+  for (const auto& [name, value] : state_.connection_counters()) counters[name] = value;
+  counters["api_subscriptions_refused"] = state_.subscriptions_refused;
   for (const std::string& sentence : facts.degraded) response->add_degraded(sentence);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);

@@ -81,8 +81,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* LiftbridgeService::
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* LiftbridgeService::Subscribe(
-    Context*, const grpc::ByteBuffer* request) {
-  return SubscribeSession::Begin(state_, *request);
+    Context* context, const grpc::ByteBuffer* request) {
+  return SubscribeSession::Begin(state_, *context, *request);
 }
 
 LiftbridgeService::Unary* LiftbridgeService::PauseStream(Context* context,

@@ -36,6 +36,11 @@ void MessageFeed::Open(ChunkCursor cursor) {
   chunk_is_set_ = false;
 }
 
+void MessageFeed::Clear() {
+  Open(ChunkCursor());
+  block_ = grpc::Slice();
+}
+
 bool MessageFeed::Ready(size_t block_bytes) {
   if (next_ < waiting_.size()) return true;
   if (!status_.ok()) return false;

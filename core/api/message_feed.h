@@ -20,6 +20,8 @@ class MessageFeed {
 
   // Goes on with another chunk; the one before must be exhausted.
   void Open(ChunkCursor cursor);
+  // Lets go of the exhausted chunk: a subscriber that waits for messages holds no memory for them.
+  void Clear();
   // Whether Take has a message. May compose: on a partition's shard (`block_bytes` small) as little
   // as needed.
   bool Ready(size_t block_bytes = kBlockBytes);

@@ -1,6 +1,7 @@
 #include "core/api/subscribe_session.h"
 
 #include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/server_context.h>
 
 #include <algorithm>
 #include <utility>
@@ -24,6 +25,19 @@ class RefusedSubscription final : public grpc::ServerWriteReactor<grpc::ByteBuff
   void OnDone() override { delete this; }
 };
 
+absl::Status NoPlace(const ApiState& state, const proto::SubscribeRequest& request,
+                     SubscriberSlots::Verdict verdict, const std::string& address) {
+  if (verdict == SubscriberSlots::Verdict::kPartitionFull) {
+    return absl::ResourceExhaustedError(
+        Concat("partition ", request.partition(), " of stream ", request.stream(),
+               " has as many subscribers as one partition may have: end some first"));
+  }
+  return absl::ResourceExhaustedError(
+      Concat("there are ", state.slots.per_address(), " subscriptions from ", address,
+             ", which is the limit for one address: end some first, or raise "
+             "api.subscriptions.per.address at the broker"));
+}
+
 // What a client makes of the end of its partition's reads.
 absl::Status EndOfReads(absl::Status status, Direction direction) {
   if (direction == Direction::kReverse && absl::IsOutOfRange(status))
@@ -36,7 +50,7 @@ absl::Status EndOfReads(absl::Status status, Direction direction) {
 }  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
-    ApiState& state, const grpc::ByteBuffer& request) {
+    ApiState& state, const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request) {
   proto::SubscribeRequest parsed;
   grpc::ByteBuffer bytes(request);
   if (!grpc::SerializationTraits<proto::SubscribeRequest>::Deserialize(&bytes, &parsed).ok()) {
@@ -45,13 +59,21 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
   }
   auto subscription = CheckSubscribe(parsed, state.ports.catalog, state.options.server_id);
   if (!subscription.ok()) return new RefusedSubscription(subscription.status());
-  if (!state.slots.Take(subscription->port.get())) {
+  std::string address = ClientAddress(context.peer());
+  if (!state.read_memory->Begin(address, state.ports.clock.Monotonic())) {
+    state.subscriptions_refused.fetch_add(1, std::memory_order_relaxed);
     return new RefusedSubscription(absl::ResourceExhaustedError(
-        Concat("partition ", parsed.partition(), " of stream ", parsed.stream(),
-               " has as many subscribers as one partition may have: end some first")));
+        Concat("subscribers from ", address,
+               ", or all of them, hold more messages that they do not "
+               "take than they may: read faster, or raise api.memory.max at the broker")));
   }
-  auto session =
-      std::shared_ptr<SubscribeSession>(new SubscribeSession(state, *std::move(subscription)));
+  const auto verdict = state.slots.Take(subscription->port.get(), address);
+  if (verdict != SubscriberSlots::Verdict::kTaken) {
+    state.subscriptions_refused.fetch_add(1, std::memory_order_relaxed);
+    return new RefusedSubscription(NoPlace(state, parsed, verdict, address));
+  }
+  auto session = std::shared_ptr<SubscribeSession>(
+      new SubscribeSession(state, *std::move(subscription), std::move(address)));
   session->self_ = session;
   SubscribeSession* reactor = session.get();
   const SubscriptionPlan& plan = reactor->subscription_;
@@ -62,13 +84,20 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SubscribeSession::Begin(
   return reactor;
 }
 
-SubscribeSession::SubscribeSession(ApiState& state, SubscriptionPlan subscription)
+SubscribeSession::SubscribeSession(ApiState& state, SubscriptionPlan subscription,
+                                   std::string address)
     : state_(state),
       subscription_(std::move(subscription)),
+      address_(std::move(address)),
+      memory_(state.read_memory),
       reader_(state.next_reader.fetch_add(1)),
       feed_(MessageComposer(
           subscription_.entry->stream.name, subscription_.partition,
           PartitionSubject(subscription_.entry->stream.subject, subscription_.partition))) {}
+
+SubscribeSession::~SubscribeSession() {
+  memory_->Change(address_, chunk_bytes_ + arrived_bytes_, 0);
+}
 
 void SubscribeSession::OnLocated(absl::StatusOr<ReadRange> range) {
   if (!range.ok()) return End(range.status());
@@ -100,6 +129,8 @@ void SubscribeSession::RequestChunk() {
 void SubscribeSession::OnChunk(absl::StatusOr<ReadChunk> chunk) {
   {
     std::lock_guard lock(mutex_);
+    arrived_bytes_ = chunk.ok() ? chunk->batches.size() : 0;
+    memory_->Change(address_, 0, arrived_bytes_);
     arrived_ = std::move(chunk);
     if (writing_) return;
     writing_ = true;
@@ -123,7 +154,7 @@ void SubscribeSession::OnCancel() {
 }
 
 void SubscribeSession::OnDone() {
-  state_.slots.Release(subscription_.port.get());
+  state_.slots.Release(subscription_.port.get(), address_);
   // A cancelled read may still be on its way and hold the session till then. The partition is let
   // go here, so that a callback of it never drops the last reference to it.
   subscription_.port.reset();
@@ -140,6 +171,9 @@ void SubscribeSession::Advance(size_t block_bytes) {
     if (OpenChunk()) continue;
     if (!end_.ok()) return End(end_);
     RequestChunk();
+    feed_.Clear();
+    message_.Clear();
+    HoldChunk(0);
     std::lock_guard lock(mutex_);
     if (arrived_) continue;
     if (!cancelled_) {
@@ -167,21 +201,27 @@ bool SubscribeSession::OpenChunk() {
   std::optional<absl::StatusOr<ReadChunk>> arrived;
   {
     std::lock_guard lock(mutex_);
+    if (!arrived_) return false;
     arrived.swap(arrived_);
+    HoldChunk(0);
+    chunk_bytes_ = std::exchange(arrived_bytes_, 0);  // counted when it came
   }
-  if (!arrived) return false;
   requested_ = false;
   if (!arrived->ok()) {
     end_ = EndOfReads(arrived->status(), subscription_.direction);
     return false;
   }
   ReadChunk& chunk = **arrived;
-  chunk_bytes_ = chunk.batches.size();
   ChunkCursor cursor(chunk.batches, subscription_.direction, Bounds(chunk));
   end_ = subscription_.direction == Direction::kForward ? PlanNextForward(chunk)
                                                         : PlanNextReverse(chunk, cursor.lowest());
   feed_.Open(std::move(cursor));
   return true;
+}
+
+void SubscribeSession::HoldChunk(size_t bytes) {
+  memory_->Change(address_, chunk_bytes_, bytes);
+  chunk_bytes_ = bytes;
 }
 
 OffsetBounds SubscribeSession::Bounds(const ReadChunk& chunk) const {

@@ -26,6 +26,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "core/api/api_state.h"
 #include "core/api/message_feed.h"
@@ -37,15 +38,16 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
                                public std::enable_shared_from_this<SubscribeSession> {
  public:
   // Parses and checks `request`; the reactor belongs to gRPC and ends the call by itself.
-  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin(ApiState& state,
-                                                           const grpc::ByteBuffer& request);
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin(
+      ApiState& state, const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
+  ~SubscribeSession() override;
 
  private:
-  SubscribeSession(ApiState& state, SubscriptionPlan subscription);
+  SubscribeSession(ApiState& state, SubscriptionPlan subscription, std::string address);
   void OnLocated(absl::StatusOr<ReadRange> range);
   void OnChunk(absl::StatusOr<ReadChunk> chunk);
 
@@ -54,6 +56,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   void Advance(size_t block_bytes);
   void Write(size_t block_bytes);
   bool OpenChunk();
+  void HoldChunk(size_t bytes);
   absl::Status PlanNextForward(const ReadChunk& chunk);
   absl::Status PlanNextReverse(const ReadChunk& chunk, Offset lowest);
   OffsetBounds Bounds(const ReadChunk& chunk) const;
@@ -61,6 +64,8 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 
   ApiState& state_;                // not after OnDone
   SubscriptionPlan subscription_;  // its pointers until OnDone
+  const std::string address_;      // of the client
+  const std::shared_ptr<ReadMemory> memory_;
   const ReaderId reader_;
   std::shared_ptr<SubscribeSession> self_;  // until OnDone
   std::atomic<bool> cancelled_{false};
@@ -77,6 +82,7 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   std::mutex mutex_;
   bool writing_ = true;  // the token is held
   std::optional<absl::StatusOr<ReadChunk>> arrived_;
+  size_t arrived_bytes_ = 0;  // of it, counted in `memory_` as those of the open one are
 };
 
 }  // namespace bascule

@@ -1,8 +1,11 @@
-// Places for subscribers: limits::kMaxSubscribersPerPartition of one partition. Any thread.
+// Places for subscribers: so many of one partition, and so many from one address, so that one
+// client cannot have all of them. Any thread.
 #pragma once
 
 #include <cstddef>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -13,26 +16,54 @@ namespace bascule {
 
 class SubscriberSlots {
  public:
-  explicit SubscriberSlots(size_t limit = limits::kMaxSubscribersPerPartition) : limit_(limit) {}
+  enum class Verdict { kTaken, kPartitionFull, kAddressFull };
 
-  // False when the partition has no place left. Every taken place is released once.
-  bool Take(const PartitionPort* partition) {
+  explicit SubscriberSlots(size_t per_partition = limits::kMaxSubscribersPerPartition,
+                           size_t per_address = limits::kDefaultSubscriptionsPerAddress)
+      : per_partition_(per_partition), per_address_(per_address) {}
+
+  // Every taken place is released once, with the same arguments.
+  Verdict Take(const PartitionPort* partition, const std::string& address) {
     std::lock_guard lock(mutex_);
-    size_t& taken = taken_[partition];
-    if (taken >= limit_) return false;
-    ++taken;
-    return true;
+    if (Count(by_partition_, partition) >= per_partition_) return Verdict::kPartitionFull;
+    if (Count(by_address_, address) >= per_address_) return Verdict::kAddressFull;
+    ++by_partition_[partition];
+    ++by_address_[address];
+    return Verdict::kTaken;
   }
-  void Release(const PartitionPort* partition) {
+  void Release(const PartitionPort* partition, const std::string& address) {
     std::lock_guard lock(mutex_);
-    auto it = taken_.find(partition);
-    if (it != taken_.end() && --it->second == 0) taken_.erase(it);
+    GiveBack(by_partition_, partition);
+    GiveBack(by_address_, address);
   }
+  size_t taken_by(const std::string& address) {
+    std::lock_guard lock(mutex_);
+    return Count(by_address_, address);
+  }
+  size_t per_address() const { return per_address_; }
 
  private:
-  const size_t limit_;
+  template <typename Key>
+  static size_t Count(const absl::flat_hash_map<Key, size_t>& counts, const Key& key) {
+    const auto it = counts.find(key);
+    return it == counts.end() ? 0 : it->second;
+  }
+  template <typename Key>
+  static void GiveBack(absl::flat_hash_map<Key, size_t>& counts, const Key& key) {
+    const auto it = counts.find(key);
+    if (it != counts.end() && --it->second == 0) counts.erase(it);
+  }
+
+  const size_t per_partition_;
+  const size_t per_address_;
   std::mutex mutex_;
-  absl::flat_hash_map<const PartitionPort*, size_t> taken_;
+  // None is 0.
+  absl::flat_hash_map<const PartitionPort*, size_t> by_partition_;
+  absl::flat_hash_map<std::string, size_t> by_address_;
 };
+
+// Who is at the other end of a connection, without the port: "ipv4:10.0.0.7". An IPv6 address
+// counts with its whole /64, of which anybody has as many as he likes. `peer` as gRPC names it.
+std::string ClientAddress(std::string_view peer);
 
 }  // namespace bascule

@@ -83,6 +83,40 @@ inline constexpr size_t kMaxAsyncInFlightBytes = 16 * kMiB;
 inline constexpr std::chrono::seconds kAckDrainTimeout{5};
 inline constexpr std::chrono::seconds kDefaultMetadataTimeout{5};
 
+// Connections of clients, unless configured and as far as the descriptors go; more are closed at
+// once. By default one address has at most half of them.
+inline constexpr size_t kDefaultApiConnections = 10'000;
+// Streams that one connection may have open; a client waits for one to end before it opens more.
+inline constexpr size_t kDefaultStreamsPerConnection = 2'000;
+// Subscriptions from one address, so that one client cannot have all of a partition's; more:
+// ResourceExhausted.
+inline constexpr size_t kDefaultSubscriptionsPerAddress = 5'000;
+// What gRPC may hold for clients: streams, what they send, what waits to be sent. Past it gRPC reads
+// less, then cancels streams.
+inline constexpr size_t kDefaultApiMemoryBytes = 512 * kMiB;
+// A connection without a stream is closed after this.
+inline constexpr std::chrono::minutes kDefaultApiIdle{10};
+// Bytes of one request's headers; more: the stream is refused.
+inline constexpr size_t kMaxHeaderListBytes = 16 * kKiB;
+
+// --- descriptors ---
+// For what is open always or for a moment: NATS, the metadata store, event queues, the pools' files.
+inline constexpr size_t kReservedDescriptors = 192;
+// The active segment's file.
+inline constexpr size_t kDescriptorsPerPartition = 1;
+// A connection is looked at this often, when it has sent so much meanwhile. With more streams open
+// than it may, or more of them dropped at each look than this (as many at once as may be open), it
+// is ended, and its address opens no others for a while.
+inline constexpr std::chrono::milliseconds kStreamLook{50};
+inline constexpr size_t kStreamLookBytes = 8 * kKiB;
+inline constexpr size_t kStreamsDroppedPerLook = 100;
+// Likewise when it sends more than its open streams' messages can be and so much beside (what gRPC's
+// windows let come unread), without a message or a stream.
+inline constexpr size_t kStreamIdleBytes = 16 * kMiB;
+inline constexpr std::chrono::milliseconds kConnectionBarred{5000};
+// Looked at this often: which connections are gone.
+inline constexpr std::chrono::milliseconds kConnectionSweep{1000};
+
 // --- broker to broker ---
 // Streams of peers that have not said hello yet; more are refused (ResourceExhausted). Each has so
 // long for it.
@@ -139,6 +173,16 @@ inline constexpr size_t kJoinAddresses = 256;
 // Messages of peers that are not stepped yet; more are dropped (Raft sends them again).
 inline constexpr size_t kRaftInboxBytes = 256 * kMiB;
 
+// --- log lines ---
+// Lines that have not left the process; more are dropped, counted, and a line says so.
+inline constexpr size_t kLogQueueBytes = 4 * kMiB;
+// Lines wait and nothing was taken for so long: the broker is degraded.
+inline constexpr std::chrono::milliseconds kLogStuckAfter{5000};
+// What waits at the end of the process has so long to leave; likewise before an abort, and the text
+// of the abort itself.
+inline constexpr std::chrono::milliseconds kLogFlushTimeout{1000};
+inline constexpr std::chrono::milliseconds kLastWordsTimeout{1000};
+
 // --- executors ---
 // Tasks waiting on one shard from foreign threads; completions are not counted (they have reserved
 // places).
@@ -155,7 +199,12 @@ inline constexpr size_t kMetaRequestsInFlight = 1024;
 inline constexpr size_t kMetaRequestsWaiting = 64 * 1024;
 // Brokers of one cluster; more: a join is refused.
 inline constexpr size_t kClusterMembers = 128;
+// Connections between this broker and others, both ways: control and bulk, and one of each that is
+// just being replaced.
+inline constexpr size_t kPeerConnections = 4 * kClusterMembers;
 
+static_assert(kDefaultSubscriptionsPerAddress < kMaxSubscribersPerPartition,
+              "one address leaves room for others");
 static_assert(kMaxBatchBytes > kMaxMessageBytes + kRecordOverheadBytes,
               "a batch carries the largest record");
 static_assert(kBatchTargetBytes <= kMaxBatchBytes);

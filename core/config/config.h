@@ -99,6 +99,17 @@ struct ClusterSettings {
   std::chrono::milliseconds election_timeout{500};
 };
 
+// What clients may hold of the gRPC port. 0 where it says so: as the descriptors of the process
+// allow (core/env/descriptor_budget.h).
+struct ApiSettings {
+  int32_t max_connections = 0;          // 0: up to limits::kDefaultApiConnections
+  int32_t connections_per_address = 0;  // 0: half of the above
+  std::chrono::milliseconds connection_idle = limits::kDefaultApiIdle;
+  int32_t streams_per_connection = static_cast<int32_t>(limits::kDefaultStreamsPerConnection);
+  int32_t subscriptions_per_address = static_cast<int32_t>(limits::kDefaultSubscriptionsPerAddress);
+  int64_t max_memory = static_cast<int64_t>(limits::kDefaultApiMemoryBytes);
+};
+
 // Free space that is left alone: the greater of the two.
 struct DiskReserve {
   uint64_t bytes = limits::kGiB;
@@ -113,6 +124,7 @@ struct Config {
   std::string data_dir = "/var/lib/bascule";
   LogLevel log_level = LogLevel::kInfo;
   ServerTls tls;
+  ApiSettings api;
   NatsSettings nats;
   StreamSettings stream_defaults;            // for what a stream's creator left open
   std::vector<StreamSpec> declared_streams;  // created at start when absent; names are distinct

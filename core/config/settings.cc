@@ -53,6 +53,37 @@ void AddServerTls(Rows& rows) {
                                "the system's authorities."));
 }
 
+void AddApi(Rows& rows) {
+  constexpr int32_t kMany = 1'000'000;
+  constexpr int64_t kLeastMemory = 64 * static_cast<int64_t>(limits::kMiB);
+  constexpr int64_t kMostMemory = 1024 * static_cast<int64_t>(limits::kGiB);
+  rows.push_back(
+      Works<Config>("api.connections.max", CountKind(0, kMany), BASCULE_FIELD(api.max_connections),
+                    "Connections of clients; more are closed at once. 0 = as many as the "
+                    "limit of open files leaves room for, at most 10000."));
+  rows.push_back(Works<Config>("api.connections.per.address", CountKind(0, kMany),
+                               BASCULE_FIELD(api.connections_per_address),
+                               "Connections from one IPv4 address or IPv6 /64; more are closed at "
+                               "once. 0 = half of api.connections.max."));
+  rows.push_back(Works<Config>("api.connections.idle.time", PeriodKind(),
+                               BASCULE_FIELD(api.connection_idle),
+                               "A connection without a call is closed after this; clients open "
+                               "another when they need one."));
+  rows.push_back(Works<Config>(
+      "api.streams.per.connection", CountKind(1, kMany), BASCULE_FIELD(api.streams_per_connection),
+      "Calls, subscriptions among them, that one connection may have open; "
+      "clients keep further ones waiting until one ends."));
+  rows.push_back(
+      Works<Config>("api.subscriptions.per.address", CountKind(1, kMany),
+                    BASCULE_FIELD(api.subscriptions_per_address),
+                    "Subscriptions from one IPv4 address or IPv6 /64; more are refused."));
+  rows.push_back(Works<Config>(
+      "api.memory.max", SizeKind(kLeastMemory, kMostMemory), BASCULE_FIELD(api.max_memory),
+      "Memory that gRPC may hold for clients; past it gRPC reads less from "
+      "them, then ends calls. Also what stored messages may wait for subscribers that do not take "
+      "them."));
+}
+
 void AddNats(Rows& rows) {
   rows.push_back(Works<Config>("nats.servers", NatsServersKind(), BASCULE_FIELD(nats.servers),
                                "NATS servers to connect to; those of one cluster."));
@@ -171,6 +202,7 @@ Rows MakeBrokerRows() {
   Rows rows;
   AddBroker(rows);
   AddServerTls(rows);
+  AddApi(rows);
   AddNats(rows);
   for (Setting<Config>& row : MakeStreamRows().broker) rows.push_back(std::move(row));
   rows.push_back(DeclareRow());

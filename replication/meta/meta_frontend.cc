@@ -86,6 +86,10 @@ void MetaFrontend::SetStreamDefaults(const StreamSettings& defaults) {
   streams_->SetStreamDefaults(defaults);
 }
 
+void MetaFrontend::SetCapacity(std::function<absl::Status(const std::string&, size_t)> capacity) {
+  streams_->SetCapacity(std::move(capacity));
+}
+
 void MetaFrontend::SetSilence(std::function<bool(const std::string&)> silent) {
   streams_->SetSilence(std::move(silent));
 }

@@ -54,6 +54,8 @@ class MetaFrontend final : public StreamAdmin,
   // See StreamRequests.
   void SetStreamDefaults(const StreamSettings& defaults);
   void SetSilence(std::function<bool(const std::string&)> silent);
+  // See StreamRequests::SetCapacity.
+  void SetCapacity(std::function<absl::Status(const std::string&, size_t)> capacity);
   // Carries out what is no matter of streams (ClusterControl).
   void SetClusterRequests(RequestTarget& target) { cluster_ = &target; }
   // Called after the frontend itself has heard of the role.

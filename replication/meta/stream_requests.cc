@@ -163,6 +163,11 @@ StreamRequests::Verdict StreamRequests::CheckCreate(
               {}};
     }
   }
+  for (const auto& [broker, partitions] : held) {
+    absl::Status fits;
+    if (capacity_) fits = capacity_(broker, static_cast<size_t>(partitions));
+    if (!fits.ok()) return {fits, true, {}};
+  }
   stream.name = spec.name;
   stream.subject = spec.subject;
   stream.group = spec.group;

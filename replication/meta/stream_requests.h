@@ -38,6 +38,10 @@ class StreamRequests final : public RequestTarget {
   void BindStreams();
   // Brokers that `silent` names get no new partition while there are others.
   void SetSilence(std::function<bool(const std::string&)> silent) { silent_ = std::move(silent); }
+  // Whether a broker can hold so many partitions; its error is the answer to who wants to create
+  // them.
+  using Capacity = std::function<absl::Status(const std::string& broker, size_t partitions)>;
+  void SetCapacity(Capacity capacity) { capacity_ = std::move(capacity); }
 
   // create, delete, update, raise_epoch, register_broker. Unavailable: not the leader, or the log
   // takes nothing; surely not done. Unknown: it may have been.
@@ -80,6 +84,7 @@ class StreamRequests final : public RequestTarget {
   bool binding_ = false;     // BindNext goes through the streams
   bool bind_again_ = false;  // and then once more, a second later
   std::function<bool(const std::string&)> silent_;
+  Capacity capacity_;
   size_t waiting_ = 0;
   std::map<std::string, std::deque<std::shared_ptr<Work>>> queues_;  // the first is under way
   std::map<std::string, BrokerLoad> pending_;  // of streams that are proposed, by broker

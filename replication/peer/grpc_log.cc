@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string_view>
 
+#include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/env/clock.h"
 #include "replication/peer/frame.h"
@@ -23,8 +24,11 @@ void OnGrpcLog(gpr_log_func_args* args) {
   // Host names are not what a broker is known by: its server id is compared instead.
   if (std::string_view(args->message).starts_with("No match found for server name")) return;
   // The last words of a process that gRPC is about to abort are never held back.
-  if (std::string_view(args->message).starts_with("assertion failed"))
-    return LogError("grpc: ", args->file, ":", args->line, ": ", Printable(args->message));
+  if (std::string_view(args->message).starts_with("assertion failed")) {
+    LogError("grpc: ", args->file, ":", args->line, ": ", Printable(args->message));
+    FlushLog(limits::kLastWordsTimeout);
+    return;
+  }
   const int64_t now = RealClock().Monotonic().value();
   int64_t last = last_line.load();
   const bool early = last != 0 && Duration(now - last) < kPeriod;

@@ -10,6 +10,7 @@
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "core/env/connection_listener.h"
 #include "replication/peer/certificates.h"
 #include "replication/peer/grpc_log.h"
 #include "replication/peer/introductions.h"
@@ -68,7 +69,6 @@ class Service final : public Base {
 };
 
 void Configure(grpc::ServerBuilder& builder) {
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
@@ -111,6 +111,8 @@ struct GrpcPeerTransport::Impl {
   peer::PeerRegistry registry;
   const std::shared_ptr<peer::Introductions> introductions;
   Service service;
+  std::unique_ptr<ConnectionListener> listener;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
   int port = 0;
   bool stopped = false;
@@ -167,16 +169,27 @@ absl::Status GrpcPeerTransport::Impl::Secure() {
 absl::Status GrpcPeerTransport::Impl::Listen() {
   grpc::ServerBuilder builder;
   Configure(builder);
-  builder.AddListeningPort(options.listen, core->credentials.ForServer(), &port);
+  ListenOptions listen;
+  listen.address = options.listen;
+  listen.name = "peer";
+  listen.remedy =
+      "strangers reach the peer port, or the limit of open files is too low for this cluster";
+  listen.max_connections = options.max_connections;
+  listen.max_per_address = options.max_connections;  // all brokers may be behind one address
+  auto opened = ConnectionListener::Open(listen);
+  if (!opened.ok()) {
+    return absl::UnavailableError(Concat("cluster.listen: ", FromAbsl(opened.status().message())));
+  }
+  acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      core->credentials.ForServer());
   builder.RegisterService(&service);
   server = builder.BuildAndStart();
-  if (server == nullptr || port <= 0) {
-    server.reset();
-    port = 0;
+  if (server == nullptr)
     return absl::UnavailableError(
-        Concat("cluster.listen: cannot listen on ", options.listen,
-               ": the port is taken, or the address is not one of this machine"));
-  }
+        Concat("cluster.listen: gRPC does not serve on ", options.listen));
+  listener = *std::move(opened);
+  port = listener->port();
   return absl::OkStatus();
 }
 
@@ -194,6 +207,11 @@ absl::Status GrpcPeerTransport::Start() {
   RETURN_IF_ERROR(impl_->Listen());
   if (impl_->options.self.address.empty())
     impl_->core->SetAddress(DefaultAddress(impl_->options.listen, impl_->port));
+  impl_->listener->Start([&acceptor = *impl_->acceptor](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor.HandleNewConnection(&connection);
+  });
   LogInfo("peer: brokers reach this one at ", address(),
           impl_->options.insecure ? " (without TLS)" : "");
   return absl::OkStatus();
@@ -203,6 +221,7 @@ void GrpcPeerTransport::Stop() {
   if (std::exchange(impl_->stopped, true)) return;
   PeerCore& core = *impl_->core;
   core.stopping = true;
+  if (impl_->listener != nullptr) impl_->listener->Stop();
   impl_->registry.Stop();
   impl_->introductions->Stop();
   // Connections of ours end before the server: the last user of gRPC's callback threads joins them,
@@ -307,6 +326,12 @@ std::map<std::string, uint64_t> GrpcPeerTransport::ReadCounters() const {
       {"peer_introductions_received", read(counts.introductions_received)},
       {"peer_handshakes_waiting", impl_->core->waiting_handshakes.load()},
   };
+  if (impl_->listener != nullptr) {
+    const ConnectionListener::Counts connections = impl_->listener->counts();
+    out["peer_connections"] = connections.open;
+    out["peer_connections_refused_full"] = connections.refused_full;
+    out["peer_connections_failed"] = connections.failed;
+  }
   for (int i = 0; i < peer::kRefusals; ++i) {
     const auto reason = static_cast<peer::Refusal>(i);
     out[Concat("peer_refused_", peer::NameOf(reason))] = impl_->core->refusals.count(reason);

@@ -18,6 +18,7 @@
 #include <memory>
 #include <string>
 
+#include "core/base/limits.h"
 #include "core/base/status.h"
 #include "core/env/clock.h"
 #include "core/env/executor.h"
@@ -40,7 +41,8 @@ struct PeerOptions {
   std::string cluster_namespace;
   std::string listen = "0.0.0.0:9293";  // port 0: a free one, see BoundPort
   PeerTlsOptions tls;
-  bool insecure = false;  // no TLS at all; then `tls` is empty
+  bool insecure = false;                                  // no TLS at all; then `tls` is empty
+  size_t max_connections = limits::kPeerConnections / 2;  // accepted ones; more are closed at once
 };
 
 // Any thread, except Start and Stop. Callbacks come on gRPC's threads and the executor's, never

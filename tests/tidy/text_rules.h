@@ -36,6 +36,8 @@ inline Complaints CheckForces(const Source& source) {
   for (std::string_view folder : {"core/env", "tests/support", "tests/bench", "tests/tidy"}) {
     if (source.In(folder)) return complaints;
   }
+  // The last words of a process: whoever writes them was given nothing, and may not wait.
+  if (source.path == "core/base/bounded_output.cc") return complaints;
   for (size_t i = 0; i < source.code_lines.size(); ++i) {
     std::string_view line = source.code_lines[i];
     for (std::string_view token : sleeps) {

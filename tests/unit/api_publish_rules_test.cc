@@ -8,7 +8,6 @@
 #include "core/api/in_flight_window.h"
 #include "core/api/publish_request.h"
 #include "core/api/response_batch.h"
-#include "core/api/subscriber_slots.h"
 #include "tests/unit/wire_samples.h"
 
 namespace bascule {
@@ -137,20 +136,6 @@ TEST_CASE("the window counts, releases the oldest, and forgets by age") {
   CHECK(window.empty());
   window.Release();  // an ack too many
   CHECK(window.bytes() == 0);
-}
-
-TEST_CASE("a partition has so many places, and they come back") {
-  SubscriberSlots slots(2);
-  int here, there;
-  const auto* a = reinterpret_cast<const PartitionPort*>(&here);
-  const auto* b = reinterpret_cast<const PartitionPort*>(&there);
-  CHECK(slots.Take(a));
-  CHECK(slots.Take(a));
-  CHECK_FALSE(slots.Take(a));
-  CHECK(slots.Take(b));
-  slots.Release(a);
-  CHECK(slots.Take(a));
-  CHECK_FALSE(slots.Take(a));
 }
 
 TEST_CASE("what cannot fit into a NATS message is refused before it is copied") {

@@ -1,0 +1,69 @@
+// What subscribers hold of stored messages: chunks that were read for them and wait to be taken by
+// the client. A client that takes nothing keeps its chunk, so at the bound no further subscription
+// begins; and one address may hold half of it only, so that slow clients do not keep out others.
+// Any thread.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/base/limits.h"
+#include "core/base/types.h"
+
+namespace bascule {
+
+class ReadMemory {
+ public:
+  explicit ReadMemory(size_t max) : max_(max) {}
+
+  // `address` holds `now` bytes where it held `before`.
+  void Change(const std::string& address, size_t before, size_t now) {
+    if (before == now) return;
+    std::lock_guard lock(mutex_);
+    ChangeLocked(address, before, now);
+  }
+  // Whether another subscription may begin. One that may counts as a chunk for a moment, until the
+  // chunk itself does: many that begin at once must not all find the same room.
+  bool Begin(const std::string& address, MonotonicTime now) {
+    std::lock_guard lock(mutex_);
+    while (!expected_.empty() && Between(expected_.front().since, now) >= kExpected) {
+      ChangeLocked(expected_.front().address, limits::kReadChunkBytes, 0);
+      expected_.pop_front();
+    }
+    const auto here = by_address_.find(address);
+    if (total_ >= max_ || (here != by_address_.end() && here->second >= max_ / 2)) return false;
+    expected_.push_back({now, address});
+    ChangeLocked(address, 0, limits::kReadChunkBytes);
+    return true;
+  }
+  size_t total() const {
+    std::lock_guard lock(mutex_);
+    return total_;
+  }
+
+  static constexpr std::chrono::milliseconds kExpected{200};
+
+ private:
+  struct Expected {
+    MonotonicTime since;
+    std::string address;
+  };
+  void ChangeLocked(const std::string& address, size_t before, size_t now) {
+    total_ += now - before;
+    size_t& here = by_address_[address];
+    here += now - before;
+    if (here == 0) by_address_.erase(address);
+  }
+
+  const size_t max_;
+  std::deque<Expected> expected_;
+  mutable std::mutex mutex_;
+  size_t total_ = 0;
+  absl::flat_hash_map<std::string, size_t> by_address_;  // none is 0
+};
+
+}  // namespace bascule

@@ -1,0 +1,491 @@
+#include "core/env/connection_listener.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+#include "core/env/connection_quota.h"
+
+namespace bascule {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// Waiting for their turn in the kernel; more are not answered until there is room.
+constexpr int kBacklog = 4096;
+// Taken from one socket before the others get their turn.
+constexpr int kAcceptsAtOnce = 64;
+// Without a descriptor for so long nothing is accepted.
+constexpr std::chrono::milliseconds kPause{20};
+// Under pressure gone connections are looked for at most this often.
+constexpr std::chrono::milliseconds kSweepAtLeast{50};
+constexpr std::chrono::seconds kLogPeriod{10};
+// What Stop waits for the hand-over before it ends the connections.
+constexpr std::chrono::milliseconds kHandOverEnd{500};
+
+class Socket {
+ public:
+  explicit Socket(int fd = -1) : fd_(fd) {}
+  ~Socket() { Close(); }
+  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    if (this != &other) {
+      Close();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  int fd() const { return fd_; }
+  void Close() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  int fd_;
+};
+
+int OpenSpare() { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+void SetFlag(int fd, int level, int option, int value) {
+  (void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+// Tells a socket from every other one that this machine has had since it runs; 0: no socket.
+uint64_t CookieOf(int fd) {
+  uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+uint64_t ReceivedBytes(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+int PortIn(const sockaddr_storage& address) {
+  return address.ss_family == AF_INET6
+             ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port)
+             : ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+int PortOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return PortIn(address);
+}
+
+void SetPort(sockaddr* address, int port) {
+  const auto value = htons(static_cast<uint16_t>(port));
+  if (address->sa_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = value;
+  } else {
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = value;
+  }
+}
+
+// Who is counted as one: an IPv4 address, or the network of an IPv6 one, of which anybody has 2^64.
+std::string AddressKey(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text, sizeof(text));
+    return text;
+  }
+  in6_addr v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+    inet_ntop(AF_INET, v6.s6_addr + 12, text, sizeof(text));
+    return text;
+  }
+  std::memset(v6.s6_addr + 8, 0, 8);
+  inet_ntop(AF_INET6, &v6, text, sizeof(text));
+  return Concat(text, "/64");
+}
+
+// What accepting or listening turns into a connection's own.
+absl::StatusOr<Socket> ListenOn(const sockaddr* address, socklen_t size, bool both_families) {
+  Socket made(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (made.fd() < 0) return absl::UnavailableError(strerror(errno));
+  SetFlag(made.fd(), SOL_SOCKET, SO_REUSEADDR, 1);
+  SetFlag(made.fd(), IPPROTO_TCP, TCP_NODELAY, 1);
+  if (address->sa_family == AF_INET6)
+    SetFlag(made.fd(), IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
+  if (bind(made.fd(), address, size) != 0) return absl::UnavailableError(strerror(errno));
+  if (listen(made.fd(), kBacklog) != 0) return absl::UnavailableError(strerror(errno));
+  return made;
+}
+
+absl::StatusOr<std::vector<Socket>> ListenEverywhere(int port) {
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(static_cast<uint16_t>(port));
+  std::vector<Socket> sockets;
+  auto both = ListenOn(reinterpret_cast<const sockaddr*>(&v6), sizeof(v6), true);
+  if (!both.ok()) {  // a machine without IPv6
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(static_cast<uint16_t>(port));
+    both = ListenOn(reinterpret_cast<const sockaddr*>(&v4), sizeof(v4), false);
+  }
+  if (!both.ok()) return both.status();
+  sockets.push_back(*std::move(both));
+  return sockets;
+}
+
+absl::StatusOr<std::vector<Socket>> ListenOnName(const std::string& host, const std::string& port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0)
+    return absl::UnavailableError(gai_strerror(error));
+  std::vector<Socket> sockets;
+  absl::Status first;
+  int bound = 0;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    if (bound != 0) SetPort(each->ai_addr, bound);
+    auto made = ListenOn(each->ai_addr, each->ai_addrlen, false);
+    if (made.ok()) {
+      bound = PortOf(made->fd());
+      sockets.push_back(*std::move(made));
+    } else if (first.ok()) {
+      first = made.status();
+    }
+  }
+  freeaddrinfo(found);
+  if (sockets.empty()) return first.ok() ? absl::UnavailableError("no such address") : first;
+  return sockets;
+}
+
+absl::StatusOr<std::vector<Socket>> ListenOnText(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return absl::UnavailableError("it has no port");
+  std::string host = address.substr(0, colon);
+  const std::string port = address.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host.empty() || host == "0.0.0.0" || host == "::") return ListenEverywhere(std::stoi(port));
+  return ListenOnName(host, port);
+}
+
+}  // namespace
+
+struct ConnectionListener::State {
+  State(ListenOptions the_options, std::vector<Socket> the_sockets)
+      : options(std::move(the_options)),
+        sockets(std::move(the_sockets)),
+        stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        spare(OpenSpare()),
+        quota(options.max_connections, options.max_per_address) {}
+
+  void Run();
+  void HandOver();
+  bool ShutDown(int fd);
+  void AcceptSome(int listener);
+  void Admit(int fd, const std::string& address, int port);
+  bool RefuseBarred(int fd, const std::string& address);
+  void Refuse(int fd, const std::string& address, ConnectionQuota::Verdict why);
+  void Look();
+  void End(int fd);
+  void OutOfDescriptors(int listener);
+  void Sweep();
+  bool MaySay();
+
+  const ListenOptions options;
+  std::vector<Socket> sockets;
+  Socket stop;
+  Socket spare;
+  int bound_port = 0;
+  std::function<void(int fd)> take;
+  ConnectionWatch watch;
+  std::thread thread;
+
+  // What `take` is called with waits here. It has a thread of its own: gRPC goes on to serve a
+  // connection on the thread that brought it, for as long as there is something to read.
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<int> admitted;  // under `mutex`, like the two below
+  bool stopping = false;
+  bool handing_over = true;
+  std::thread hand_over;
+
+  // The accept thread's.
+  struct Handed {
+    uint64_t cookie;
+    std::string address;
+    std::string peer;
+    uint64_t received;
+  };
+  std::unordered_map<std::string, SteadyClock::time_point> barred;  // until when
+  SteadyClock::time_point next_look{};
+  ConnectionQuota quota;
+  std::unordered_map<int, Handed> handed;  // by descriptor
+  SteadyClock::time_point next_sweep{};
+  SteadyClock::time_point last_sweep{};
+  SteadyClock::time_point last_said{};
+
+  std::atomic<uint64_t> open{0}, accepted{0}, refused_full{0}, refused_address{0}, failed{0};
+  std::atomic<uint64_t> refused_barred{0}, ended{0};
+};
+
+void ConnectionListener::State::Run() {
+  std::vector<pollfd> polled;
+  for (const Socket& socket : sockets) polled.push_back({socket.fd(), POLLIN, 0});
+  polled.push_back({stop.fd(), POLLIN, 0});
+  while (true) {
+    const bool watched = watch.judge && !handed.empty();
+    const auto tick =
+        watched ? std::min(watch.period, limits::kConnectionSweep) : limits::kConnectionSweep;
+    (void)poll(polled.data(), polled.size(), static_cast<int>(tick.count()));
+    if (polled.back().revents != 0) return;
+    for (const pollfd& each : polled)
+      if (each.revents != 0) AcceptSome(each.fd);
+    if (watched && SteadyClock::now() >= next_look) Look();
+    if (SteadyClock::now() >= next_sweep) Sweep();
+  }
+}
+
+void ConnectionListener::State::HandOver() {
+  std::unique_lock lock(mutex);
+  while (true) {
+    changed.wait(lock, [this] { return stopping || !admitted.empty(); });
+    if (stopping) break;
+    const int fd = admitted.front();
+    admitted.pop_front();
+    lock.unlock();
+    take(fd);
+    lock.lock();
+  }
+  for (const int fd : admitted) close(fd);
+  admitted.clear();
+  handing_over = false;
+  changed.notify_all();
+}
+
+void ConnectionListener::State::AcceptSome(int listener) {
+  for (int i = 0; i < kAcceptsAtOnce; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof(from);
+    const int fd =
+        accept4(listener, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+      Admit(fd, AddressKey(from), PortIn(from));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      return OutOfDescriptors(listener);
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      return;  // nobody waits
+    }
+  }
+}
+
+void ConnectionListener::State::Admit(int fd, const std::string& address, int port) {
+  // Its number was another's, which therefore is gone.
+  if (const auto old = handed.find(fd); old != handed.end()) {
+    quota.Release(old->second.address);
+    handed.erase(old);
+  }
+  if (!barred.empty() && RefuseBarred(fd, address)) return;
+  ConnectionQuota::Verdict verdict = quota.Take(address);
+  if (verdict != ConnectionQuota::Verdict::kAdmitted &&
+      SteadyClock::now() - last_sweep >= kSweepAtLeast) {
+    Sweep();
+    verdict = quota.Take(address);
+  }
+  if (verdict != ConnectionQuota::Verdict::kAdmitted) return Refuse(fd, address, verdict);
+  handed[fd] = {CookieOf(fd), address, Concat(address, ":", port), 0};
+  open = quota.taken();
+  accepted.fetch_add(1, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex);
+    admitted.push_back(fd);
+  }
+  changed.notify_all();
+}
+
+void ConnectionListener::State::Refuse(int fd, const std::string& address,
+                                       ConnectionQuota::Verdict why) {
+  close(fd);
+  const bool full = why == ConnectionQuota::Verdict::kFull;
+  (full ? refused_full : refused_address).fetch_add(1, std::memory_order_relaxed);
+  if (!MaySay()) return;
+  LogWarning(
+      options.name, ": a connection from ", address, " is closed: there are ",
+      full ? options.max_connections : options.max_per_address,
+      full ? " connections, which is the limit" : " from there, which is the limit for one address",
+      " (", refused_full + refused_address, " closed so far); ", options.remedy);
+}
+
+bool ConnectionListener::State::RefuseBarred(int fd, const std::string& address) {
+  const auto found = barred.find(address);
+  if (found == barred.end()) return false;
+  if (SteadyClock::now() >= found->second) {
+    barred.erase(found);
+    return false;
+  }
+  close(fd);
+  refused_barred.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void ConnectionListener::State::Look() {
+  std::vector<BusyConnection> busy;
+  std::unordered_map<std::string, int> numbers;
+  for (auto& [fd, connection] : handed) {
+    const uint64_t received = ReceivedBytes(fd);
+    if (received >= connection.received + watch.busy_bytes) {
+      busy.push_back({connection.peer, received});
+      numbers[connection.peer] = fd;
+    }
+    connection.received = received;
+  }
+  for (const std::string& peer : watch.judge(busy)) {
+    if (const auto number = numbers.find(peer); number != numbers.end()) End(number->second);
+  }
+  next_look = SteadyClock::now() + watch.period;
+}
+
+// By a descriptor of our own, so that what is looked at is what is shut down.
+bool ConnectionListener::State::ShutDown(int fd) {
+  const Socket own(dup(fd));
+  if (own.fd() < 0 || CookieOf(own.fd()) != handed.at(fd).cookie) return false;
+  return shutdown(own.fd(), SHUT_RDWR) == 0;
+}
+
+void ConnectionListener::State::End(int fd) {
+  const Handed& connection = handed.at(fd);
+  barred[connection.address] = SteadyClock::now() + watch.barred;
+  if (!ShutDown(fd)) return;
+  ended.fetch_add(1, std::memory_order_relaxed);
+  if (!MaySay()) return;
+  LogWarning(options.name, ": the connection from ", connection.peer, " is ended: ", watch.reason,
+             "; its address opens no others for ", watch.barred.count(), " ms (", ended.load(),
+             " ended so far)");
+}
+
+void ConnectionListener::State::OutOfDescriptors(int listener) {
+  const std::string why = strerror(errno);
+  failed.fetch_add(1, std::memory_order_relaxed);
+  // The spare one's place is taken by who waits, who then knows at once.
+  spare.Close();
+  if (const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC); fd >= 0) close(fd);
+  spare = Socket(OpenSpare());
+  if (MaySay()) {
+    LogError(options.name, ": connections cannot be accepted: ", why,
+             "; raise the limit of open files (LimitNOFILE of the unit, ulimit -n)");
+  }
+  pollfd wake{stop.fd(), POLLIN, 0};
+  (void)poll(&wake, 1, static_cast<int>(kPause.count()));
+}
+
+// Whoever took a socket closes it without telling. Looking is harmless: the number either still
+// stands for the same socket, or for something else, or for nothing.
+void ConnectionListener::State::Sweep() {
+  last_sweep = SteadyClock::now();
+  next_sweep = last_sweep + limits::kConnectionSweep;
+  std::erase_if(handed, [&](const auto& entry) {
+    if (CookieOf(entry.first) == entry.second.cookie) return false;
+    quota.Release(entry.second.address);
+    return true;
+  });
+  open = quota.taken();
+}
+
+bool ConnectionListener::State::MaySay() {
+  const auto now = SteadyClock::now();
+  if (last_said != SteadyClock::time_point{} && now - last_said < kLogPeriod) return false;
+  last_said = now;
+  return true;
+}
+
+ConnectionListener::ConnectionListener(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+absl::StatusOr<std::unique_ptr<ConnectionListener>> ConnectionListener::Open(
+    const ListenOptions& options) {
+  auto sockets = ListenOnText(options.address);
+  if (!sockets.ok()) {
+    return absl::UnavailableError(Concat("cannot listen on ", options.address, ": ",
+                                         FromAbsl(sockets.status().message()),
+                                         " (the port is taken, or the address is not one of this "
+                                         "machine)"));
+  }
+  auto state = std::make_unique<State>(options, *std::move(sockets));
+  if (state->stop.fd() < 0 || state->spare.fd() < 0) {
+    return absl::UnavailableError(Concat("cannot listen on ", options.address, ": ",
+                                         "no descriptor is left: raise the limit of open files"));
+  }
+  state->bound_port = PortOf(state->sockets.front().fd());
+  return std::unique_ptr<ConnectionListener>(new ConnectionListener(std::move(state)));
+}
+
+ConnectionListener::~ConnectionListener() { Stop(); }
+
+int ConnectionListener::port() const { return state_->bound_port; }
+
+void ConnectionListener::Start(std::function<void(int fd)> take, ConnectionWatch watch) {
+  BASCULE_CHECK(!state_->thread.joinable());
+  state_->take = std::move(take);
+  state_->watch = std::move(watch);
+  state_->thread = std::thread([state = state_.get()] { state->Run(); });
+  state_->hand_over = std::thread([state = state_.get()] { state->HandOver(); });
+  pthread_setname_np(state_->thread.native_handle(),
+                     (state_->options.name + "-accept").substr(0, 15).c_str());
+  pthread_setname_np(state_->hand_over.native_handle(),
+                     (state_->options.name + "-connect").substr(0, 15).c_str());
+}
+
+void ConnectionListener::Stop() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = write(state_->stop.fd(), &one, sizeof(one));
+  if (state_->thread.joinable()) state_->thread.join();
+  if (state_->hand_over.joinable()) {
+    std::unique_lock lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
+    const bool left =
+        state_->changed.wait_for(lock, kHandOverEnd, [this] { return !state_->handing_over; });
+    lock.unlock();
+    // It serves a connection that does not let go of it.
+    if (!left) {
+      for (const auto& [fd, connection] : state_->handed) state_->ShutDown(fd);
+    }
+    state_->hand_over.join();
+  }
+  state_->sockets.clear();
+}
+
+ConnectionListener::Counts ConnectionListener::counts() const {
+  Counts counts;
+  counts.open = state_->open;
+  counts.accepted = state_->accepted;
+  counts.refused_full = state_->refused_full;
+  counts.refused_address = state_->refused_address;
+  counts.refused_barred = state_->refused_barred;
+  counts.ended = state_->ended;
+  counts.failed = state_->failed;
+  return counts;
+}
+
+}  // namespace bascule

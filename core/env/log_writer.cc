@@ -1,0 +1,149 @@
+#include "core/env/log_writer.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "core/base/bounded_output.h"
+#include "core/base/check.h"
+#include "core/base/text.h"
+
+namespace bascule {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+std::string DroppedLine(uint64_t lines) {
+  return FormatLogLine(LogLevel::kWarning,
+                       Concat(lines,
+                              " log lines were dropped here: whatever reads this process's "
+                              "standard error did not keep up"));
+}
+
+}  // namespace
+
+struct LogWriter::State {
+  State(int fd, size_t max, std::chrono::milliseconds late)
+      : output(fd), max_bytes(max), stuck_after(late), stop_fd(eventfd(0, EFD_CLOEXEC)) {
+    BASCULE_CHECK_GE(stop_fd, 0);
+  }
+  ~State() { close(stop_fd); }
+
+  BoundedOutput output;  // the writer's thread only
+  const size_t max_bytes;
+  const std::chrono::milliseconds stuck_after;
+  const int stop_fd;
+
+  mutable std::mutex mutex;
+  std::condition_variable work;
+  std::condition_variable left;
+  // All below: under `mutex`.
+  std::string queue;
+  size_t leaving = 0;  // bytes that the thread has taken and not written
+  uint64_t added = 0;  // bytes, ever
+  uint64_t gone = 0;   // bytes written or given up, in the same order
+  uint64_t dropped = 0;
+  uint64_t told = 0;  // of `dropped`
+  SteadyClock::time_point progress = SteadyClock::now();
+  bool stopping = false;
+  std::thread thread;
+
+  // False when there is nothing more to do, ever.
+  bool Take(std::string& batch, uint64_t& untold) {
+    std::unique_lock lock(mutex);
+    work.wait(lock, [&] { return stopping || !queue.empty(); });
+    if (queue.empty()) return false;
+    batch.clear();
+    batch.swap(queue);
+    leaving = batch.size();
+    untold = std::exchange(told, dropped);
+    untold = dropped - untold;
+    progress = SteadyClock::now();
+    return true;
+  }
+
+  // Piece by piece, so that progress is seen.
+  bool WriteOut(std::string_view text) {
+    constexpr size_t kPiece = 64 * limits::kKiB;
+    while (!text.empty()) {
+      std::string_view piece = text.substr(0, kPiece);
+      const size_t size = piece.size();
+      const auto result = output.Write(piece, BoundedOutput::kForever, stop_fd);
+      text.remove_prefix(size - piece.size());
+      if (result == BoundedOutput::Result::kFailed) return false;
+      if (result == BoundedOutput::Result::kWoken) return false;
+      const std::lock_guard lock(mutex);
+      progress = SteadyClock::now();
+    }
+    return true;
+  }
+
+  void Run() {
+    std::string batch;
+    uint64_t untold = 0;
+    while (Take(batch, untold)) {
+      bool written = WriteOut(batch);
+      if (written && untold > 0) written = WriteOut(DroppedLine(untold));
+      {
+        const std::lock_guard lock(mutex);
+        gone += batch.size();
+        leaving = 0;
+        // A broken descriptor takes nothing: what it should have is lost, and is said if it heals.
+        if (!written)
+          dropped += static_cast<uint64_t>(std::count(batch.begin(), batch.end(), '\n'));
+        if (!written) told -= untold;
+      }
+      left.notify_all();
+    }
+  }
+};
+
+LogWriter::LogWriter(int fd, size_t max_bytes, std::chrono::milliseconds stuck_after)
+    : state_(std::make_unique<State>(fd, max_bytes, stuck_after)) {
+  state_->thread = std::thread([state = state_.get()] { state->Run(); });
+  pthread_setname_np(state_->thread.native_handle(), "log");
+}
+
+LogWriter::~LogWriter() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->work.notify_all();
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = write(state_->stop_fd, &one, sizeof(one));
+  state_->thread.join();
+}
+
+void LogWriter::Write(std::string line) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->leaving + state_->queue.size() + line.size() > state_->max_bytes) {
+      ++state_->dropped;
+      return;
+    }
+    state_->queue += line;
+    state_->added += line.size();
+  }
+  state_->work.notify_one();
+}
+
+bool LogWriter::Flush(std::chrono::milliseconds limit) {
+  std::unique_lock lock(state_->mutex);
+  const uint64_t wanted = state_->added;
+  return state_->left.wait_for(lock, limit, [&] { return state_->gone >= wanted; });
+}
+
+LogSink::Losses LogWriter::losses() const {
+  const std::lock_guard lock(state_->mutex);
+  const bool waiting = state_->leaving + state_->queue.size() > 0;
+  return {state_->dropped, waiting && SteadyClock::now() - state_->progress >= state_->stuck_after};
+}
+
+}  // namespace bascule

@@ -1,0 +1,173 @@
+// Clients that keep to HTTP/2's letter and want the broker's memory or time: an honest publisher
+// beside each goes on, and the process stays within its bound.
+#include <atomic>
+#include <deque>
+#include <thread>
+
+#include "tests/integration/honest_publisher.h"
+#include "tests/support/http2_client.h"
+
+namespace bascule::main_job {
+namespace {
+
+using http2::kPing;
+using http2::kReset;
+
+constexpr std::string_view kPublish = "/proto.API/Publish";
+constexpr std::string_view kPublishAsync = "/proto.API/PublishAsync";
+constexpr std::string_view kSubscribe = "/proto.API/Subscribe";
+constexpr std::chrono::seconds kAttack{6};
+// What the broker may hold beyond what it held before: api.memory.max as set here, and what gRPC
+// does not count (see README.md).
+constexpr uint64_t kMemory = 128 << 20;
+constexpr uint64_t kMemoryBound = 3 * kMemory;
+
+int PortOf(const MainBroker& broker) {
+  return std::stoi(broker.address().substr(broker.address().rfind(':') + 1));
+}
+
+// Repeated until the time is up; what it did, for the report.
+using Attack = std::function<uint64_t(int port, const std::atomic<bool>& stop)>;
+
+// A connection after the other, each for as long as the server keeps it; `step` sends something for
+// the given odd stream number.
+uint64_t OnConnections(int port, const std::atomic<bool>& stop,
+                       const std::function<bool(Http2Client&, uint32_t)>& step,
+                       uint64_t* connections = nullptr) {
+  uint64_t done = 0;
+  while (!stop) {
+    Http2Client client(port);
+    if (!client.connected() || !client.Greet()) continue;
+    if (connections != nullptr) ++*connections;
+    for (uint32_t stream = 1; !stop && stream < 0x7ffffff0; stream += 2, ++done) {
+      if (!step(client, stream)) break;
+      if (stream % 1024 == 1 && !client.Drain()) break;
+    }
+  }
+  return done;
+}
+
+struct Beside {
+  uint64_t before = 0;  // bytes
+  uint64_t most = 0;
+};
+
+void Run(const std::string& what, const Attack& attack, std::vector<std::string> args = {}) {
+  CAPTURE(what);
+  const auto nats = StartNats();
+  args.insert(args.end(), {"--set", "api.memory.max=" + std::to_string(kMemory)});
+  MainBroker broker(nats->url(), args);
+  broker.Start();
+  broker.CreateStream("honest", "honest");
+  broker.CreateStream("big", "big");
+  for (int i = 0; i < 64; ++i) broker.Publish("big", std::string(256 * 1024, 'b'));
+  const HonestResult before = PublishUndisturbed(broker, "honest", "before");
+  Beside memory;
+  memory.before = broker.MemoryBytes("VmRSS");
+
+  HonestPublisher publisher(broker, "honest", "beside");
+  std::atomic<bool> stop{false};
+  uint64_t steps = 0;
+  std::thread attacker([&] { steps = attack(PortOf(broker), stop); });
+  const auto end = std::chrono::steady_clock::now() + kAttack;
+  (void)Eventually(
+      [&] {
+        memory.most = std::max(memory.most, broker.MemoryBytes("VmRSS"));
+        return std::chrono::steady_clock::now() >= end || !broker.Running();
+      },
+      2 * kAttack);
+  stop = true;
+  attacker.join();
+  const HonestResult beside = publisher.Stop();
+  BROKER_REQUIRE(broker, broker.Running());
+  const HonestResult after = PublishUndisturbed(broker, "honest", "after");
+  MESSAGE(what, ": ", steps, " steps, memory ", memory.before >> 20, " MiB before, at most ",
+          memory.most >> 20, " MiB");
+  CHECK(memory.most < memory.before + kMemoryBound);
+  CheckUnhurried(what, before, beside, after);
+  CheckKept(broker, "honest", {&before, &beside, &after});
+  broker.Stop();
+}
+
+TEST_CASE("http2: half-open streams on one connection") {
+  Run("half-open streams", [](int port, const std::atomic<bool>& stop) {
+    return OnConnections(port, stop, [](Http2Client& client, uint32_t stream) {
+      return client.OpenCall(stream, kPublish);
+    });
+  });
+}
+
+TEST_CASE("http2: half-open sessions on one connection") {
+  Run("half-open sessions", [](int port, const std::atomic<bool>& stop) {
+    return OnConnections(port, stop, [](Http2Client& client, uint32_t stream) {
+      return client.OpenCall(stream, kPublishAsync);
+    });
+  });
+}
+
+TEST_CASE("http2: rapid resets") {
+  Run("rapid resets", [](int port, const std::atomic<bool>& stop) {
+    return OnConnections(port, stop, [](Http2Client& client, uint32_t stream) {
+      return client.OpenCall(stream, kPublish) &&
+             client.Send(kReset, http2::kNone, stream, std::string("\0\0\0\x08", 4));
+    });
+  });
+}
+
+TEST_CASE("http2: ping flood") {
+  Run("pings", [](int port, const std::atomic<bool>& stop) {
+    return OnConnections(port, stop, [](Http2Client& client, uint32_t) {
+      return client.Send(kPing, http2::kNone, 0, "12345678");
+    });
+  });
+}
+
+TEST_CASE("http2: settings flood") {
+  Run("settings", [](int port, const std::atomic<bool>& stop) {
+    return OnConnections(port, stop, [](Http2Client& client, uint32_t) {
+      return client.Send(http2::kSettings, http2::kNone, 0, "");
+    });
+  });
+}
+
+TEST_CASE("http2: subscribers that never open their window") {
+  Run("shut windows", [](int port, const std::atomic<bool>& stop) {
+    proto::SubscribeRequest request = Request("big", proto::EARLIEST, proto::STOP_ON_CANCEL);
+    std::string message;
+    REQUIRE(request.SerializeToString(&message));
+    uint64_t done = 0;
+    std::deque<Http2Client> clients;
+    while (!stop && clients.size() < 20) {
+      Http2Client& client = clients.emplace_back(port);
+      if (!client.connected() || !client.Greet({{http2::kInitialWindowSize, 0}})) break;
+      client.AckSettings();
+      for (uint32_t stream = 1; stream < 400 && !stop; stream += 2, ++done) {
+        if (!client.OpenCall(stream, kSubscribe) || !client.SendMessage(stream, message, true))
+          break;
+      }
+      client.Flush();
+    }
+    while (!stop) {
+      for (Http2Client& client : clients) client.AwaitClosed(10);
+    }
+    return done;
+  });
+}
+
+TEST_CASE("http2: many connections") {
+  Run("many connections",
+      [](int port, const std::atomic<bool>& stop) {
+        uint64_t done = 0;
+        std::deque<Http2Client> clients;
+        while (!stop) {
+          clients.emplace_back(port).Greet();
+          if (clients.size() > 3000) clients.pop_front();
+          ++done;
+        }
+        return done;
+      },
+      {"--set", "api.connections.max=400"});
+}
+
+}  // namespace
+}  // namespace bascule::main_job

@@ -1,0 +1,243 @@
+// Connections and descriptors: who gets one, who does not, and that what is given back is there for
+// a second round.
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/env/connection_listener.h"
+#include "core/env/connection_quota.h"
+#include "core/env/descriptor_budget.h"
+#include "tests/support/eventually.h"
+
+namespace bascule {
+namespace {
+
+using Verdict = ConnectionQuota::Verdict;
+
+bool Holds(const absl::Status& status, const std::string& part) {
+  return status.ToString().find(part) != std::string::npos;
+}
+
+TEST_CASE("connection quota: bounds in all and from one address, given back twice over") {
+  ConnectionQuota quota(3, 2);
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    CHECK(quota.Take("a") == Verdict::kAdmitted);
+    CHECK(quota.Take("a") == Verdict::kAdmitted);
+    CHECK(quota.Take("a") == Verdict::kAddressFull);
+    CHECK(quota.Take("b") == Verdict::kAdmitted);
+    CHECK(quota.Take("c") == Verdict::kFull);
+    CHECK(quota.Take("a") == Verdict::kFull);
+    CHECK(quota.taken() == 3);
+    quota.Release("c");  // never admitted
+    CHECK(quota.taken() == 3);
+    quota.Release("b");
+    CHECK(quota.Take("a") == Verdict::kAddressFull);
+    CHECK(quota.Take("c") == Verdict::kAdmitted);
+    for (const char* address : {"a", "a", "c"}) quota.Release(address);
+    CHECK(quota.taken() == 0);
+    CHECK(quota.addresses() == 0);
+  }
+}
+
+TEST_CASE("descriptor budget: shares, and what is left for partitions") {
+  const auto alone = DescriptorBudget::Plan({.limit = 1024});
+  REQUIRE(alone.ok());
+  CHECK(alone->clients() == 256);
+  CHECK(alone->peers() == 0);
+  CHECK(alone->partitions() == 1024 - limits::kReservedDescriptors - 256);
+  const auto clustered = DescriptorBudget::Plan({.limit = 1024, .cluster = true});
+  REQUIRE(clustered.ok());
+  CHECK(clustered->peers() == 128);
+  CHECK(clustered->partitions() == alone->partitions() - 128);
+  const auto large = DescriptorBudget::Plan({.limit = 524'288, .cluster = true});
+  REQUIRE(large.ok());
+  CHECK(large->clients() == limits::kDefaultApiConnections);
+  CHECK(large->peers() == limits::kPeerConnections);
+  CHECK(large->partitions() > limits::kMaxPartitionsPerBroker);
+  const auto asked = DescriptorBudget::Plan({.limit = 1024, .clients = 500});
+  REQUIRE(asked.ok());
+  CHECK(asked->clients() == 500);
+}
+
+TEST_CASE("descriptor budget: too little is said with numbers and remedies") {
+  const auto asked = DescriptorBudget::Plan({.limit = 1024, .clients = 1000});
+  CHECK(absl::IsResourceExhausted(asked.status()));
+  CHECK(Holds(asked.status(), "may open 1024 files, and needs at least 1208"));
+  CHECK(Holds(asked.status(), "lower api.connections.max"));
+  const auto tiny = DescriptorBudget::Plan({.limit = 128});
+  CHECK(absl::IsResourceExhausted(tiny.status()));
+  CHECK(Holds(tiny.status(), "LimitNOFILE"));
+  const auto budget = DescriptorBudget::Plan({.limit = 1024});
+  REQUIRE(budget.ok());
+  CHECK(budget->CheckPartitions(budget->partitions()).ok());
+  const absl::Status over = budget->CheckPartitions(budget->partitions() + 10);
+  CHECK(absl::IsResourceExhausted(over));
+  // The remedy works, and one less does not.
+  const size_t count = budget->partitions() + 10;
+  size_t enough = 1024;
+  while (DescriptorBudget::Plan({.limit = enough})->partitions() < count) ++enough;
+  CHECK(Holds(over, "to at least " + std::to_string(enough) + ","));
+}
+
+TEST_CASE("descriptor limit: the soft one is raised to the hard one") {
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit lowered = before;
+  lowered.rlim_cur = 256;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &lowered) == 0);
+  const size_t raised = RaiseDescriptorLimit();
+  rlimit after{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &after) == 0);
+  CHECK(after.rlim_cur == after.rlim_max);
+  CHECK(raised >= std::min<rlim_t>(after.rlim_cur, 1 << 30));
+  setrlimit(RLIMIT_NOFILE, &before);
+}
+
+// Owns what the listener hands on.
+struct Server {
+  explicit Server(ListenOptions options) {
+    options.address = options.address.empty() ? "127.0.0.1:0" : options.address;
+    options.name = "test";
+    auto opened = ConnectionListener::Open(options);
+    REQUIRE_MESSAGE(opened.ok(), opened.status().ToString());
+    listener = *std::move(opened);
+    listener->Start([this](int fd) {
+      const std::lock_guard lock(mutex);
+      taken.push_back(fd);
+    });
+  }
+  ~Server() {
+    listener->Stop();
+    CloseAll();
+  }
+  size_t size() {
+    const std::lock_guard lock(mutex);
+    return taken.size();
+  }
+  void CloseAll() {
+    const std::lock_guard lock(mutex);
+    for (const int fd : taken) close(fd);
+    taken.clear();
+  }
+  std::unique_ptr<ConnectionListener> listener;
+  std::mutex mutex;
+  std::vector<int> taken;
+};
+
+int Dial(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  if (fd >= 0) REQUIRE(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  return fd;
+}
+
+bool IsClosed(int fd) {
+  char byte = 0;
+  return Eventually([&] { return recv(fd, &byte, 1, MSG_DONTWAIT) == 0 || errno == ECONNRESET; });
+}
+
+TEST_CASE("connection listener: past the bound connections are closed, and places come back") {
+  Server server({.max_connections = 3, .max_per_address = 3});
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    std::vector<int> clients;
+    for (int i = 0; i < 3; ++i) clients.push_back(Dial(server.listener->port()));
+    REQUIRE(Eventually([&] { return server.size() == 3; }));
+    clients.push_back(Dial(server.listener->port()));
+    CHECK(IsClosed(clients.back()));
+    CHECK(server.listener->counts().open == 3);
+    CHECK(server.listener->counts().refused_full == static_cast<uint64_t>(round + 1));
+    CHECK(server.listener->counts().accepted == static_cast<uint64_t>(3 * (round + 1)));
+    for (const int fd : clients) close(fd);
+    server.CloseAll();
+    CHECK(Eventually([&] { return server.listener->counts().open == 0; }));
+  }
+}
+
+TEST_CASE("connection listener: one address has its own bound") {
+  Server server({.max_connections = 10, .max_per_address = 1});
+  const int first = Dial(server.listener->port());
+  REQUIRE(Eventually([&] { return server.size() == 1; }));
+  const int second = Dial(server.listener->port());
+  CHECK(IsClosed(second));
+  CHECK(server.listener->counts().refused_address == 1);
+  close(first);
+  close(second);
+}
+
+TEST_CASE("connection listener: without descriptors it closes who comes, and recovers, twice") {
+  Server server({.max_connections = 100, .max_per_address = 100});
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    const uint64_t failed = server.listener->counts().failed;
+    const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    std::vector<int> held;
+    rlimit low = before;
+    low.rlim_cur = 256;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    for (int fd = 0; (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) held.push_back(fd);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(server.listener->port()));
+    CHECK(connect(client, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    CHECK(IsClosed(client));
+    CHECK(server.listener->counts().failed > failed);
+    for (const int fd : held) close(fd);
+    setrlimit(RLIMIT_NOFILE, &before);
+    close(client);
+    const int again = Dial(server.listener->port());
+    CHECK(Eventually([&] { return server.size() == 1; }));
+    close(again);
+    server.CloseAll();
+  }
+}
+
+TEST_CASE("connection listener: addresses") {
+  for (const char* address : {"127.0.0.1:0", "localhost:0", "0.0.0.0:0", "[::]:0"}) {
+    CAPTURE(address);
+    Server server({.address = address, .max_connections = 2, .max_per_address = 2});
+    CHECK(server.listener->port() > 0);
+    const int client = Dial(server.listener->port());
+    CHECK(Eventually([&] { return server.size() == 1; }));
+    close(client);
+  }
+  Server first({.max_connections = 1, .max_per_address = 1});
+  ListenOptions taken;
+  taken.address = "127.0.0.1:" + std::to_string(first.listener->port());
+  const auto refused = ConnectionListener::Open(taken);
+  CHECK(absl::IsUnavailable(refused.status()));
+  CHECK(Holds(refused.status(), "in use"));
+  taken.address = "no-such-host.invalid:1";
+  CHECK(absl::IsUnavailable(ConnectionListener::Open(taken).status()));
+}
+
+TEST_CASE("connection listener: after Stop the port is free") {
+  int port = 0;
+  {
+    Server server({.max_connections = 1, .max_per_address = 1});
+    port = server.listener->port();
+    server.listener->Stop();
+    server.listener->Stop();
+  }
+  Server again(
+      {.address = "127.0.0.1:" + std::to_string(port), .max_connections = 1, .max_per_address = 1});
+  CHECK(again.listener->port() == port);
+}
+
+}  // namespace
+}  // namespace bascule
