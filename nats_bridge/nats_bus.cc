@@ -42,12 +42,12 @@ void AddConnection(Counters& out, const std::string& prefix, const NatsConnectio
 
 // In order of construction; destroyed in reverse, after Stop.
 struct NatsBus::Parts {
-  Parts(const NatsOptions& options, Clock& clock, const std::string& token,
+  Parts(const NatsOptions& options, Clock& clock, Rng& rng, const std::string& token,
         std::unique_ptr<NatsConnection> egress_connection)
       : ack_prefix(Concat(options.cluster_namespace, ".ack")),
         egress(std::move(egress_connection)),
         acks(*egress),
-        inboxes(*egress, ack_prefix, token),
+        inboxes(*egress, ack_prefix, token, rng),
         discovery(*egress, options.cluster_namespace, token),
         ingestor(ack_prefix, clock, acks) {}
 
@@ -97,7 +97,7 @@ absl::StatusOr<std::unique_ptr<NatsBus>> NatsBus::Start(const NatsOptions& optio
   SetDeliveryThreads(options.delivery_threads);
   ASSIGN_OR_RETURN(auto egress,
                    NatsConnection::Start(options, ConnectionRole::kEgress, clock, rng.Next()));
-  auto parts = std::make_unique<Parts>(options, clock, RandomToken(rng, kInboxTokenLength),
+  auto parts = std::make_unique<Parts>(options, clock, rng, RandomToken(rng, kInboxTokenLength),
                                        std::move(egress));
   ASSIGN_OR_RETURN(parts->ingest,
                    NatsConnection::Start(options, ConnectionRole::kIngest, clock, rng.Next()));
@@ -122,8 +122,8 @@ std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, Partition
     subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(listener));
   } else {
     // NATS closes the whole connection over such a SUB, so it never gets to see it.
-    listener->OnListening(
-        absl::InvalidArgumentError(Concat("nats: invalid subject '", options.subject, "'")));
+    listener->OnListening(absl::InvalidArgumentError(Concat(
+        "nats: invalid subject '", options.subject, "' or queue group '", options.group, "'")));
   }
   return std::make_unique<Feed>(*parts_->ingest, shard, std::move(target), std::move(subscription));
 }
@@ -180,6 +180,8 @@ Counters NatsBus::ReadCounters() const {
   out["nats_acks_received"] = Read(parts_->inboxes.counts().received);
   out["nats_acks_unparsable"] = Read(parts_->inboxes.counts().unparsable);
   out["nats_acks_unclaimed"] = Read(parts_->inboxes.counts().unclaimed);
+  out["nats_acks_foreign"] = Read(parts_->inboxes.counts().foreign);
+  out["nats_acks_unmatched"] = Read(parts_->inboxes.counts().unmatched);
   const DiscoveryCounts& discovery = parts_->discovery.counts();
   out["nats_discovery_asked"] = Read(discovery.asked);
   out["nats_discovery_heard"] = Read(discovery.heard);

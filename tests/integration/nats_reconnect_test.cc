@@ -65,7 +65,8 @@ TEST_CASE("nats reconnect: the bus starts before NATS does, and nothing was miss
   auto [feed, told] = w.Open(options, w.partition);
   PublishMessage message;
   CHECK(w.bus->Publish("foo", message).code() == absl::StatusCode::kUnavailable);
-  auto inbox = w.bus->OpenAckInbox(std::nullopt, [](std::string_view) {});
+  auto inbox =
+      w.bus->OpenAckInbox(std::nullopt, [](std::string_view) { return AckVerdict::kTaken; });
   REQUIRE(inbox.ok());
   CHECK(told.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
   REQUIRE(w.server->Restart().ok());
@@ -83,8 +84,14 @@ TEST_CASE("nats reconnect: acks lost for lack of a connection are counted, inbox
   auto feed = w.OpenAndListen("foo");
   REQUIRE(Eventually([&] { return w.bus->connected(); }));
   std::atomic<int> acks{0};
-  auto made = w.bus->OpenAckInbox(std::nullopt, [&](std::string_view) { ++acks; });
-  auto named = w.bus->OpenAckInbox("my.inbox", [&](std::string_view) { ++acks; });
+  auto made = w.bus->OpenAckInbox(std::nullopt, [&](std::string_view) {
+    ++acks;
+    return AckVerdict::kTaken;
+  });
+  auto named = w.bus->OpenAckInbox("my.inbox", [&](std::string_view) {
+    ++acks;
+    return AckVerdict::kTaken;
+  });
   REQUIRE(made.ok());
   REQUIRE(named.ok());
   w.server->Kill();
@@ -162,7 +169,8 @@ TEST_CASE("nats reconnect: stopping with everything open") {
     NatsWorld w;
     w.StartBus();
     auto feed = w.OpenAndListen("foo");
-    auto inbox = w.bus->OpenAckInbox("acks.here", [](std::string_view) {});
+    auto inbox =
+        w.bus->OpenAckInbox("acks.here", [](std::string_view) { return AckVerdict::kTaken; });
     PlainClient client(w.server->url());
     for (int i = 0; i < 1000; ++i) client.Publish("foo", "x");
     w.bus->Stop();
