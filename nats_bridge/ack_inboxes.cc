@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "core/stream/description.h"
 #include "core/wire/ack.h"
+#include "nats_bridge/control_line.h"
 #include "nats_bridge/envelope.h"
 
 namespace bascule {
@@ -160,6 +161,11 @@ absl::StatusOr<std::unique_ptr<AckInbox>> AckInboxes::Open(std::optional<std::st
   if (!subject.has_value()) return std::make_unique<Shared>(*this, std::move(handler));
   if (!IsPublishableSubject(*subject) || HasWildcard(*subject)) {
     return absl::InvalidArgumentError("nats: invalid subject");
+  }
+  const size_t line = SubLineBytes(*subject, {});
+  if (!egress_.AdmitLine(line)) {
+    return absl::InvalidArgumentError(
+        Concat("nats: ack inbox too long: ", LineTooLongText(line, egress_.line_limit())));
   }
   return std::make_unique<Own>(*this, *std::move(subject), std::move(handler));
 }

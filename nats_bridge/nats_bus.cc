@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/stream/description.h"
+#include "core/stream/subject.h"
 #include "nats_bridge/ack_inboxes.h"
 #include "nats_bridge/ack_writer.h"
 #include "nats_bridge/discovery.h"
@@ -35,6 +36,8 @@ void AddConnection(Counters& out, const std::string& prefix, const NatsConnectio
   out[prefix + "_connects"] = Read(connection.counts().connects);
   out[prefix + "_disconnects"] = Read(connection.counts().disconnects);
   out[prefix + "_errors"] = Read(connection.counts().errors);
+  out[prefix + "_lines_refused"] = Read(connection.counts().lines_refused);
+  out[prefix + "_subscriptions_refused"] = Read(connection.counts().subscriptions_refused);
   out[prefix + "_connected"] = connection.connected() ? 1 : 0;
 }
 
@@ -118,7 +121,8 @@ std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, Partition
   target->listening = std::move(listening);  // the shard has not heard of it yet
   auto listener = parts_->ingestor.MakeListener(options, target);
   std::shared_ptr<Subscription> subscription;
-  if (IsValidSubject(options.subject)) {
+  if (IsValidSubject(options.subject) && IsPlainText(options.group) &&
+      options.group.find(' ') == std::string::npos) {
     subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(listener));
   } else {
     // NATS closes the whole connection over such a SUB, so it never gets to see it.
@@ -176,6 +180,7 @@ Counters NatsBus::ReadCounters() const {
   out["nats_internal_messages_skipped"] = Read(in.internal_skipped);
   out["nats_jetstream_refused"] = Read(in.jetstream_refused);
   out["nats_acks_sent"] = Read(parts_->acks.counts().sent);
+  out["nats_acks_refused"] = Read(parts_->acks.counts().refused);
   out["nats_acks_lost"] = Read(parts_->acks.counts().lost);
   out["nats_acks_received"] = Read(parts_->inboxes.counts().received);
   out["nats_acks_unparsable"] = Read(parts_->inboxes.counts().unparsable);

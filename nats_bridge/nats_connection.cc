@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/control_line.h"
 
 namespace bascule {
 namespace {
@@ -18,10 +20,6 @@ uint64_t NextJitter(std::atomic<uint64_t>& state) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
   return z ^ (z >> 31);
-}
-
-bool IsSubscriptionRefusal(const std::string& text) {
-  return absl::StartsWithIgnoreCase(text, "permissions violation for subscription");
 }
 
 }  // namespace
@@ -84,39 +82,6 @@ void NatsConnection::Stop() {
     LogWarning(label_, ": message callbacks are still running after ",
                limits::kNatsStopTimeout.count(), " s");
   }
-}
-
-std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std::string group,
-                                                        std::shared_ptr<BusListener> listener) {
-  auto subscription =
-      std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(listener));
-  std::shared_ptr<natsConnection> now;
-  {
-    const std::lock_guard lock(mutex_);
-    subscription->position = subscriptions_.size();
-    subscriptions_.push_back(subscription);
-    added_.push_back(subscription);
-    wake_ = true;
-    if (role_ == ConnectionRole::kEgress) now = current_;
-  }
-  // Only appends to a buffer there; on the ingest connection it may block, so the keeper does it.
-  if (now != nullptr) SubscribeNow(now.get(), *subscription);
-  work_.notify_all();
-  return subscription;
-}
-
-void NatsConnection::Unsubscribe(const std::shared_ptr<Subscription>& subscription) {
-  {
-    const std::lock_guard lock(mutex_);
-    const size_t position = subscription->position;
-    if (position >= subscriptions_.size() || subscriptions_[position] != subscription) return;
-    subscriptions_[position] = subscriptions_.back();
-    subscriptions_[position]->position = position;
-    subscriptions_.pop_back();
-    removed_.push_back(subscription);
-    wake_ = true;
-  }
-  work_.notify_all();
 }
 
 std::string NatsConnection::server_url() const {
@@ -182,12 +147,6 @@ void NatsConnection::OnError(natsConnection* nc, natsSubscription* sub, natsStat
   c->NoteRefusal(text);
 }
 
-void NatsConnection::NoteRefusal(std::string text) {
-  const std::lock_guard lock(mutex_);
-  if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
-  work_.notify_all();
-}
-
 std::string NatsConnection::ErrorText(natsConnection* nc) {
   const char* text = nullptr;
   natsConnection_GetLastError(nc, &text);
@@ -227,7 +186,10 @@ void NatsConnection::Keep() {
       continue;
     }
     SubscribePending();
-    if (RoundTrip()) attempt = 0;
+    if (RoundTrip()) {
+      attempt = 0;
+      if (!cap_.settled() && RoomForRefused() > 0) continue;
+    }
     ReportSlowConsumers();
     WaitForWork(limits::kNatsHeartbeat);
   }
@@ -239,8 +201,31 @@ void NatsConnection::Keep() {
 bool NatsConnection::GivenUp() {
   const std::shared_ptr<natsConnection> nc = Current();
   if (nc == nullptr || !natsConnection_IsClosed(nc.get())) return false;
-  LogWarning(label_, ": ended by the server: ", ErrorText(nc.get()), "; connecting anew");
+  const std::string error = ErrorText(nc.get());
+  LogWarning(label_, ": ended by the server: ", error, "; connecting anew");
+  LearnLimits(error);
   return true;
+}
+
+// The same again would end the next connection too.
+void NatsConnection::LearnLimits(const std::string& error) {
+  const std::string text = absl::AsciiStrToLower(error);
+  if (absl::StrContains(text, "maximum subscriptions")) {
+    cap_.Refused(open_.load());
+    LogWarning(label_, ": the server takes fewer than ", open_.load(),
+               " subscriptions; what is beyond hears nothing (raise max_subscriptions there and "
+               "restart this broker, or delete streams)");
+  }
+  if (!absl::StrContains(text, "maximum control line")) return;
+  const size_t lower = LowerLineLimit(longest_line_.load(std::memory_order_relaxed));
+  if (lower >= line_limit()) return;
+  line_limit_.store(lower, std::memory_order_relaxed);
+  LogWarning(label_, ": the server's max_control_line is below ",
+             longest_line_.load(std::memory_order_relaxed), "; from now on nothing longer than ",
+             lower,
+             " bytes is sent: streams with longer subjects hear nothing (raise "
+             "max_control_line there to ",
+             limits::kNatsControlLineBytes, " and restart this broker)");
 }
 
 void NatsConnection::WaitForWork(std::chrono::milliseconds at_most) {
@@ -274,7 +259,8 @@ bool NatsConnection::Connect() {
     added_ = subscriptions_;
     ++unannounced_;
   }
-  awaiting_.clear();
+  longest_line_.store(0, std::memory_order_relaxed);
+  for (const auto& subscription : std::exchange(awaiting_, {})) subscription->awaited = false;
   known_reconnects_ = 0;
   NoteConnected();
   return true;
@@ -302,29 +288,6 @@ void NatsConnection::NoteConnected() {
   }
 }
 
-void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription) {
-  const natsStatus s = subscription.Open(nc, gate_);
-  if (s == NATS_OK || s == NATS_CONNECTION_CLOSED) return;
-  LogWarning(label_, ": cannot subscribe to '", subscription.subject(),
-             "': ", natsStatus_GetText(s));
-  NoteRefusal(Concat(natsStatus_GetText(s), " \"", subscription.subject(), "\""));
-}
-
-void NatsConnection::SubscribePending() {
-  std::vector<std::shared_ptr<Subscription>> added;
-  std::vector<std::shared_ptr<Subscription>> removed;
-  std::shared_ptr<natsConnection> nc;
-  {
-    const std::lock_guard lock(mutex_);
-    added.swap(added_);
-    removed.swap(removed_);
-    nc = current_;
-  }
-  for (const auto& subscription : removed) subscription->Close();
-  for (const auto& subscription : added) SubscribeNow(nc.get(), *subscription);
-  awaiting_.insert(awaiting_.end(), added.begin(), added.end());
-}
-
 uint64_t NatsConnection::Reconnects() {
   natsStatistics* statistics = nullptr;
   uint64_t ignored[4] = {};
@@ -342,6 +305,7 @@ bool NatsConnection::RoundTrip() {
   if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   const uint64_t reconnects = Reconnects();
   const Timestamp sent = clock_.Wall();
+  const size_t open = open_.load();
   // Nobody must learn "listening" from a server that did not say so: without an answer they wait
   // for the next turn.
   if (natsConnection_FlushTimeout(nc, limits::kNatsConnectTimeout.count()) != NATS_OK) return false;
@@ -358,86 +322,29 @@ bool NatsConnection::RoundTrip() {
   }
   lost_since_good_ = false;
   last_good_ = sent;
-  Confirm();
+  Confirm(open);
   return true;
-}
-
-void NatsConnection::ReportGap(const GapReport& gap) {
-  std::vector<std::shared_ptr<Subscription>> all;
-  {
-    const std::lock_guard lock(mutex_);
-    all = subscriptions_;
-  }
-  for (const auto& subscription : all) {
-    if (subscription->confirmed) subscription->listener().OnGap(gap);
-  }
-}
-
-// Permission errors of this round trip. nats.c sees them before the PONG, but hands them over on a
-// thread of its own, in order: once the one it keeps as the last has arrived, all have.
-std::vector<std::string> NatsConnection::TakeRefusals() {
-  const std::string last = ErrorText(Current().get());
-  std::unique_lock lock(mutex_);
-  if (IsSubscriptionRefusal(last) && last != last_refusal_) {
-    last_refusal_ = last;
-    work_.wait_for(lock, limits::kNatsRefusalWait, [&] {
-      return std::find(refused_.begin(), refused_.end(), last) != refused_.end();
-    });
-  }
-  return std::exchange(refused_, {});
-}
-
-void NatsConnection::Confirm() {
-  const std::vector<std::string> refused = TakeRefusals();
-  const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
-  for (const auto& subscription : fresh) {
-    if (subscription->closed()) continue;
-    const std::string quoted = Concat("\"", subscription->subject(), "\"");
-    const auto reason = std::find_if(refused.begin(), refused.end(), [&](const std::string& text) {
-      return text.find(quoted) != std::string::npos;
-    });
-    const bool heard = reason == refused.end();
-    subscription->confirmed = heard;
-    if (std::exchange(subscription->told, true)) continue;
-    subscription->listener().OnListening(
-        heard ? absl::OkStatus() : absl::PermissionDeniedError(Concat("nats: ", *reason)));
-  }
-}
-
-void NatsConnection::ReportSlowConsumers() {
-  std::vector<std::shared_ptr<Subscription>> all;
-  {
-    const std::lock_guard lock(mutex_);
-    all = subscriptions_;
-  }
-  for (const auto& subscription : all) {
-    const int64_t dropped = subscription->TakeDropped();
-    if (dropped <= 0) continue;
-    counts_.slow_consumer_messages.fetch_add(static_cast<uint64_t>(dropped),
-                                             std::memory_order_relaxed);
-    const Timestamp now = clock_.Wall();
-    const Timestamp from = now - std::chrono::nanoseconds(2 * limits::kNatsHeartbeat).count();
-    LogWarning(label_, ": '", subscription->subject(), "': ", dropped,
-               " messages dropped, the machine is too slow for them");
-    subscription->listener().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
-  }
 }
 
 void NatsConnection::Retire() {
   std::shared_ptr<natsConnection> nc;
   std::vector<std::shared_ptr<Subscription>> all;
+  std::vector<std::shared_ptr<Subscription>> removed;
   {
     const std::lock_guard lock(mutex_);
     nc.swap(current_);
     connected_.store(false, std::memory_order_release);
     all = subscriptions_;
-    all.insert(all.end(), removed_.begin(), removed_.end());
-    removed_.clear();
+    removed.swap(removed_);
   }
+  if (nc != nullptr) natsConnection_Close(nc.get());
+  all.insert(all.end(), removed.begin(), removed.end());
+  for (const auto& subscription : all) {
+    if (subscription->Drop()) open_.fetch_sub(1);
+  }
+  for (const auto& subscription : removed) Discard(*subscription);
   if (nc == nullptr) return;
   lost_since_good_ = true;
-  natsConnection_Close(nc.get());
-  for (const auto& subscription : all) subscription->Drop();
   if (role_ == ConnectionRole::kEgress) loop_.Quiesce();
   natsConnection* raw = nc.get();
   nc.reset();

@@ -43,15 +43,21 @@ class Subscription {
   ~Subscription();
 
   const std::string& subject() const { return subject_; }
+  const std::string& group() const { return group_; }
   BusListener& listener() { return *listener_; }
 
-  // Subscribes on `nc`, unless it is already or was closed.
-  natsStatus Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate);
+  // Subscribes on `nc`, unless it is already or was closed; `opened` says whether it did.
+  natsStatus Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate, bool& opened);
   // The nats.c subscription died with its connection; Open may follow.
-  void Drop();
-  // For good.
-  void Close();
+  bool Drop();  // whether it was open
+  // For good. Whether it was open.
+  bool Close();
   bool closed() const;
+  bool open() const;
+  // Why it is not subscribed where others are; OK = it is, or nothing is known. Gives the one
+  // before.
+  absl::Status SetRefusal(absl::Status refusal);
+  absl::Status refusal() const;
 
   // Dropped by nats.c since the last call, when it is marked as slow; the mark goes when nothing
   // new was dropped.
@@ -61,7 +67,9 @@ class Subscription {
 
   // Keeper only.
   bool told = false;       // OnListening was called
+  bool awaited = false;    // the next answered PING tells what became of it
   bool confirmed = false;  // the server knew of it at some time: gaps concern it
+  Timestamp deaf_since;    // it was heard before, and is refused now
   size_t position = 0;     // in NatsConnection's list; guarded by its mutex
 
  private:
@@ -71,6 +79,7 @@ class Subscription {
   mutable std::mutex mutex_;
   std::shared_ptr<CallbackGate> gate_;  // of the connection it is on
   natsSubscription* sub_ = nullptr;
+  absl::Status refusal_;
   bool closed_ = false;
   bool slow_ = false;
   int64_t dropped_ = 0;
