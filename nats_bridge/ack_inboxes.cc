@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "core/stream/description.h"
 #include "core/wire/ack.h"
+#include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/control_line.h"
 #include "nats_bridge/envelope.h"
 
@@ -166,6 +167,11 @@ absl::StatusOr<std::unique_ptr<AckInbox>> AckInboxes::Open(std::optional<std::st
   if (!egress_.AdmitLine(line)) {
     return absl::InvalidArgumentError(
         Concat("nats: ack inbox too long: ", LineTooLongText(line, egress_.line_limit())));
+  }
+  if (egress_.closed_held() >= limits::kNatsClosedSubscriptions) {
+    return absl::ResourceExhaustedError(
+        "nats: too many ack inboxes of clients were closed within seconds; let the server name "
+        "them");
   }
   return std::make_unique<Own>(*this, *std::move(subject), std::move(handler));
 }

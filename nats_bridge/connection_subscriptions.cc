@@ -32,10 +32,13 @@ std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std
     subscriptions_.push_back(subscription);
     added_.push_back(subscription);
     wake_ = true;
+    // Without a server there is nothing to be heard yet, and nothing to be closed again.
     if (role_ == ConnectionRole::kEgress) now = current_;
   }
   // Only appends to a buffer there; on the ingest connection it may block, so the keeper does it.
-  if (now != nullptr) SubscribeNow(now.get(), *subscription);
+  // While it reconnects there is nothing to be heard, and nothing to be closed again and kept.
+  if (now != nullptr && natsConnection_Status(now.get()) == NATS_CONN_STATUS_CONNECTED)
+    SubscribeNow(now.get(), *subscription);
   work_.notify_all();
   return subscription;
 }
@@ -94,7 +97,11 @@ void NatsConnection::Refuse(Subscription& subscription, absl::Status why) {
   const absl::Status before = subscription.SetRefusal(why);
   if (before.ok() && !why.ok()) ++counts_.subscriptions_refused;
   if (!before.ok() && why.ok()) --counts_.subscriptions_refused;
-  if (why.ok() || before == why) return;
+  // One that is one too many may fit in the next turn, while their number is looked for.
+  if (!why.ok() && before != why && !absl::IsResourceExhausted(why)) LogRefusal(subscription, why);
+}
+
+void NatsConnection::LogRefusal(const Subscription& subscription, const absl::Status& why) {
   LogWarning(label_, ": '", std::string_view(subscription.subject()).substr(0, kShownSubjectBytes),
              "': ", FromAbsl(why.message()));
 }
@@ -197,6 +204,7 @@ void NatsConnection::Confirm(size_t open) {
       continue;
     }
     subscription->awaited = false;
+    if (absl::IsResourceExhausted(verdict)) LogRefusal(*subscription, verdict);
     const bool heard_before = std::exchange(subscription->confirmed, verdict.ok());
     if (heard_before && !verdict.ok()) subscription->deaf_since = clock_.Wall();
     if (verdict.ok() && subscription->deaf_since.value() != 0) {

@@ -36,6 +36,7 @@ void AddConnection(Counters& out, const std::string& prefix, const NatsConnectio
   out[prefix + "_connects"] = Read(connection.counts().connects);
   out[prefix + "_disconnects"] = Read(connection.counts().disconnects);
   out[prefix + "_errors"] = Read(connection.counts().errors);
+  out[prefix + "_closed_subscriptions"] = connection.closed_held();
   out[prefix + "_lines_refused"] = Read(connection.counts().lines_refused);
   out[prefix + "_subscriptions_refused"] = Read(connection.counts().subscriptions_refused);
   out[prefix + "_connected"] = connection.connected() ? 1 : 0;

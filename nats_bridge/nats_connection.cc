@@ -24,21 +24,22 @@ uint64_t NextJitter(std::atomic<uint64_t>& state) {
 
 }  // namespace
 
-NatsConnection::NatsConnection(ConnectionRole role, Clock& clock, uint64_t seed,
-                               size_t max_message_bytes)
+NatsConnection::NatsConnection(NatsOptions options, ConnectionRole role, Clock& clock,
+                               uint64_t seed)
     : role_(role),
       label_(role == ConnectionRole::kIngest ? "nats: ingest connection"
                                              : "nats: egress connection"),
       clock_(clock),
-      max_message_bytes_(max_message_bytes),
-      jitter_(seed) {}
+      settings_(std::move(options)),
+      jitter_(seed),
+      gate_(std::make_shared<CallbackGate>(clock)) {}
 
 absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const NatsOptions& options,
                                                                       ConnectionRole role,
                                                                       Clock& clock, uint64_t seed) {
-  std::unique_ptr<NatsConnection> connection(
-      new NatsConnection(role, clock, seed, options.max_message_bytes));
-  RETURN_IF_ERROR(connection->Prepare(options));
+  std::unique_ptr<NatsConnection> connection(new NatsConnection(options, role, clock, seed));
+  if (role == ConnectionRole::kEgress) RETURN_IF_ERROR(connection->loop_.Start());
+  RETURN_IF_ERROR(connection->MakeOptions());
   try {
     connection->keeper_ = std::thread([c = connection.get()] { c->Keep(); });  // joined by Stop
   } catch (const std::system_error& e) {
@@ -47,20 +48,23 @@ absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const Nats
   return connection;
 }
 
-absl::Status NatsConnection::Prepare(const NatsOptions& options) {
+absl::Status NatsConnection::MakeOptions() {
+  // The digest first: a file that changes in between is read again next time.
+  const uint64_t digest = DigestOfFiles(settings_);
   ASSIGN_OR_RETURN(
-      options_, MakeNatsOptions(options, role_ == ConnectionRole::kIngest ? "ingest" : "egress"));
-  natsOptions* raw = options_.get();
+      NatsOptionsPtr made,
+      MakeNatsOptions(settings_, role_ == ConnectionRole::kIngest ? "ingest" : "egress"));
+  natsOptions* raw = made.get();
   natsStatus s = natsOptions_SetDisconnectedCB(raw, &OnDisconnected, this);
   if (s == NATS_OK) s = natsOptions_SetReconnectedCB(raw, &OnReconnected, this);
   if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, &OnClosed, this);
   if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, &OnError, this);
   if (s == NATS_OK) s = natsOptions_SetCustomReconnectDelay(raw, &ReconnectDelay, this);
-  if (s == NATS_OK && role_ == ConnectionRole::kEgress) {
-    RETURN_IF_ERROR(loop_.Start());
-    s = loop_.Install(raw);
-  }
-  return FromNats(s, "options");
+  if (s == NATS_OK && role_ == ConnectionRole::kEgress) s = loop_.Install(raw);
+  RETURN_IF_ERROR(FromNats(s, "options"));
+  options_ = std::move(made);
+  files_digest_ = digest;
+  return absl::OkStatus();
 }
 
 NatsConnection::~NatsConnection() { Stop(); }
@@ -104,6 +108,11 @@ void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
     c->counts_.disconnects.fetch_add(1, std::memory_order_relaxed);
     LogWarning(c->label_, ": lost; reconnecting for as long as it takes");
   }
+  {
+    const std::lock_guard lock(c->mutex_);
+    c->wake_ = true;  // were credentials rotated?
+  }
+  c->work_.notify_all();
 }
 
 void NatsConnection::OnReconnected(natsConnection* /*nc*/, void* self) {
@@ -175,6 +184,7 @@ void NatsConnection::Keep() {
       if (stopping_) break;
       closed_ = false;
     }
+    if (MustStartAfresh()) Retire();
     if (GivenUp()) {
       Retire();
       // A server that takes the connection and ends it at once must not be asked in a tight loop.
@@ -235,17 +245,39 @@ void NatsConnection::WaitForWork(std::chrono::milliseconds at_most) {
   wake_ = false;
 }
 
+// nats.c reconnects with the options that it has; what was rotated since is used by a connection
+// made anew.
+bool NatsConnection::MustStartAfresh() {
+  const std::shared_ptr<natsConnection> nc = Current();
+  if (nc == nullptr) return false;
+  const bool undisturbed = natsConnection_Status(nc.get()) == NATS_CONN_STATUS_CONNECTED &&
+                           Reconnects() == known_reconnects_;
+  if (undisturbed || DigestOfFiles(settings_) == files_digest_) return false;
+  LogInfo(label_, ": credentials or certificates have changed; connecting anew with the new ones");
+  return true;
+}
+
+void NatsConnection::CannotConnect(std::string_view why) {
+  // Once per state change, not per attempt.
+  if (was_connected_ || counts_.errors.fetch_add(1, std::memory_order_relaxed) == 0) {
+    LogWarning(label_, ": cannot connect: ", why, "; trying again for as long as it takes");
+  }
+  was_connected_ = false;
+}
+
 bool NatsConnection::Connect() {
+  if (const absl::Status made = MakeOptions(); !made.ok()) {
+    CannotConnect(FromAbsl(made.message()));
+    return false;
+  }
   natsConnection* raw = nullptr;
   const natsStatus s = natsConnection_Connect(&raw, options_.get());
   if (s != NATS_OK) {
-    // Once per state change, not per attempt.
-    if (was_connected_ || counts_.errors.fetch_add(1, std::memory_order_relaxed) == 0) {
-      LogWarning(label_, ": cannot connect: ", natsStatus_GetText(s),
-                 "; trying again for as long as it takes (is the server up, are address and "
-                 "credentials right?)");
-    }
-    was_connected_ = false;
+    CannotConnect(s == NATS_SECURE_CONNECTION_WANTED
+                      ? "the server offers no TLS, which nats.servers or nats.tls ask for: nothing "
+                        "was sent to it (set up TLS there, or take tls:// and nats.tls away)"
+                      : Concat(natsStatus_GetText(s),
+                               " (is the server up, are address and credentials right?)"));
     return false;
   }
   {
@@ -262,8 +294,7 @@ bool NatsConnection::Connect() {
   longest_line_.store(0, std::memory_order_relaxed);
   for (const auto& subscription : std::exchange(awaiting_, {})) subscription->awaited = false;
   known_reconnects_ = 0;
-  NoteConnected();
-  return true;
+  return true;  // connected() with the first answered PING, when all subscriptions are there
 }
 
 void NatsConnection::NoteConnected() {
@@ -276,14 +307,18 @@ void NatsConnection::NoteConnected() {
     const std::lock_guard lock(mutex_);
     server_url_ = shown;
     if (closed_ || natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return;
+    // Who subscribed meanwhile publishes as soon as it is connected, and must hear the answer.
+    for (const auto& subscription : added_) {
+      if (!subscription->open() && subscription->refusal().ok()) return;
+    }
     connected_.store(true, std::memory_order_release);
   }
   was_connected_ = true;
   counts_.connects.fetch_add(1, std::memory_order_relaxed);
   LogInfo(label_, ": connected to ", shown);
-  if (max_payload() < static_cast<int64_t>(max_message_bytes_)) {
+  if (max_payload() < static_cast<int64_t>(settings_.max_message_bytes)) {
     LogWarning(label_, ": ", shown, " takes messages up to ", max_payload(),
-               " bytes, fewer than the configured ", max_message_bytes_,
+               " bytes, fewer than the configured ", settings_.max_message_bytes,
                "; raise max_payload there or lower the limit here");
   }
 }
@@ -305,11 +340,14 @@ bool NatsConnection::RoundTrip() {
   if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   const uint64_t reconnects = Reconnects();
   const Timestamp sent = clock_.Wall();
+  const MonotonicTime sent_at = clock_.Monotonic();
   const size_t open = open_.load();
   // Nobody must learn "listening" from a server that did not say so: without an answer they wait
   // for the next turn.
   if (natsConnection_FlushTimeout(nc, limits::kNatsConnectTimeout.count()) != NATS_OK) return false;
   if (Reconnects() != reconnects) return false;
+  gate_->closed.Answered(sent_at);
+  gate_->closed.Sweep();
   if (reconnects != known_reconnects_) {
     known_reconnects_ = reconnects;
     lost_since_good_ = true;
@@ -350,6 +388,8 @@ void NatsConnection::Retire() {
   nc.reset();
   released_->wait(false);  // publishers hold it for the length of one call
   natsConnection_Destroy(raw);
+  gate_->closed.Answered(clock_.Monotonic());  // its reader has ended
+  gate_->closed.Sweep();
 }
 
 }  // namespace bascule

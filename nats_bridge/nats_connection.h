@@ -2,7 +2,7 @@
 // single connect.
 //
 //   keeper thread                                 nats.c threads
-//   Connect ... back-off ... Connect
+//   read files, Connect ... back-off ...
 //   Subscribe all, PING/PONG -> OnListening       delivery: OnMessage
 //   PING/PONG every heartbeat: nothing missed     reader: connection lost; nats.c reconnects and
 //   resubscribes PING/PONG, reconnect count changed -> OnGap   errors: slow consumer -> counted at
@@ -75,6 +75,8 @@ class NatsConnection {
   bool AdmitLine(size_t bytes);
   // limits::kNatsControlLineBytes, until a server refused a line and so showed that it takes less.
   size_t line_limit() const { return line_limit_.load(std::memory_order_relaxed); }
+  // Closed subscriptions that nats.c might still use.
+  size_t closed_held() const { return gate_->closed.size(); }
   // Of the server connected to now (without secrets), empty while there is none.
   std::string server_url() const;
   const ConnectionCounts& counts() const { return counts_; }
@@ -85,8 +87,9 @@ class NatsConnection {
   EgressLoop& loop() { return loop_; }
 
  private:
-  NatsConnection(ConnectionRole role, Clock& clock, uint64_t seed, size_t max_message_bytes);
-  absl::Status Prepare(const NatsOptions& options);
+  NatsConnection(NatsOptions options, ConnectionRole role, Clock& clock, uint64_t seed);
+  // Options for the next connection, with what its files hold now.
+  absl::Status MakeOptions();
 
   // --- nats.c's callbacks, on its threads ---
   static void OnDisconnected(natsConnection* nc, void* self);
@@ -100,6 +103,8 @@ class NatsConnection {
   bool GivenUp();
   void LearnLimits(const std::string& error);
   bool Connect();
+  bool MustStartAfresh();
+  void CannotConnect(std::string_view why);
   void NoteConnected();
   void SubscribePending();
   void Discard(Subscription& subscription);
@@ -121,14 +126,16 @@ class NatsConnection {
   // --- any thread ---
   void SubscribeNow(natsConnection* nc, Subscription& subscription);
   void Refuse(Subscription& subscription, absl::Status why);
+  void LogRefusal(const Subscription& subscription, const absl::Status& why);
   void NoteRefusal(std::string text);
   std::string ErrorText(natsConnection* nc);
 
   const ConnectionRole role_;
   const std::string label_;  // for log lines
   Clock& clock_;
-  const size_t max_message_bytes_;
-  NatsOptionsPtr options_;
+  const NatsOptions settings_;
+  NatsOptionsPtr options_;     // of the present connection, or the next one
+  uint64_t files_digest_ = 0;  // of the files they were made of
   EgressLoop loop_;
   ConnectionCounts counts_;
   std::atomic<bool> connected_{false};
@@ -155,7 +162,7 @@ class NatsConnection {
       removed_;  // guarded by mutex_; the keeper is to unsubscribe them
   std::vector<std::string>
       refused_;  // guarded by mutex_; permission errors since the last confirmation
-  std::shared_ptr<CallbackGate> gate_ = std::make_shared<CallbackGate>();
+  const std::shared_ptr<CallbackGate> gate_;
 
   // Keeper only.
   std::shared_ptr<std::atomic<bool>> released_;  // nobody holds `current_`'s connection any more

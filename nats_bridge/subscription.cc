@@ -85,22 +85,6 @@ void OnMessage(natsConnection* /*nc*/, natsSubscription* /*sub*/, natsMsg* msg, 
 
 }  // namespace
 
-CallbackGate::~CallbackGate() {
-  for (natsSubscription* sub : closed_) natsSubscription_Destroy(sub);
-}
-
-void CallbackGate::Keep(natsSubscription* closed) {
-  natsSubscription* oldest = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    closed_.push_back(closed);
-    if (closed_.size() <= limits::kNatsClosedSubscriptions) return;
-    oldest = closed_.front();
-    closed_.pop_front();
-  }
-  natsSubscription_Destroy(oldest);
-}
-
 void CallbackGate::Enter() {
   const std::lock_guard lock(mutex_);
   ++inside_;
@@ -161,7 +145,7 @@ bool Subscription::Close() {
   closed_ = true;
   if (sub_ == nullptr) return false;
   natsSubscription_Unsubscribe(sub_);  // sends UNSUB when the connection is up
-  gate_->Keep(std::exchange(sub_, nullptr));
+  gate_->closed.Keep(std::exchange(sub_, nullptr));
   return true;
 }
 

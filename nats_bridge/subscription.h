@@ -5,33 +5,31 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "nats_bridge/bus_message.h"
+#include "nats_bridge/closed_subscriptions.h"
 
 namespace bascule {
 
 // Counts the message callbacks that nats.c can still make, so that Stop can wait for the last, and
-// keeps subscriptions that were closed for a while: nats.c (3.4) may be about to use one that it
-// has just looked up for a message, and does not hold it meanwhile.
+// keeps what it may still touch.
 class CallbackGate {
  public:
-  ~CallbackGate();
-  // Takes over the last reference to an unsubscribed one; the oldest of too many is destroyed.
-  void Keep(natsSubscription* closed);
+  explicit CallbackGate(Clock& clock) : closed(clock) {}
   void Enter();
   void Leave();
   // False when callbacks are still possible after `timeout`.
   bool WaitUntilEmpty(std::chrono::milliseconds timeout);
 
+  ClosedSubscriptions closed;
+
  private:
   std::mutex mutex_;
   std::condition_variable empty_;
-  size_t inside_ = 0;                     // guarded by mutex_
-  std::deque<natsSubscription*> closed_;  // guarded by mutex_
+  size_t inside_ = 0;  // guarded by mutex_
 };
 
 // Owned by NatsConnection and by whoever asked for it. All state is guarded by the mutex here,

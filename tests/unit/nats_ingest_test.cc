@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/env/thread_executor.h"
@@ -214,15 +215,19 @@ TEST_CASE(
 }
 
 TEST_CASE("nats ingest: odd ack wishes") {
+  const std::string longest(limits::kNatsControlLineBytes - 11, 'i');  // beside a payload's size
+  const std::string too_long = longest + "i";
   for (const auto& [inbox, policy, format, want] :
-       std::vector<std::tuple<const char*, int, AckFormat, AckPolicy>>{
+       std::vector<std::tuple<std::string, int, AckFormat, AckPolicy>>{
            {"in.box", 0, AckFormat::kEnvelope, AckPolicy::kLeader},
            {"in.box", 2, AckFormat::kEnvelope, AckPolicy::kNone},
            {"in.box", 99, AckFormat::kEnvelope, AckPolicy::kNone},
            {"", 1, AckFormat::kNone, AckPolicy::kNone},
            {"in box", 1, AckFormat::kNone, AckPolicy::kNone},
            {"in\r\nPUB x", 1, AckFormat::kNone, AckPolicy::kNone},
-           {"in..box", 1, AckFormat::kNone, AckPolicy::kNone}}) {
+           {"in..box", 1, AckFormat::kNone, AckPolicy::kNone},
+           {longest, 1, AckFormat::kEnvelope, AckPolicy::kAll},
+           {too_long, 1, AckFormat::kNone, AckPolicy::kNone}}) {
     World w;
     PublishMessage publish;
     publish.ack_inbox = inbox;
