@@ -72,7 +72,7 @@ bool NatsConnection::AdmitLine(size_t bytes) {
 // --- the keeper, and on the egress connection whoever subscribes ---
 
 void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription) {
-  if (subscription.open()) return;
+  if (subscription.is_open()) return;
   const size_t line = SubLineBytes(subscription.subject(), subscription.group());
   if (!AdmitLine(line)) {
     return Refuse(subscription, absl::InvalidArgumentError(Concat(

@@ -309,7 +309,7 @@ void NatsConnection::NoteConnected() {
     if (closed_ || natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return;
     // Who subscribed meanwhile publishes as soon as it is connected, and must hear the answer.
     for (const auto& subscription : added_) {
-      if (!subscription->open() && subscription->refusal().ok()) return;
+      if (!subscription->is_open() && subscription->refusal().ok()) return;
     }
     connected_.store(true, std::memory_order_release);
   }
@@ -375,7 +375,10 @@ void NatsConnection::Retire() {
     all = subscriptions_;
     removed.swap(removed_);
   }
-  if (nc != nullptr) natsConnection_Close(nc.get());
+  if (nc != nullptr) {
+    ReportSlowConsumers();  // what was dropped since the last heartbeat ends with the subscriptions
+    natsConnection_Close(nc.get());
+  }
   all.insert(all.end(), removed.begin(), removed.end());
   for (const auto& subscription : all) {
     if (subscription->Drop()) open_.fetch_sub(1);

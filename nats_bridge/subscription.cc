@@ -149,7 +149,7 @@ bool Subscription::Close() {
   return true;
 }
 
-bool Subscription::open() const {
+bool Subscription::is_open() const {
   const std::lock_guard lock(mutex_);
   return sub_ != nullptr;
 }

@@ -51,7 +51,7 @@ class Subscription {
   // For good. Whether it was open.
   bool Close();
   bool closed() const;
-  bool open() const;
+  bool is_open() const;
   // Why it is not subscribed where others are; OK = it is, or nothing is known. Gives the one
   // before.
   absl::Status SetRefusal(absl::Status refusal);

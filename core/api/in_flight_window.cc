@@ -1,5 +1,6 @@
 #include "core/api/in_flight_window.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -25,7 +26,10 @@ bool ReadHex(std::string_view digits, T& out) {
 }  // namespace
 
 InFlightWindow::InFlightWindow(Rng& rng, size_t max_count, size_t max_bytes)
-    : rng_(rng), max_count_(max_count), max_bytes_(max_bytes) {}
+    : rng_(rng),
+      max_count_(max_count),
+      max_bytes_(max_bytes),
+      max_aged_(std::min(max_count, kMaxAged)) {}
 
 std::string_view InFlightWindow::Add(MonotonicTime now, size_t bytes, Request request) {
   const uint32_t at = TakePlace();
@@ -76,7 +80,7 @@ void InFlightWindow::Expire(MonotonicTime now) {
 void InFlightWindow::Age(uint32_t at) {
   places_[at].bytes = places_[at].request.correlation_id.size();
   Append(at, State::kAged);
-  while (aged_.count > max_count_ || (aged_.bytes > max_bytes_ && aged_.count > 1)) {
+  while (aged_.count > max_aged_ || (aged_.bytes > max_bytes_ && aged_.count > 1)) {
     Free(aged_.oldest);
   }
 }

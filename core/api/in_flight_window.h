@@ -24,6 +24,8 @@ class InFlightWindow {
  public:
   // After this an ack is not expected any more.
   static constexpr std::chrono::seconds kAge{30};
+  // Requests out of the window that are known still; the oldest are forgotten.
+  static constexpr size_t kMaxAged = limits::kMaxAsyncInFlight / 4;
   // Of the ids made here: the place, and a number that nobody can guess.
   static constexpr size_t kIdBytes = 24;
 
@@ -93,10 +95,11 @@ class InFlightWindow {
   Rng& rng_;
   const size_t max_count_;
   const size_t max_bytes_;
+  const size_t max_aged_;  // and no more bytes than may wait
   std::vector<Place> places_;
   std::vector<uint32_t> free_;
   List waiting_;
-  List aged_;  // their bytes are those of the ids; at most as much as may wait
+  List aged_;  // their bytes are those of the ids
   std::string id_;
 };
 

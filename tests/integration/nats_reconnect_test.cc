@@ -141,6 +141,39 @@ TEST_CASE("nats reconnect: a connection the server closes for good is made anew"
   w.Close(std::move(feed));
 }
 
+TEST_CASE("nats reconnect: a connection closed for good costs one gap, each time") {
+  NatsServerOptions server;
+  server.user = "me";
+  server.password = "right";
+  NatsWorld w(server);
+  w.options.user = "me";
+  w.options.password = "right";
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  for (size_t round = 1; round <= 3; ++round) {
+    const uint64_t errors = w.bus->ReadCounters()["nats_ingest_errors"];
+    w.server->Kill();
+    REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+    const Timestamp down = RealClock().Wall();
+    w.server->options().password = "another";  // nats.c takes a second refusal as final
+    REQUIRE(w.server->Restart().ok());
+    REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_errors"] > errors; }));
+    w.server->Kill();
+    w.server->options().password = "right";
+    REQUIRE(w.server->Restart().ok());
+    REQUIRE(Eventually([&] { return w.bus->connected(); }));
+    PlainClient client(Concat("nats://me:right@127.0.0.1:", w.server->port()));
+    client.Publish("foo", "after");
+    client.Flush();
+    REQUIRE(w.Hears(round));
+    REQUIRE(w.partition.gaps().size() == round);
+    CHECK(w.partition.gaps().back().reason == GapReason::kDisconnected);
+    CHECK(w.partition.gaps().back().from <= down);
+    CHECK(w.partition.gaps().back().to >= down);
+  }
+  w.Close(std::move(feed));
+}
+
 TEST_CASE("nats reconnect: feeds end while messages are in flight") {
   NatsWorld w;
   w.StartBus();

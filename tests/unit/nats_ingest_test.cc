@@ -412,6 +412,40 @@ TEST_CASE("nats ingest: a full queue drops, counts exactly, and reports once the
   CHECK(q.queue->held_bytes() == 0);
 }
 
+TEST_CASE("nats ingest: each overload is one gap of its own for each feed that lost, every time") {
+  SmallQueue q;
+  FakePartition other;
+  const auto second = std::make_shared<FeedTarget>(other, *q.queue);
+  for (size_t round = 1; round <= 3; ++round) {
+    const uint64_t dropped_before = q.counts.dropped;
+    q.OnShard([&] { q.partition.hold = true; });
+    int64_t dropped = 0;
+    while (dropped < 7 + static_cast<int64_t>(round)) {
+      q.clock.Advance(Duration(10));
+      if (!q.Add(1000)) ++dropped;
+    }
+    if (round == 2) {
+      CHECK_FALSE(q.queue->Add(second, 100, [](IngressBatch&, IngressRecord&) {}));
+    }
+    q.OnShard([&] { CHECK(q.partition.gaps.size() == round - 1); });
+    q.OnShard([&] {
+      q.partition.hold = false;
+      q.partition.held.clear();
+    });
+    q.OnShard([] {});  // what the release posted
+    REQUIRE(q.partition.gaps.size() == round);
+    CHECK(q.partition.gaps.back().count == dropped);
+    CHECK(q.partition.gaps.back().to - q.partition.gaps.back().from == 10 * (dropped - 1));
+    CHECK(other.gaps.size() == (round >= 2 ? 1 : 0));
+    CHECK(q.counts.dropped - dropped_before ==
+          static_cast<uint64_t>(dropped) + (round == 2 ? 1 : 0));
+    CHECK(q.queue->held_bytes() ==
+          0);  // all of it is given back: as much fits as in the first round
+  }
+  CHECK(other.gaps[0].count == 1);
+  q.shard.Stop();
+}
+
 TEST_CASE("nats ingest: an empty queue takes a message larger than its bound") {
   SmallQueue q;
   CHECK(q.Add(150'000));
