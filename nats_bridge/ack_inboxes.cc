@@ -1,6 +1,5 @@
 #include "nats_bridge/ack_inboxes.h"
 
-#include <charconv>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -8,6 +7,8 @@
 #include "core/base/text.h"
 #include "core/stream/description.h"
 #include "core/wire/ack.h"
+#include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/control_line.h"
 #include "nats_bridge/envelope.h"
 
 namespace bascule {
@@ -17,17 +18,18 @@ class AckInboxes::State {
  public:
   explicit State(AckHandler handler) : handler_(std::move(handler)) {}
 
-  void Call(std::string_view ack) {
+  AckVerdict Call(std::string_view ack) {
     {
       std::unique_lock lock(mutex_);
       idle_.wait(lock, [this] { return !running_; });
-      if (closed_) return;
+      if (closed_) return AckVerdict::kUnmatched;
       running_ = true;
     }
-    handler_(ack);  // without the lock: Close waits for `running_`
+    const AckVerdict verdict = handler_(ack);  // without the lock: Close waits for `running_`
     const std::lock_guard lock(mutex_);
     running_ = false;
     idle_.notify_all();
+    return verdict;
   }
 
   void Close() {
@@ -47,15 +49,19 @@ class AckInboxes::State {
 
 namespace {
 
+constexpr int kSecretLength = 22;  // of 62 letters and digits: more than 128 bits
+
+void Count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
 // The checked ack inside `message`; false (counted) for anything else.
 bool TakeAck(const BusMessage& message, InboxCounts& counts, std::string_view& ack) {
   wire::AckView parsed;
   if (OpenEnvelope(message.payload, EnvelopeType::kAck, ack) != EnvelopeCheck::kOk ||
       !wire::ParseAck(ack, parsed)) {
-    counts.unparsable.fetch_add(1, std::memory_order_relaxed);
+    Count(counts.unparsable);
     return false;
   }
-  counts.received.fetch_add(1, std::memory_order_relaxed);
+  Count(counts.received);
   return true;
 }
 
@@ -72,7 +78,9 @@ class AckInboxes::Own : public AckInbox {
         : inboxes_(inboxes), state_(std::move(state)) {}
     void OnMessage(const BusMessage& message) override {
       std::string_view ack;
-      if (TakeAck(message, inboxes_.counts_, ack)) state_->Call(ack);
+      if (!TakeAck(message, inboxes_.counts_, ack)) return;
+      // Callers may share an inbox of theirs: what does not match one of them may be another's.
+      if (state_->Call(ack) == AckVerdict::kForeign) Count(inboxes_.counts_.foreign);
     }
 
    private:
@@ -103,18 +111,18 @@ class AckInboxes::Own : public AckInbox {
 // An inbox below the wildcard subscription.
 class AckInboxes::Shared : public AckInbox {
  public:
-  Shared(AckInboxes& inboxes, uint64_t number, AckHandler handler)
+  Shared(AckInboxes& inboxes, AckHandler handler)
       : inboxes_(inboxes),
-        number_(number),
-        subject_(Concat(inboxes.base_, number)),
+        secret_(RandomToken(inboxes.rng_, kSecretLength)),
+        subject_(Concat(inboxes.base_, secret_)),
         state_(std::make_shared<State>(std::move(handler))) {
     const std::lock_guard lock(inboxes_.mutex_);
-    inboxes_.open_.emplace(number_, state_);
+    inboxes_.open_.emplace(secret_, state_);
   }
   ~Shared() override {
     {
       const std::lock_guard lock(inboxes_.mutex_);
-      inboxes_.open_.erase(number_);
+      inboxes_.open_.erase(secret_);
     }
     state_->Close();
   }
@@ -122,7 +130,7 @@ class AckInboxes::Shared : public AckInbox {
 
  private:
   AckInboxes& inboxes_;
-  const uint64_t number_;
+  const std::string secret_;
   const std::string subject_;
   const std::shared_ptr<State> state_;
 };
@@ -134,20 +142,16 @@ class AckInboxes::Fanout : public BusListener {
   void OnMessage(const BusMessage& message) override {
     std::string_view ack;
     if (!TakeAck(message, inboxes_.counts_, ack)) return;
-    const std::string_view digits =
-        message.subject.substr(std::min(message.subject.size(), inboxes_.base_.size()));
-    uint64_t number = 0;
-    std::from_chars(digits.data(), digits.data() + digits.size(),
-                    number);  // 0 on nonsense: nobody's
-    inboxes_.Deliver(number, ack);
+    inboxes_.Deliver(
+        message.subject.substr(std::min(message.subject.size(), inboxes_.base_.size())), ack);
   }
 
  private:
   AckInboxes& inboxes_;
 };
 
-AckInboxes::AckInboxes(NatsConnection& egress, std::string prefix, std::string token)
-    : egress_(egress), base_(Concat(prefix, ".", token, ".")) {
+AckInboxes::AckInboxes(NatsConnection& egress, std::string prefix, std::string token, Rng& rng)
+    : egress_(egress), base_(Concat(prefix, ".", token, ".")), rng_(rng) {
   fanout_ = egress_.Subscribe(Concat(base_, "*"), "", std::make_shared<Fanout>(*this));
 }
 
@@ -155,26 +159,37 @@ AckInboxes::~AckInboxes() { egress_.Unsubscribe(fanout_); }
 
 absl::StatusOr<std::unique_ptr<AckInbox>> AckInboxes::Open(std::optional<std::string> subject,
                                                            AckHandler handler) {
-  if (!subject.has_value())
-    return std::make_unique<Shared>(*this, next_.fetch_add(1), std::move(handler));
+  if (!subject.has_value()) return std::make_unique<Shared>(*this, std::move(handler));
   if (!IsPublishableSubject(*subject) || HasWildcard(*subject)) {
     return absl::InvalidArgumentError("nats: invalid subject");
+  }
+  const size_t line = SubLineBytes(*subject, {});
+  if (!egress_.AdmitLine(line)) {
+    return absl::InvalidArgumentError(
+        Concat("nats: ack inbox too long: ", LineTooLongText(line, egress_.line_limit())));
+  }
+  if (egress_.closed_held() >= limits::kNatsClosedSubscriptions) {
+    return absl::ResourceExhaustedError(
+        "nats: too many ack inboxes of clients were closed within seconds; let the server name "
+        "them");
   }
   return std::make_unique<Own>(*this, *std::move(subject), std::move(handler));
 }
 
-void AckInboxes::Deliver(uint64_t number, std::string_view ack) {
+void AckInboxes::Deliver(std::string_view secret, std::string_view ack) {
   std::shared_ptr<State> state;
   {
     const std::shared_lock lock(mutex_);
-    const auto found = open_.find(number);
+    const auto found = open_.find(ToAbsl(secret));
     if (found != open_.end()) state = found->second;
   }
   if (state == nullptr) {
-    counts_.unclaimed.fetch_add(1, std::memory_order_relaxed);
+    Count(counts_.unclaimed);
     return;
   }
-  state->Call(ack);
+  const AckVerdict verdict = state->Call(ack);
+  if (verdict == AckVerdict::kForeign) Count(counts_.foreign);
+  if (verdict == AckVerdict::kUnmatched) Count(counts_.unmatched);
 }
 
 }  // namespace bascule

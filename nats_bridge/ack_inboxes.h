@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "core/env/rng.h"
 #include "core/ports/bus_publisher.h"
 #include "nats_bridge/nats_connection.h"
 
@@ -18,15 +19,17 @@ namespace bascule {
 struct InboxCounts {
   std::atomic<uint64_t> received{0};
   std::atomic<uint64_t> unparsable{0};  // not an Ack envelope: ignored
-  std::atomic<uint64_t> unclaimed{0};   // for an inbox that is gone: a late ack
+  std::atomic<uint64_t> unclaimed{0};   // for an inbox that is gone or never was: late or guessed
+  std::atomic<uint64_t> foreign{0};     // of a stream or partition that was not asked
+  std::atomic<uint64_t> unmatched{0};   // answers no request that waits: forged, a second one, late
 };
 
 // Any thread.
 class AckInboxes {
  public:
-  // Server-made inboxes are named <prefix>.<token>.<number>; `token` is this process's own.
-  // `egress` outlives it.
-  AckInboxes(NatsConnection& egress, std::string prefix, std::string token);
+  // Server-made inboxes are named <prefix>.<token>.<secret>; `token` is this process's own, the
+  // secret each inbox's. `egress` and `rng` outlive it; `rng` may be used from any thread.
+  AckInboxes(NatsConnection& egress, std::string prefix, std::string token, Rng& rng);
   ~AckInboxes();  // all inboxes are gone before
 
   // As BusPublisher::OpenAckInbox. Does not wait for NATS: the SUB goes out on the connection that
@@ -41,15 +44,15 @@ class AckInboxes {
   class Own;
   class Shared;
   class Fanout;
-  void Deliver(uint64_t number, std::string_view ack);
+  void Deliver(std::string_view secret, std::string_view ack);
 
   NatsConnection& egress_;
   const std::string base_;  // with the last dot
+  Rng& rng_;
   InboxCounts counts_;
-  std::atomic<uint64_t> next_{1};
   std::shared_ptr<Subscription> fanout_;
   std::shared_mutex mutex_;
-  absl::flat_hash_map<uint64_t, std::shared_ptr<State>> open_;  // guarded by mutex_
+  absl::flat_hash_map<std::string, std::shared_ptr<State>> open_;  // by secret; guarded by mutex_
 };
 
 }  // namespace bascule

@@ -35,8 +35,8 @@ void AppendAckPayload(std::string& out, const Ack& ack) {
 }
 
 void AckWriter::Send(std::span<const Ack> acks) {
-  uint64_t sent = 0;
-  uint64_t lost = 0;
+  size_t sent = 0;
+  size_t lost = 0;
   {
     Outlet outlet(egress_);
     thread_local std::string payload;
@@ -44,19 +44,35 @@ void AckWriter::Send(std::span<const Ack> acks) {
       if (ack.format == AckFormat::kNone || ack.inbox.empty()) continue;
       payload.clear();
       AppendAckPayload(payload, ack);
-      ++(outlet.Publish(ack.inbox, payload).ok() ? sent : lost);
+      CountOne(outlet.Publish(ack.inbox, payload), sent, lost);
     }
   }
-  counts_.sent.fetch_add(sent, std::memory_order_relaxed);
-  if (lost > 0) counts_.lost.fetch_add(lost, std::memory_order_relaxed);
+  Count(sent, lost);
 }
 
 void AckWriter::RefuseJetStream(std::string_view inbox, const JetStreamError& error) {
   std::string payload;
   AppendPubAckError(payload, {}, error);
-  Outlet outlet(egress_);
-  const bool sent = outlet.Publish(inbox, payload).ok();
-  (sent ? counts_.sent : counts_.lost).fetch_add(1, std::memory_order_relaxed);
+  size_t sent = 0;
+  size_t lost = 0;
+  {
+    Outlet outlet(egress_);
+    CountOne(outlet.Publish(inbox, payload), sent, lost);
+  }
+  Count(sent, lost);
+}
+
+void AckWriter::CountOne(const absl::Status& status, size_t& sent, size_t& lost) {
+  if (absl::IsInvalidArgument(status)) {
+    counts_.refused.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    ++(status.ok() ? sent : lost);
+  }
+}
+
+void AckWriter::Count(size_t sent, size_t lost) {
+  counts_.sent.fetch_add(sent, std::memory_order_relaxed);
+  if (lost > 0) counts_.lost.fetch_add(lost, std::memory_order_relaxed);
 }
 
 }  // namespace bascule

@@ -15,6 +15,7 @@ namespace bascule {
 struct AckCounts {
   std::atomic<uint64_t> sent{0};
   std::atomic<uint64_t> lost{0};  // no connection, or its buffer was full: the publisher times out
+  std::atomic<uint64_t> refused{0};  // to an inbox that NATS does not take, too long for a line
 };
 
 // Any thread.
@@ -27,6 +28,9 @@ class AckWriter : public AckSink, public PublishRefuser {
   const AckCounts& counts() const { return counts_; }
 
  private:
+  void CountOne(const absl::Status& status, size_t& sent, size_t& lost);
+  void Count(size_t sent, size_t lost);
+
   NatsConnection& egress_;
   AckCounts counts_;
 };

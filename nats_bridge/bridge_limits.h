@@ -39,15 +39,20 @@ inline constexpr size_t kNatsRefusals = 100'000;
 inline constexpr std::chrono::milliseconds kNatsRefusalWait{200};
 // How long Stop waits for message callbacks that are still running.
 inline constexpr std::chrono::seconds kNatsStopTimeout{5};
-// Closed subscriptions of a connection that are kept, so that nats.c cannot use freed ones.
-inline constexpr size_t kNatsClosedSubscriptions = 64;
+// How long a closed subscription is kept, beside the answered PING that it waits for, so that nats.c
+// cannot use a freed one.
+inline constexpr std::chrono::seconds kNatsClosedFor{5};
+// Closed subscriptions of a connection that may be kept; from there on clients' own ack inboxes are
+// refused (ResourceExhausted). Streams close far fewer.
+inline constexpr size_t kNatsClosedSubscriptions = 100'000;
 // A question or an answer of discovery; larger ones are ignored.
 inline constexpr size_t kDiscoveryBytes = 16 * kKiB;
 // A question is asked again after this, and one that could not be sent after the second.
 inline constexpr std::chrono::milliseconds kDiscoveryPeriod{500};
 inline constexpr std::chrono::milliseconds kDiscoveryRetry{50};
-// Largest file accepted as credentials or seed.
-inline constexpr size_t kCredentialFileBytes = 64 * kKiB;
+// Largest file accepted as credentials, seed, key or certificates (a system's bundle of authorities
+// has some hundred KiB).
+inline constexpr size_t kCredentialFileBytes = 4 * kMiB;
 
 static_assert(kIngressArenaMinBytes <= kIngressArenaBytes);
 static_assert(kIngressArenaBytes < kIngressQueueBytes);

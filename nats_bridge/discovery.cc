@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "core/stream/description.h"
 #include "nats_bridge/bridge_limits.h"
-#include "nats_bridge/egress_loop.h"
+#include "nats_bridge/outlet.h"
 
 namespace bascule {
 
@@ -147,18 +147,8 @@ std::unique_ptr<DiscoveryQuery> BusDiscovery::Ask(
 
 bool BusDiscovery::Publish(const std::string& subject, const std::string& reply,
                            std::string_view payload) {
-  const std::shared_ptr<natsConnection> nc = egress_.Current();
-  if (nc == nullptr || !egress_.connected()) return false;
-  const int buffered = natsConnection_Buffered(nc.get());
-  if (buffered > 0 && static_cast<size_t>(buffered) + payload.size() > limits::kEgressBufferBytes)
-    return false;
-  const EgressBatch batch(egress_.loop());
-  const auto size = static_cast<int>(payload.size());
-  const natsStatus status =
-      reply.empty() ? natsConnection_Publish(nc.get(), subject.c_str(), payload.data(), size)
-                    : natsConnection_PublishRequest(nc.get(), subject.c_str(), reply.c_str(),
-                                                    payload.data(), size);
-  return status == NATS_OK;
+  Outlet outlet(egress_);
+  return outlet.Publish(subject, payload, reply).ok();
 }
 
 }  // namespace bascule

@@ -6,6 +6,7 @@
 
 #include "core/stream/description.h"
 #include "core/wire/coding.h"
+#include "nats_bridge/control_line.h"
 #include "nats_bridge/envelope.h"
 
 namespace bascule {
@@ -101,7 +102,8 @@ void Ingestor::Listener::ReadEnvelope(Intake& intake, wire::PublishView& view) {
   // On a stream without concurrency control the expected offset means nothing (clients leave it 0).
   if (options_.optimistic_concurrency_control) intake.expected_offset = view.expected_offset;
   if (view.ack_inbox.empty()) return;
-  if (!IsPublishableSubject(view.ack_inbox)) {
+  if (!IsPublishableSubject(view.ack_inbox) ||
+      PubLineBytes(view.ack_inbox, {}) > limits::kNatsControlLineBytes) {
     Count(ingestor_.counts_.invalid_ack_inboxes);
     return;
   }

@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/stream/description.h"
+#include "core/stream/subject.h"
 #include "nats_bridge/ack_inboxes.h"
 #include "nats_bridge/ack_writer.h"
 #include "nats_bridge/discovery.h"
@@ -35,6 +36,9 @@ void AddConnection(Counters& out, const std::string& prefix, const NatsConnectio
   out[prefix + "_connects"] = Read(connection.counts().connects);
   out[prefix + "_disconnects"] = Read(connection.counts().disconnects);
   out[prefix + "_errors"] = Read(connection.counts().errors);
+  out[prefix + "_closed_subscriptions"] = connection.closed_held();
+  out[prefix + "_lines_refused"] = Read(connection.counts().lines_refused);
+  out[prefix + "_subscriptions_refused"] = Read(connection.counts().subscriptions_refused);
   out[prefix + "_connected"] = connection.connected() ? 1 : 0;
 }
 
@@ -42,12 +46,12 @@ void AddConnection(Counters& out, const std::string& prefix, const NatsConnectio
 
 // In order of construction; destroyed in reverse, after Stop.
 struct NatsBus::Parts {
-  Parts(const NatsOptions& options, Clock& clock, const std::string& token,
+  Parts(const NatsOptions& options, Clock& clock, Rng& rng, const std::string& token,
         std::unique_ptr<NatsConnection> egress_connection)
       : ack_prefix(Concat(options.cluster_namespace, ".ack")),
         egress(std::move(egress_connection)),
         acks(*egress),
-        inboxes(*egress, ack_prefix, token),
+        inboxes(*egress, ack_prefix, token, rng),
         discovery(*egress, options.cluster_namespace, token),
         ingestor(ack_prefix, clock, acks) {}
 
@@ -97,7 +101,7 @@ absl::StatusOr<std::unique_ptr<NatsBus>> NatsBus::Start(const NatsOptions& optio
   SetDeliveryThreads(options.delivery_threads);
   ASSIGN_OR_RETURN(auto egress,
                    NatsConnection::Start(options, ConnectionRole::kEgress, clock, rng.Next()));
-  auto parts = std::make_unique<Parts>(options, clock, RandomToken(rng, kInboxTokenLength),
+  auto parts = std::make_unique<Parts>(options, clock, rng, RandomToken(rng, kInboxTokenLength),
                                        std::move(egress));
   ASSIGN_OR_RETURN(parts->ingest,
                    NatsConnection::Start(options, ConnectionRole::kIngest, clock, rng.Next()));
@@ -118,12 +122,13 @@ std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, Partition
   target->listening = std::move(listening);  // the shard has not heard of it yet
   auto listener = parts_->ingestor.MakeListener(options, target);
   std::shared_ptr<Subscription> subscription;
-  if (IsValidSubject(options.subject)) {
+  if (IsValidSubject(options.subject) && IsPlainText(options.group) &&
+      options.group.find(' ') == std::string::npos) {
     subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(listener));
   } else {
     // NATS closes the whole connection over such a SUB, so it never gets to see it.
-    listener->OnListening(
-        absl::InvalidArgumentError(Concat("nats: invalid subject '", options.subject, "'")));
+    listener->OnListening(absl::InvalidArgumentError(Concat(
+        "nats: invalid subject '", options.subject, "' or queue group '", options.group, "'")));
   }
   return std::make_unique<Feed>(*parts_->ingest, shard, std::move(target), std::move(subscription));
 }
@@ -176,10 +181,13 @@ Counters NatsBus::ReadCounters() const {
   out["nats_internal_messages_skipped"] = Read(in.internal_skipped);
   out["nats_jetstream_refused"] = Read(in.jetstream_refused);
   out["nats_acks_sent"] = Read(parts_->acks.counts().sent);
+  out["nats_acks_refused"] = Read(parts_->acks.counts().refused);
   out["nats_acks_lost"] = Read(parts_->acks.counts().lost);
   out["nats_acks_received"] = Read(parts_->inboxes.counts().received);
   out["nats_acks_unparsable"] = Read(parts_->inboxes.counts().unparsable);
   out["nats_acks_unclaimed"] = Read(parts_->inboxes.counts().unclaimed);
+  out["nats_acks_foreign"] = Read(parts_->inboxes.counts().foreign);
+  out["nats_acks_unmatched"] = Read(parts_->inboxes.counts().unmatched);
   const DiscoveryCounts& discovery = parts_->discovery.counts();
   out["nats_discovery_asked"] = Read(discovery.asked);
   out["nats_discovery_heard"] = Read(discovery.heard);

@@ -22,7 +22,8 @@ class NatsBus : public SubjectFeeds, public AckSink, public BusPublisher {
  public:
   // Returns at once and connects in the background, for as long as it takes; connected() tells.
   // Fails for what waiting does not mend: credentials or certificates that cannot be used,
-  // contradicting options. `clock` must outlive it.
+  // contradicting options. `clock` and `rng` must outlive it; inboxes are named by `rng`, from any
+  // thread, so it must be RealRng wherever somebody else is on the bus.
   static absl::StatusOr<std::unique_ptr<NatsBus>> Start(const NatsOptions& options, Clock& clock,
                                                         Rng& rng);
   ~NatsBus() override;  // Stop()

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/control_line.h"
 
 namespace bascule {
 namespace {
@@ -20,27 +22,24 @@ uint64_t NextJitter(std::atomic<uint64_t>& state) {
   return z ^ (z >> 31);
 }
 
-bool IsSubscriptionRefusal(const std::string& text) {
-  return absl::StartsWithIgnoreCase(text, "permissions violation for subscription");
-}
-
 }  // namespace
 
-NatsConnection::NatsConnection(ConnectionRole role, Clock& clock, uint64_t seed,
-                               size_t max_message_bytes)
+NatsConnection::NatsConnection(NatsOptions options, ConnectionRole role, Clock& clock,
+                               uint64_t seed)
     : role_(role),
       label_(role == ConnectionRole::kIngest ? "nats: ingest connection"
                                              : "nats: egress connection"),
       clock_(clock),
-      max_message_bytes_(max_message_bytes),
-      jitter_(seed) {}
+      settings_(std::move(options)),
+      jitter_(seed),
+      gate_(std::make_shared<CallbackGate>(clock)) {}
 
 absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const NatsOptions& options,
                                                                       ConnectionRole role,
                                                                       Clock& clock, uint64_t seed) {
-  std::unique_ptr<NatsConnection> connection(
-      new NatsConnection(role, clock, seed, options.max_message_bytes));
-  RETURN_IF_ERROR(connection->Prepare(options));
+  std::unique_ptr<NatsConnection> connection(new NatsConnection(options, role, clock, seed));
+  if (role == ConnectionRole::kEgress) RETURN_IF_ERROR(connection->loop_.Start());
+  RETURN_IF_ERROR(connection->MakeOptions());
   try {
     connection->keeper_ = std::thread([c = connection.get()] { c->Keep(); });  // joined by Stop
   } catch (const std::system_error& e) {
@@ -49,20 +48,23 @@ absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const Nats
   return connection;
 }
 
-absl::Status NatsConnection::Prepare(const NatsOptions& options) {
+absl::Status NatsConnection::MakeOptions() {
+  // The digest first: a file that changes in between is read again next time.
+  const uint64_t digest = DigestOfFiles(settings_);
   ASSIGN_OR_RETURN(
-      options_, MakeNatsOptions(options, role_ == ConnectionRole::kIngest ? "ingest" : "egress"));
-  natsOptions* raw = options_.get();
+      NatsOptionsPtr made,
+      MakeNatsOptions(settings_, role_ == ConnectionRole::kIngest ? "ingest" : "egress"));
+  natsOptions* raw = made.get();
   natsStatus s = natsOptions_SetDisconnectedCB(raw, &OnDisconnected, this);
   if (s == NATS_OK) s = natsOptions_SetReconnectedCB(raw, &OnReconnected, this);
   if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, &OnClosed, this);
   if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, &OnError, this);
   if (s == NATS_OK) s = natsOptions_SetCustomReconnectDelay(raw, &ReconnectDelay, this);
-  if (s == NATS_OK && role_ == ConnectionRole::kEgress) {
-    RETURN_IF_ERROR(loop_.Start());
-    s = loop_.Install(raw);
-  }
-  return FromNats(s, "options");
+  if (s == NATS_OK && role_ == ConnectionRole::kEgress) s = loop_.Install(raw);
+  RETURN_IF_ERROR(FromNats(s, "options"));
+  options_ = std::move(made);
+  files_digest_ = digest;
+  return absl::OkStatus();
 }
 
 NatsConnection::~NatsConnection() { Stop(); }
@@ -86,39 +88,6 @@ void NatsConnection::Stop() {
   }
 }
 
-std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std::string group,
-                                                        std::shared_ptr<BusListener> listener) {
-  auto subscription =
-      std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(listener));
-  std::shared_ptr<natsConnection> now;
-  {
-    const std::lock_guard lock(mutex_);
-    subscription->position = subscriptions_.size();
-    subscriptions_.push_back(subscription);
-    added_.push_back(subscription);
-    wake_ = true;
-    if (role_ == ConnectionRole::kEgress) now = current_;
-  }
-  // Only appends to a buffer there; on the ingest connection it may block, so the keeper does it.
-  if (now != nullptr) SubscribeNow(now.get(), *subscription);
-  work_.notify_all();
-  return subscription;
-}
-
-void NatsConnection::Unsubscribe(const std::shared_ptr<Subscription>& subscription) {
-  {
-    const std::lock_guard lock(mutex_);
-    const size_t position = subscription->position;
-    if (position >= subscriptions_.size() || subscriptions_[position] != subscription) return;
-    subscriptions_[position] = subscriptions_.back();
-    subscriptions_[position]->position = position;
-    subscriptions_.pop_back();
-    removed_.push_back(subscription);
-    wake_ = true;
-  }
-  work_.notify_all();
-}
-
 std::string NatsConnection::server_url() const {
   const std::lock_guard lock(mutex_);
   return connected() ? server_url_ : std::string();
@@ -139,6 +108,11 @@ void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
     c->counts_.disconnects.fetch_add(1, std::memory_order_relaxed);
     LogWarning(c->label_, ": lost; reconnecting for as long as it takes");
   }
+  {
+    const std::lock_guard lock(c->mutex_);
+    c->wake_ = true;  // were credentials rotated?
+  }
+  c->work_.notify_all();
 }
 
 void NatsConnection::OnReconnected(natsConnection* /*nc*/, void* self) {
@@ -182,12 +156,6 @@ void NatsConnection::OnError(natsConnection* nc, natsSubscription* sub, natsStat
   c->NoteRefusal(text);
 }
 
-void NatsConnection::NoteRefusal(std::string text) {
-  const std::lock_guard lock(mutex_);
-  if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
-  work_.notify_all();
-}
-
 std::string NatsConnection::ErrorText(natsConnection* nc) {
   const char* text = nullptr;
   natsConnection_GetLastError(nc, &text);
@@ -216,6 +184,7 @@ void NatsConnection::Keep() {
       if (stopping_) break;
       closed_ = false;
     }
+    if (MustStartAfresh()) Retire();
     if (GivenUp()) {
       Retire();
       // A server that takes the connection and ends it at once must not be asked in a tight loop.
@@ -227,7 +196,10 @@ void NatsConnection::Keep() {
       continue;
     }
     SubscribePending();
-    if (RoundTrip()) attempt = 0;
+    if (RoundTrip()) {
+      attempt = 0;
+      if (!cap_.settled() && RoomForRefused() > 0) continue;
+    }
     ReportSlowConsumers();
     WaitForWork(limits::kNatsHeartbeat);
   }
@@ -239,8 +211,31 @@ void NatsConnection::Keep() {
 bool NatsConnection::GivenUp() {
   const std::shared_ptr<natsConnection> nc = Current();
   if (nc == nullptr || !natsConnection_IsClosed(nc.get())) return false;
-  LogWarning(label_, ": ended by the server: ", ErrorText(nc.get()), "; connecting anew");
+  const std::string error = ErrorText(nc.get());
+  LogWarning(label_, ": ended by the server: ", error, "; connecting anew");
+  LearnLimits(error);
   return true;
+}
+
+// The same again would end the next connection too.
+void NatsConnection::LearnLimits(const std::string& error) {
+  const std::string text = absl::AsciiStrToLower(error);
+  if (absl::StrContains(text, "maximum subscriptions")) {
+    cap_.Refused(open_.load());
+    LogWarning(label_, ": the server takes fewer than ", open_.load(),
+               " subscriptions; what is beyond hears nothing (raise max_subscriptions there and "
+               "restart this broker, or delete streams)");
+  }
+  if (!absl::StrContains(text, "maximum control line")) return;
+  const size_t lower = LowerLineLimit(longest_line_.load(std::memory_order_relaxed));
+  if (lower >= line_limit()) return;
+  line_limit_.store(lower, std::memory_order_relaxed);
+  LogWarning(label_, ": the server's max_control_line is below ",
+             longest_line_.load(std::memory_order_relaxed), "; from now on nothing longer than ",
+             lower,
+             " bytes is sent: streams with longer subjects hear nothing (raise "
+             "max_control_line there to ",
+             limits::kNatsControlLineBytes, " and restart this broker)");
 }
 
 void NatsConnection::WaitForWork(std::chrono::milliseconds at_most) {
@@ -250,17 +245,39 @@ void NatsConnection::WaitForWork(std::chrono::milliseconds at_most) {
   wake_ = false;
 }
 
+// nats.c reconnects with the options that it has; what was rotated since is used by a connection
+// made anew.
+bool NatsConnection::MustStartAfresh() {
+  const std::shared_ptr<natsConnection> nc = Current();
+  if (nc == nullptr) return false;
+  const bool undisturbed = natsConnection_Status(nc.get()) == NATS_CONN_STATUS_CONNECTED &&
+                           Reconnects() == known_reconnects_;
+  if (undisturbed || DigestOfFiles(settings_) == files_digest_) return false;
+  LogInfo(label_, ": credentials or certificates have changed; connecting anew with the new ones");
+  return true;
+}
+
+void NatsConnection::CannotConnect(std::string_view why) {
+  // Once per state change, not per attempt.
+  if (was_connected_ || counts_.errors.fetch_add(1, std::memory_order_relaxed) == 0) {
+    LogWarning(label_, ": cannot connect: ", why, "; trying again for as long as it takes");
+  }
+  was_connected_ = false;
+}
+
 bool NatsConnection::Connect() {
+  if (const absl::Status made = MakeOptions(); !made.ok()) {
+    CannotConnect(FromAbsl(made.message()));
+    return false;
+  }
   natsConnection* raw = nullptr;
   const natsStatus s = natsConnection_Connect(&raw, options_.get());
   if (s != NATS_OK) {
-    // Once per state change, not per attempt.
-    if (was_connected_ || counts_.errors.fetch_add(1, std::memory_order_relaxed) == 0) {
-      LogWarning(label_, ": cannot connect: ", natsStatus_GetText(s),
-                 "; trying again for as long as it takes (is the server up, are address and "
-                 "credentials right?)");
-    }
-    was_connected_ = false;
+    CannotConnect(s == NATS_SECURE_CONNECTION_WANTED
+                      ? "the server offers no TLS, which nats.servers or nats.tls ask for: nothing "
+                        "was sent to it (set up TLS there, or take tls:// and nats.tls away)"
+                      : Concat(natsStatus_GetText(s),
+                               " (is the server up, are address and credentials right?)"));
     return false;
   }
   {
@@ -274,10 +291,10 @@ bool NatsConnection::Connect() {
     added_ = subscriptions_;
     ++unannounced_;
   }
-  awaiting_.clear();
+  longest_line_.store(0, std::memory_order_relaxed);
+  for (const auto& subscription : std::exchange(awaiting_, {})) subscription->awaited = false;
   known_reconnects_ = 0;
-  NoteConnected();
-  return true;
+  return true;  // connected() with the first answered PING, when all subscriptions are there
 }
 
 void NatsConnection::NoteConnected() {
@@ -290,39 +307,20 @@ void NatsConnection::NoteConnected() {
     const std::lock_guard lock(mutex_);
     server_url_ = shown;
     if (closed_ || natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return;
+    // Who subscribed meanwhile publishes as soon as it is connected, and must hear the answer.
+    for (const auto& subscription : added_) {
+      if (!subscription->is_open() && subscription->refusal().ok()) return;
+    }
     connected_.store(true, std::memory_order_release);
   }
   was_connected_ = true;
   counts_.connects.fetch_add(1, std::memory_order_relaxed);
   LogInfo(label_, ": connected to ", shown);
-  if (max_payload() < static_cast<int64_t>(max_message_bytes_)) {
+  if (max_payload() < static_cast<int64_t>(settings_.max_message_bytes)) {
     LogWarning(label_, ": ", shown, " takes messages up to ", max_payload(),
-               " bytes, fewer than the configured ", max_message_bytes_,
+               " bytes, fewer than the configured ", settings_.max_message_bytes,
                "; raise max_payload there or lower the limit here");
   }
-}
-
-void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription) {
-  const natsStatus s = subscription.Open(nc, gate_);
-  if (s == NATS_OK || s == NATS_CONNECTION_CLOSED) return;
-  LogWarning(label_, ": cannot subscribe to '", subscription.subject(),
-             "': ", natsStatus_GetText(s));
-  NoteRefusal(Concat(natsStatus_GetText(s), " \"", subscription.subject(), "\""));
-}
-
-void NatsConnection::SubscribePending() {
-  std::vector<std::shared_ptr<Subscription>> added;
-  std::vector<std::shared_ptr<Subscription>> removed;
-  std::shared_ptr<natsConnection> nc;
-  {
-    const std::lock_guard lock(mutex_);
-    added.swap(added_);
-    removed.swap(removed_);
-    nc = current_;
-  }
-  for (const auto& subscription : removed) subscription->Close();
-  for (const auto& subscription : added) SubscribeNow(nc.get(), *subscription);
-  awaiting_.insert(awaiting_.end(), added.begin(), added.end());
 }
 
 uint64_t NatsConnection::Reconnects() {
@@ -342,10 +340,14 @@ bool NatsConnection::RoundTrip() {
   if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   const uint64_t reconnects = Reconnects();
   const Timestamp sent = clock_.Wall();
+  const MonotonicTime sent_at = clock_.Monotonic();
+  const size_t open = open_.load();
   // Nobody must learn "listening" from a server that did not say so: without an answer they wait
   // for the next turn.
   if (natsConnection_FlushTimeout(nc, limits::kNatsConnectTimeout.count()) != NATS_OK) return false;
   if (Reconnects() != reconnects) return false;
+  gate_->closed.Answered(sent_at);
+  gate_->closed.Sweep();
   if (reconnects != known_reconnects_) {
     known_reconnects_ = reconnects;
     lost_since_good_ = true;
@@ -358,91 +360,39 @@ bool NatsConnection::RoundTrip() {
   }
   lost_since_good_ = false;
   last_good_ = sent;
-  Confirm();
+  Confirm(open);
   return true;
-}
-
-void NatsConnection::ReportGap(const GapReport& gap) {
-  std::vector<std::shared_ptr<Subscription>> all;
-  {
-    const std::lock_guard lock(mutex_);
-    all = subscriptions_;
-  }
-  for (const auto& subscription : all) {
-    if (subscription->confirmed) subscription->listener().OnGap(gap);
-  }
-}
-
-// Permission errors of this round trip. nats.c sees them before the PONG, but hands them over on a
-// thread of its own, in order: once the one it keeps as the last has arrived, all have.
-std::vector<std::string> NatsConnection::TakeRefusals() {
-  const std::string last = ErrorText(Current().get());
-  std::unique_lock lock(mutex_);
-  if (IsSubscriptionRefusal(last) && last != last_refusal_) {
-    last_refusal_ = last;
-    work_.wait_for(lock, limits::kNatsRefusalWait, [&] {
-      return std::find(refused_.begin(), refused_.end(), last) != refused_.end();
-    });
-  }
-  return std::exchange(refused_, {});
-}
-
-void NatsConnection::Confirm() {
-  const std::vector<std::string> refused = TakeRefusals();
-  const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
-  for (const auto& subscription : fresh) {
-    if (subscription->closed()) continue;
-    const std::string quoted = Concat("\"", subscription->subject(), "\"");
-    const auto reason = std::find_if(refused.begin(), refused.end(), [&](const std::string& text) {
-      return text.find(quoted) != std::string::npos;
-    });
-    const bool heard = reason == refused.end();
-    subscription->confirmed = heard;
-    if (std::exchange(subscription->told, true)) continue;
-    subscription->listener().OnListening(
-        heard ? absl::OkStatus() : absl::PermissionDeniedError(Concat("nats: ", *reason)));
-  }
-}
-
-void NatsConnection::ReportSlowConsumers() {
-  std::vector<std::shared_ptr<Subscription>> all;
-  {
-    const std::lock_guard lock(mutex_);
-    all = subscriptions_;
-  }
-  for (const auto& subscription : all) {
-    const int64_t dropped = subscription->TakeDropped();
-    if (dropped <= 0) continue;
-    counts_.slow_consumer_messages.fetch_add(static_cast<uint64_t>(dropped),
-                                             std::memory_order_relaxed);
-    const Timestamp now = clock_.Wall();
-    const Timestamp from = now - std::chrono::nanoseconds(2 * limits::kNatsHeartbeat).count();
-    LogWarning(label_, ": '", subscription->subject(), "': ", dropped,
-               " messages dropped, the machine is too slow for them");
-    subscription->listener().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
-  }
 }
 
 void NatsConnection::Retire() {
   std::shared_ptr<natsConnection> nc;
   std::vector<std::shared_ptr<Subscription>> all;
+  std::vector<std::shared_ptr<Subscription>> removed;
   {
     const std::lock_guard lock(mutex_);
     nc.swap(current_);
     connected_.store(false, std::memory_order_release);
     all = subscriptions_;
-    all.insert(all.end(), removed_.begin(), removed_.end());
-    removed_.clear();
+    removed.swap(removed_);
   }
+  if (nc != nullptr) {
+    ReportSlowConsumers();  // what was dropped since the last heartbeat ends with the subscriptions
+    natsConnection_Close(nc.get());
+  }
+  all.insert(all.end(), removed.begin(), removed.end());
+  for (const auto& subscription : all) {
+    if (subscription->Drop()) open_.fetch_sub(1);
+  }
+  for (const auto& subscription : removed) Discard(*subscription);
   if (nc == nullptr) return;
   lost_since_good_ = true;
-  natsConnection_Close(nc.get());
-  for (const auto& subscription : all) subscription->Drop();
   if (role_ == ConnectionRole::kEgress) loop_.Quiesce();
   natsConnection* raw = nc.get();
   nc.reset();
   released_->wait(false);  // publishers hold it for the length of one call
   natsConnection_Destroy(raw);
+  gate_->closed.Answered(clock_.Monotonic());  // its reader has ended
+  gate_->closed.Sweep();
 }
 
 }  // namespace bascule

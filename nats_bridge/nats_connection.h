@@ -2,7 +2,7 @@
 // single connect.
 //
 //   keeper thread                                 nats.c threads
-//   Connect ... back-off ... Connect
+//   read files, Connect ... back-off ...
 //   Subscribe all, PING/PONG -> OnListening       delivery: OnMessage
 //   PING/PONG every heartbeat: nothing missed     reader: connection lost; nats.c reconnects,
 //     or its reconnect count changed -> OnGap       resubscribes, PING/PONG
@@ -30,6 +30,7 @@
 #include "nats_bridge/nats_options.h"
 #include "nats_bridge/nats_setup.h"
 #include "nats_bridge/subscription.h"
+#include "nats_bridge/subscription_cap.h"
 
 namespace bascule {
 
@@ -41,6 +42,8 @@ struct ConnectionCounts {
   std::atomic<uint64_t> disconnects{0};
   std::atomic<uint64_t> slow_consumer_messages{0};
   std::atomic<uint64_t> errors{0};
+  std::atomic<uint64_t> lines_refused{0};          // too long for the server, not sent
+  std::atomic<uint64_t> subscriptions_refused{0};  // now: they hear nothing
 };
 
 // Any thread, except where said.
@@ -67,6 +70,13 @@ class NatsConnection {
 
   bool connected() const { return connected_.load(std::memory_order_acquire); }
   int64_t max_payload() const { return max_payload_.load(std::memory_order_relaxed); }
+  // Whether the server takes a control line of `bytes` (PubLineBytes, SubLineBytes). No: counted,
+  // and it must not be sent. To be asked before each line.
+  bool AdmitLine(size_t bytes);
+  // limits::kNatsControlLineBytes, until a server refused a line and so showed that it takes less.
+  size_t line_limit() const { return line_limit_.load(std::memory_order_relaxed); }
+  // Closed subscriptions that nats.c might still use.
+  size_t closed_held() const { return gate_->closed.size(); }
   // Of the server connected to now (without secrets), empty while there is none.
   std::string server_url() const;
   const ConnectionCounts& counts() const { return counts_; }
@@ -77,8 +87,9 @@ class NatsConnection {
   EgressLoop& loop() { return loop_; }
 
  private:
-  NatsConnection(ConnectionRole role, Clock& clock, uint64_t seed, size_t max_message_bytes);
-  absl::Status Prepare(const NatsOptions& options);
+  NatsConnection(NatsOptions options, ConnectionRole role, Clock& clock, uint64_t seed);
+  // Options for the next connection, with what its files hold now.
+  absl::Status MakeOptions();
 
   // --- nats.c's callbacks, on its threads ---
   static void OnDisconnected(natsConnection* nc, void* self);
@@ -90,14 +101,21 @@ class NatsConnection {
   // --- the keeper thread ---
   void Keep();
   bool GivenUp();
+  void LearnLimits(const std::string& error);
   bool Connect();
+  bool MustStartAfresh();
+  void CannotConnect(std::string_view why);
   void NoteConnected();
   void SubscribePending();
+  void Discard(Subscription& subscription);
+  size_t RoomForRefused();
+  std::vector<std::shared_ptr<Subscription>> RefusedThatMayFit();
+  absl::Status Verdict(const Subscription& subscription, const std::vector<std::string>& refused);
   // A PING answered: what was subscribed before is listened to, and nothing was missed since the
   // one before.
   bool RoundTrip();
   void ReportSlowConsumers();
-  void Confirm();
+  void Confirm(size_t open);
   std::vector<std::string> TakeRefusals();
   void ReportGap(const GapReport& gap);
   void Retire();
@@ -105,19 +123,27 @@ class NatsConnection {
   void WaitForWork(std::chrono::milliseconds at_most);
   std::chrono::milliseconds Backoff(int attempt);
 
+  // --- any thread ---
   void SubscribeNow(natsConnection* nc, Subscription& subscription);
+  void Refuse(Subscription& subscription, absl::Status why);
+  void LogRefusal(const Subscription& subscription, const absl::Status& why);
   void NoteRefusal(std::string text);
   std::string ErrorText(natsConnection* nc);
 
   const ConnectionRole role_;
   const std::string label_;  // for log lines
   Clock& clock_;
-  const size_t max_message_bytes_;
-  NatsOptionsPtr options_;
+  const NatsOptions settings_;
+  NatsOptionsPtr options_;     // of the present connection, or the next one
+  uint64_t files_digest_ = 0;  // of the files they were made of
   EgressLoop loop_;
   ConnectionCounts counts_;
   std::atomic<bool> connected_{false};
   std::atomic<int64_t> max_payload_{0};
+  std::atomic<size_t> line_limit_{limits::kNatsControlLineBytes};
+  std::atomic<size_t> longest_line_{0};       // sent on the present connection
+  std::atomic<size_t> open_{0};               // subscriptions of the present connection
+  std::atomic<size_t> open_limit_{SIZE_MAX};  // cap_'s, for all threads
   std::atomic<uint64_t> jitter_;
 
   mutable std::mutex mutex_;
@@ -136,10 +162,11 @@ class NatsConnection {
       removed_;  // guarded by mutex_; the keeper is to unsubscribe them
   std::vector<std::string>
       refused_;  // guarded by mutex_; permission errors since the last confirmation
-  std::shared_ptr<CallbackGate> gate_ = std::make_shared<CallbackGate>();
+  const std::shared_ptr<CallbackGate> gate_;
 
   // Keeper only.
   std::shared_ptr<std::atomic<bool>> released_;  // nobody holds `current_`'s connection any more
+  SubscriptionCap cap_;
   uint64_t known_reconnects_ = 0;
   bool lost_since_good_ = false;  // the connection was replaced since `last_good_`
   bool was_connected_ = false;

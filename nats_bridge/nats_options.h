@@ -10,7 +10,7 @@
 namespace bascule {
 
 struct NatsTlsOptions {
-  bool enabled = false;   // also switched on by a server that demands TLS
+  bool enabled = false;   // required of every server; so it is by tls:// in a URL, or any file here
   std::string ca_file;    // empty = the system's certificates
   std::string cert_file;  // client certificate and its key: both or neither
   std::string key_file;

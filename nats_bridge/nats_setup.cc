@@ -1,7 +1,10 @@
 #include "nats_bridge/nats_setup.h"
 
+#include <algorithm>
+#include <functional>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "core/base/text.h"
 #include "core/env/file_system.h"
 #include "nats_bridge/bridge_limits.h"
@@ -71,13 +74,13 @@ absl::Status SetCredentials(natsOptions* out, const NatsOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status SetTls(natsOptions* out, const NatsTlsOptions& tls) {
+absl::Status SetTls(natsOptions* out, const NatsOptions& options) {
+  const NatsTlsOptions& tls = options.tls;
   if (tls.cert_file.empty() != tls.key_file.empty()) {
     return absl::InvalidArgumentError(
         "nats: a TLS client certificate needs its key, and a key its certificate");
   }
-  const bool wanted = tls.enabled || !tls.ca_file.empty() || !tls.cert_file.empty();
-  if (!wanted) return absl::OkStatus();
+  if (!NeedsTls(options)) return absl::OkStatus();
   RETURN_IF_ERROR(FromNats(natsOptions_SetSecure(out, true), "TLS"));
   if (!tls.ca_file.empty()) {
     RETURN_IF_ERROR(ReadCredential(tls.ca_file, "TLS CA file").status());
@@ -113,7 +116,7 @@ absl::StatusOr<NatsOptionsPtr> MakeNatsOptions(const NatsOptions& options,
   NatsOptionsPtr out(raw);
   RETURN_IF_ERROR(SetServers(raw, options.urls));
   RETURN_IF_ERROR(SetCredentials(raw, options));
-  RETURN_IF_ERROR(SetTls(raw, options.tls));
+  RETURN_IF_ERROR(SetTls(raw, options));
   const std::string name = Concat(options.name_prefix, ".", options.cluster_namespace, ".",
                                   options.server_id, ".", role);
   natsStatus s = natsOptions_SetName(raw, name.c_str());
@@ -130,6 +133,27 @@ absl::StatusOr<NatsOptionsPtr> MakeNatsOptions(const NatsOptions& options,
   if (s == NATS_OK) s = natsOptions_SetMaxPendingMsgs(raw, limits::kNatsPendingMessages);
   RETURN_IF_ERROR(FromNats(s, "options"));
   return out;
+}
+
+uint64_t DigestOfFiles(const NatsOptions& options) {
+  uint64_t digest = 0;
+  for (const std::string& path : {options.creds_file, options.nkey_seed_file, options.tls.ca_file,
+                                  options.tls.cert_file, options.tls.key_file}) {
+    std::string text;
+    if (!path.empty()) {
+      if (auto read = ReadCredential(path, ""); read.ok()) text = *std::move(read);
+    }
+    digest = digest * 1099511628211u ^ std::hash<std::string>()(text);
+  }
+  return digest;
+}
+
+bool NeedsTls(const NatsOptions& options) {
+  const NatsTlsOptions& tls = options.tls;
+  return tls.enabled || !tls.ca_file.empty() || !tls.cert_file.empty() ||
+         std::any_of(options.urls.begin(), options.urls.end(), [](const std::string& url) {
+           return absl::StartsWithIgnoreCase(url, "tls://");
+         });
 }
 
 absl::Status FromNats(natsStatus status, std::string_view what) {

@@ -4,6 +4,7 @@
 
 #include <nats/nats.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -19,8 +20,16 @@ using NatsOptionsPtr = std::unique_ptr<natsOptions, NatsOptionsDeleter>;
 
 // Everything but callbacks. InvalidArgument or NotFound naming the option and the file when a
 // credential or certificate cannot be used; files are read now, so a wrong one fails the start, not
-// the first connect.
+// the first connect. What they hold goes into the options, so that each new connection needs new
+// ones.
 absl::StatusOr<NatsOptionsPtr> MakeNatsOptions(const NatsOptions& options, const std::string& role);
+
+// Of what the files that `options` name hold now; the same for files that cannot be read.
+uint64_t DigestOfFiles(const NatsOptions& options);
+
+// Whether every connection must be encrypted: any TLS setting, or tls:// in any server's URL. Then
+// nothing is sent to a server that offers no TLS.
+bool NeedsTls(const NatsOptions& options);
 
 // nats.c's answer as a status; OK for NATS_OK.
 absl::Status FromNats(natsStatus status, std::string_view what);

@@ -17,10 +17,12 @@ class Outlet {
  public:
   explicit Outlet(NatsConnection& egress);
 
-  // Never blocks. InvalidArgument "nats: invalid subject" or "nats: maximum payload exceeded",
-  // Unavailable "nats: not connected", ResourceExhausted when limits::kEgressBufferBytes wait for
-  // the socket.
-  absl::Status Publish(std::string_view subject, std::string_view payload);
+  // Never blocks. `reply` empty = none. InvalidArgument "nats: invalid subject", "nats: subject
+  // too long: ..." or "nats: maximum payload exceeded", Unavailable "nats: not connected",
+  // ResourceExhausted when limits::kEgressBufferBytes wait for the socket. Nothing else publishes on
+  // the connection: what passes here the server takes without dropping it.
+  absl::Status Publish(std::string_view subject, std::string_view payload,
+                       std::string_view reply = {});
 
  private:
   NatsConnection& egress_;

@@ -85,22 +85,6 @@ void OnMessage(natsConnection* /*nc*/, natsSubscription* /*sub*/, natsMsg* msg, 
 
 }  // namespace
 
-CallbackGate::~CallbackGate() {
-  for (natsSubscription* sub : closed_) natsSubscription_Destroy(sub);
-}
-
-void CallbackGate::Keep(natsSubscription* closed) {
-  natsSubscription* oldest = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    closed_.push_back(closed);
-    if (closed_.size() <= limits::kNatsClosedSubscriptions) return;
-    oldest = closed_.front();
-    closed_.pop_front();
-  }
-  natsSubscription_Destroy(oldest);
-}
-
 void CallbackGate::Enter() {
   const std::lock_guard lock(mutex_);
   ++inside_;
@@ -118,8 +102,10 @@ bool CallbackGate::WaitUntilEmpty(std::chrono::milliseconds timeout) {
 
 Subscription::~Subscription() { Close(); }
 
-natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate) {
+natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate,
+                              bool& opened) {
   const std::lock_guard lock(mutex_);
+  opened = false;
   if (closed_ || sub_ != nullptr) return NATS_OK;
   gate_ = gate;
   auto* delivery = new Delivery{listener_, gate};
@@ -142,21 +128,40 @@ natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<Callback
   }
   slow_ = false;
   dropped_ = 0;
+  opened = true;
   return NATS_OK;
 }
 
-void Subscription::Drop() {
+bool Subscription::Drop() {
   const std::lock_guard lock(mutex_);
-  if (sub_ != nullptr) natsSubscription_Destroy(sub_);
+  if (sub_ == nullptr) return false;
+  natsSubscription_Destroy(sub_);
   sub_ = nullptr;
+  return true;
 }
 
-void Subscription::Close() {
+bool Subscription::Close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  if (sub_ == nullptr) return;
+  if (sub_ == nullptr) return false;
   natsSubscription_Unsubscribe(sub_);  // sends UNSUB when the connection is up
-  gate_->Keep(std::exchange(sub_, nullptr));
+  gate_->closed.Keep(std::exchange(sub_, nullptr));
+  return true;
+}
+
+bool Subscription::is_open() const {
+  const std::lock_guard lock(mutex_);
+  return sub_ != nullptr;
+}
+
+absl::Status Subscription::SetRefusal(absl::Status refusal) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(refusal_, std::move(refusal));
+}
+
+absl::Status Subscription::refusal() const {
+  const std::lock_guard lock(mutex_);
+  return refusal_;
 }
 
 bool Subscription::closed() const {

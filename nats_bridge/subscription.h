@@ -5,33 +5,31 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "nats_bridge/bus_message.h"
+#include "nats_bridge/closed_subscriptions.h"
 
 namespace bascule {
 
 // Counts the message callbacks that nats.c can still make, so that Stop can wait for the last, and
-// keeps subscriptions that were closed for a while: nats.c (3.4) may be about to use one that it
-// has just looked up for a message, and does not hold it meanwhile.
+// keeps what it may still touch.
 class CallbackGate {
  public:
-  ~CallbackGate();
-  // Takes over the last reference to an unsubscribed one; the oldest of too many is destroyed.
-  void Keep(natsSubscription* closed);
+  explicit CallbackGate(Clock& clock) : closed(clock) {}
   void Enter();
   void Leave();
   // False when callbacks are still possible after `timeout`.
   bool WaitUntilEmpty(std::chrono::milliseconds timeout);
 
+  ClosedSubscriptions closed;
+
  private:
   std::mutex mutex_;
   std::condition_variable empty_;
-  size_t inside_ = 0;                     // guarded by mutex_
-  std::deque<natsSubscription*> closed_;  // guarded by mutex_
+  size_t inside_ = 0;  // guarded by mutex_
 };
 
 // Owned by NatsConnection and by whoever asked for it. All state is guarded by the mutex here,
@@ -43,15 +41,21 @@ class Subscription {
   ~Subscription();
 
   const std::string& subject() const { return subject_; }
+  const std::string& group() const { return group_; }
   BusListener& listener() { return *listener_; }
 
-  // Subscribes on `nc`, unless it is already or was closed.
-  natsStatus Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate);
+  // Subscribes on `nc`, unless it is already or was closed; `opened` says whether it did.
+  natsStatus Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate, bool& opened);
   // The nats.c subscription died with its connection; Open may follow.
-  void Drop();
-  // For good.
-  void Close();
+  bool Drop();  // whether it was open
+  // For good. Whether it was open.
+  bool Close();
   bool closed() const;
+  bool is_open() const;
+  // Why it is not subscribed where others are; OK = it is, or nothing is known. Gives the one
+  // before.
+  absl::Status SetRefusal(absl::Status refusal);
+  absl::Status refusal() const;
 
   // Dropped by nats.c since the last call, when it is marked as slow; the mark goes when nothing
   // new was dropped.
@@ -61,7 +65,9 @@ class Subscription {
 
   // Keeper only.
   bool told = false;       // OnListening was called
+  bool awaited = false;    // the next answered PING tells what became of it
   bool confirmed = false;  // the server knew of it at some time: gaps concern it
+  Timestamp deaf_since;    // it was heard before, and is refused now
   size_t position = 0;     // in NatsConnection's list; guarded by its mutex
 
  private:
@@ -71,6 +77,7 @@ class Subscription {
   mutable std::mutex mutex_;
   std::shared_ptr<CallbackGate> gate_;  // of the connection it is on
   natsSubscription* sub_ = nullptr;
+  absl::Status refusal_;
   bool closed_ = false;
   bool slow_ = false;
   int64_t dropped_ = 0;

@@ -45,6 +45,26 @@ void PrintAck(Session& session, const PublishOptions& options, const proto::Ack&
   }
 }
 
+// Streams that share a subject through a queue group answer for each other, which is said; no other
+// one's word is an answer where offsets were to be checked. (Other servers pass on any ack that
+// comes.)
+bool IsElsewhere(const PublishOptions& options, const proto::Ack& ack) {
+  return !options.stream.empty() && !ack.stream().empty() && ack.stream() != options.stream;
+}
+
+std::string StoredElsewhere(const PublishOptions& options, const std::string& stream) {
+  return absl::StrCat("stored by stream ", stream, ", which records the subject of ",
+                      options.stream, " too");
+}
+
+Failure NotChecked(const PublishOptions& options, const std::string& stream) {
+  return {
+      ExitCode::kRefused,
+      absl::StrCat("stream ", options.stream, " did not answer; ",
+                   StoredElsewhere(options, stream)),
+      absl::StrCat("bascule stream info ", options.stream, " shows whether it holds the message")};
+}
+
 Failure NoAck(const PublishOptions& options, Duration timeout) {
   const std::string span = ExactDuration(timeout);
   if (!options.subject.empty()) {
@@ -115,7 +135,13 @@ ExitCode PublishValue(Session& session, Broker& broker, const PublishOptions& op
   auto context = session.client.NewContext();
   const grpc::Status status = broker.api->Publish(context.get(), request, &response);
   if (!status.ok()) return Report(session.console, ExplainPublish(session, options, status));
-  if (response.has_ack()) PrintAck(session, options, response.ack(), std::nullopt);
+  if (!response.has_ack()) return ExitCode::kOk;
+  const bool elsewhere = IsElsewhere(options, response.ack());
+  if (elsewhere && options.expected_offset >= 0) {
+    return Report(session.console, NotChecked(options, response.ack().stream()));
+  }
+  PrintAck(session, options, response.ack(), std::nullopt);
+  if (elsewhere) Note(session.console, StoredElsewhere(options, response.ack().stream()));
   return ExitCode::kOk;
 }
 
@@ -190,6 +216,14 @@ class LineResults {
       return;
     }
     const proto::Ack& ack = answer.response.ack();
+    if (IsElsewhere(options_, ack)) {
+      elsewhere_ = ack.stream();
+      if (options_.expected_offset >= 0) {
+        refused_line_ = line;  // one at a time with expected offsets: it is the first
+        refused_ = true;
+        return;
+      }
+    }
     ++stored_;
     latency_ = std::max(latency_, answer.latency);
     PrintAck(session_, options_, ack, line);
@@ -201,6 +235,8 @@ class LineResults {
   uint64_t refused_line() const { return refused_line_; }
   proto::PublishAsyncError::Code code() const { return code_; }
   const std::string& text() const { return text_; }
+  // Another stream that stored a line; empty = none.
+  const std::string& elsewhere() const { return elsewhere_; }
   Duration slowest() const { return latency_; }
 
  private:
@@ -211,6 +247,7 @@ class LineResults {
   uint64_t refused_line_ = 0;
   proto::PublishAsyncError::Code code_ = proto::PublishAsyncError::UNKNOWN;
   std::string text_;
+  std::string elsewhere_;
   Duration latency_{0};
 };
 
@@ -242,9 +279,14 @@ LinesSent SendLines(Session& session, const PublishOptions& options, AsyncPublis
 }
 
 Failure RefusedLine(Session& session, const PublishOptions& options, const LineResults& results) {
-  Failure failure = results.code() == proto::PublishAsyncError::NOT_FOUND
-                        ? MissingTarget(session, options, results.text())
-                        : Refusal(options, results.text());
+  Failure failure;
+  if (results.text().empty() && !results.elsewhere().empty()) {
+    failure = NotChecked(options, results.elsewhere());
+  } else if (results.code() == proto::PublishAsyncError::NOT_FOUND) {
+    failure = MissingTarget(session, options, results.text());
+  } else {
+    failure = Refusal(options, results.text());
+  }
   failure.what = absl::StrCat("line ", results.refused_line(), ": ", failure.what);
   return failure;
 }
@@ -276,6 +318,7 @@ ExitCode PublishLines(Session& session, const BrokerPtr& broker, const PublishOp
                       ", slowest ack ", HumanDuration(results.slowest())));
   }
   if (results.refused()) return Report(console, RefusedLine(session, options, results));
+  if (!results.elsewhere().empty()) Note(console, StoredElsewhere(options, results.elsewhere()));
   if (!status.ok()) return Report(console, ExplainPublish(session, options, status));
   if (sent.input_error != 0) return InputFailed(session, sent.input_error);
   return ExitCode::kOk;

@@ -232,7 +232,8 @@ absl::Status Broker::Parts::Serve() {
   options.server_id = directory->server_id();
   options.cluster_namespace = config.cluster_namespace;
   api = std::make_unique<ApiServer>(
-      options, ApiPorts{catalog, metadata->frontend(), metadata->admin(), *bus, *facts, clock, fs});
+      options, ApiPorts{catalog, metadata->frontend(), metadata->admin(), *bus, *facts, clock, fs,
+                        RealRng()});
   RETURN_IF_ERROR(api->Start());
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
   const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});

@@ -17,6 +17,7 @@
 #include "core/base/status.h"
 #include "core/env/clock.h"
 #include "core/env/file_system.h"
+#include "core/env/rng.h"
 #include "core/ports/bus_publisher.h"
 #include "core/ports/cluster_admin.h"
 #include "core/ports/server_facts.h"
@@ -56,7 +57,7 @@ struct ApiOptions {
   std::string cluster_namespace;
 };
 
-// Everything outlives the server.
+// Everything outlives the server. `rng` names what nobody may guess; any thread (RealRng).
 struct ApiPorts {
   const StreamCatalog& catalog;
   StreamAdmin& admin;
@@ -65,6 +66,7 @@ struct ApiPorts {
   ServerFactsSource& facts;
   Clock& clock;
   FileSystem& files;
+  Rng& rng;
 };
 
 class ApiServer {

@@ -51,7 +51,8 @@ Reactor* PublishAsyncSession::Begin(ApiState& state) {
   auto session = std::shared_ptr<PublishAsyncSession>(new PublishAsyncSession(state));
   // The inbox dies in OnDone, after its last callback: a plain pointer is enough for it.
   auto inbox = state.ports.bus.OpenAckInbox(
-      std::nullopt, [session = session.get()](std::string_view ack) { session->OnAck(ack); });
+      std::nullopt,
+      [session = session.get()](std::string_view ack) { return session->OnAck(ack); });
   if (!inbox.ok()) {
     return new RefusedSession(
         grpc::Status(grpc::StatusCode::UNAVAILABLE, BusFailureText(inbox.status())));
@@ -63,7 +64,7 @@ Reactor* PublishAsyncSession::Begin(ApiState& state) {
 }
 
 PublishAsyncSession::PublishAsyncSession(ApiState& state)
-    : state_(state), targets_(state.ports.catalog) {}
+    : state_(state), targets_(state.ports.catalog), window_(state.ports.rng) {}
 
 void PublishAsyncSession::OnReadDone(bool ok) {
   if (!ok) {
@@ -102,24 +103,30 @@ bool PublishAsyncSession::Publish(std::string_view request, AsyncError& error) {
     error = {AsyncErrorCode::kBadRequest, "the request is not a proto.PublishRequest"};
     return false;
   }
-  auto subject = targets_.Subject(message.stream, view_.partition, message.ack_policy);
-  if (!subject.ok()) {
-    error = ToAsyncError(subject.status());
+  auto target = targets_.Find(message.stream, view_.partition, message.ack_policy);
+  if (!target.ok()) {
+    error = ToAsyncError(target.status());
     return false;
   }
-  message.subject = *subject;
+  message.subject = (*target)->subject;
   message.ack_inbox = inbox_->subject();  // a client's own is overridden
   const bool awaits_ack = message.ack_policy != static_cast<int32_t>(AckPolicy::kNone);
-  if (awaits_ack) {
+  const std::string_view client_id = message.correlation_id;
+  {
     std::lock_guard lock(mutex_);
-    window_.Add(state_.ports.clock.Monotonic(), request.size());
+    InFlightWindow::Request waiting{std::string(client_id), *target};
+    // Under policy NONE errors are told all the same.
+    message.correlation_id =
+        awaits_ack ? window_.Add(state_.ports.clock.Monotonic(), request.size(), std::move(waiting))
+                   : window_.AddUnawaited(std::move(waiting));
   }
   absl::Status status = CheckPayload(message, state_.ports.bus.max_payload());
-  if (status.ok()) status = state_.ports.bus.Publish(*subject, message);
+  if (status.ok()) status = state_.ports.bus.Publish(message.subject, message);
+  const std::string_view wire_id = std::exchange(message.correlation_id, client_id);
   if (status.ok()) return true;
-  if (awaits_ack) {
+  {
     std::lock_guard lock(mutex_);
-    window_.TakeBack();
+    window_.Release(wire_id);
   }
   error = {AsyncErrorCode::kInternal, BusFailureText(status)};
   return false;
@@ -140,21 +147,25 @@ void PublishAsyncSession::ReadOn() {
   read ? StartRead(&request_) : MaybeFinish();
 }
 
-void PublishAsyncSession::OnAck(std::string_view ack) {
+AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
   wire::AckView view;
-  if (!wire::ParseAck(ack, view)) return;
+  if (!wire::ParseAck(ack, view)) return AckVerdict::kUnmatched;
   bool start;
   bool read = false;
   {
     std::lock_guard lock(mutex_);
-    window_.Release();
-    if (finished_ || cancelled_ || overflowed_) return;
+    const InFlightWindow::Request* request = window_.Find(view.correlation_id);
+    if (request == nullptr) return AckVerdict::kUnmatched;
+    if (!SpeaksFor(view, *request->target, state_.ports.catalog)) return AckVerdict::kForeign;
+    const InFlightWindow::Request answered = window_.Release(view.correlation_id);
+    view.correlation_id = answered.correlation_id;
+    if (finished_ || cancelled_ || overflowed_) return AckVerdict::kTaken;
     if (outbox_.ends.size() >= kMaxOutboxResponses || outbox_.bytes.size() >= kMaxOutboxBytes) {
       overflowed_ = true;
       outbox_.Clear();
       if (read_ == ReadSide::kPaused) read_ = ReadSide::kClosed;
     } else if (view.ack_error == 0) {
-      outbox_.AddAck(view.correlation_id, ack);
+      outbox_.AddAck(view);
     } else {
       outbox_.AddError(view.correlation_id, AckFailure(view.ack_error));
     }
@@ -163,6 +174,7 @@ void PublishAsyncSession::OnAck(std::string_view ack) {
   }
   if (start) WriteNext();
   if (read) StartRead(&request_);
+  return AckVerdict::kTaken;
 }
 
 // Whether the caller got the write token.

@@ -14,6 +14,10 @@
 //     |                                              for what is in flight
 //     |<-- OK -------------------------------------- MaybeFinish
 //
+// What goes out carries a correlation id of our own in place of the client's, which the window
+// keeps: an ack counts only when it names a request that waits, and speaks for its stream and
+// partition.
+//
 // The call is finished only while gRPC has neither a read nor a write of ours: no later one can
 // then be started. The server by itself never ends it with OK, since clients then stop listening
 // for acks for good.
@@ -46,7 +50,7 @@ class PublishAsyncSession final
   void OnDone() override;
 
   // Responses that may wait for a client that does not read them; past it the session ends
-  // (Unavailable). More than the window, because several streams may ack one message.
+  // (Unavailable). More than the window, because refusals come beside the acks.
   static constexpr size_t kMaxOutboxResponses = 4 * limits::kMaxAsyncInFlight;
   static constexpr size_t kMaxOutboxBytes = 64 * limits::kMiB;
 
@@ -54,7 +58,7 @@ class PublishAsyncSession final
   enum class ReadSide { kWithGrpc, kPaused, kClosed };
 
   explicit PublishAsyncSession(ApiState& state);
-  void OnAck(std::string_view ack);
+  AckVerdict OnAck(std::string_view ack);
   // Publishes one request, or says in `error` why not.
   bool Publish(std::string_view request, AsyncError& error);
   // Reads on, or pauses when the window is full.

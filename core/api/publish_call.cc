@@ -25,15 +25,18 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
 
   void Refuse(const absl::Status& status) { FinishOnce(ToGrpc(status)); }
 
-  // Opens the inbox when an ack is awaited, then publishes.
-  void Begin(std::string_view subject, PublishMessage message, bool wait) {
+  // Opens the inbox when an ack is awaited, then publishes. `target`: whose ack is waited for; null
+  // = anybody's.
+  void Begin(std::string_view subject, PublishMessage message, bool wait,
+             std::shared_ptr<const PublishTarget> target) {
+    target_ = std::move(target);
     absl::Status status = CheckPayload(message, state_.ports.bus.max_payload());
     if (status.ok() && wait) {
       correlation_id_ = std::string(message.correlation_id);
       std::optional<std::string> own_inbox;
       if (!message.ack_inbox.empty()) own_inbox = std::string(message.ack_inbox);
-      auto inbox = state_.ports.bus.OpenAckInbox(std::move(own_inbox),
-                                                 [this](std::string_view ack) { OnAck(ack); });
+      auto inbox = state_.ports.bus.OpenAckInbox(
+          std::move(own_inbox), [this](std::string_view ack) { return OnAck(ack); });
       status = inbox.status();
       if (inbox.ok()) {
         inbox_ = *std::move(inbox);
@@ -55,17 +58,22 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
  private:
-  void OnAck(std::string_view ack) {
+  AckVerdict OnAck(std::string_view ack) {
     wire::AckView view;
-    if (!wire::ParseAck(ack, view)) return;
+    if (!wire::ParseAck(ack, view)) return AckVerdict::kUnmatched;
     // Callers may share an inbox of their own.
-    if (view.correlation_id != correlation_id_) return;
-    if (view.ack_error != 0 && errors_ == AckErrors::kBecomeStatus) {
-      return FinishOnce(ToGrpc(AckFailureStatus(view.ack_error)));
+    if (view.correlation_id != correlation_id_) return AckVerdict::kUnmatched;
+    if (target_ != nullptr && !SpeaksFor(view, *target_, state_.ports.catalog)) {
+      return AckVerdict::kForeign;
     }
-    if (finished_.exchange(true)) return;
-    response_ack_(response_)->ParseFromArray(ack.data(), static_cast<int>(ack.size()));
-    Finish(grpc::Status::OK);
+    if (finished_.exchange(true)) return AckVerdict::kUnmatched;
+    if (view.ack_error != 0 && errors_ == AckErrors::kBecomeStatus) {
+      Finish(ToGrpc(AckFailureStatus(view.ack_error)));
+    } else {
+      response_ack_(response_)->ParseFromArray(ack.data(), static_cast<int>(ack.size()));
+      Finish(grpc::Status::OK);
+    }
+    return AckVerdict::kTaken;
   }
 
   // Nothing of this object may be touched by the caller after it.
@@ -77,6 +85,7 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
   const AckErrors errors_;
   proto::Ack* (*const response_ack_)(void*);
   void* const response_;
+  std::shared_ptr<const PublishTarget> target_;
   std::string correlation_id_;
   std::atomic<bool> finished_{false};
   std::unique_ptr<AckInbox> inbox_;
@@ -117,16 +126,17 @@ grpc::ServerUnaryReactor* BeginPublish(ApiState& state, grpc::CallbackServerCont
     return call;
   }
   PublishTargets targets(state.ports.catalog);
-  auto subject = targets.Subject(request.stream(), request.partition(), request.ackpolicy());
-  if (!subject.ok()) {
-    call->Refuse(subject.status());
+  auto target = targets.Find(request.stream(), request.partition(), request.ackpolicy());
+  if (!target.ok()) {
+    call->Refuse(target.status());
     return call;
   }
+  const std::string& subject = (*target)->subject;
   PublishMessage message = ToMessage(request);
   message.stream = request.stream();
-  message.subject = *subject;
+  message.subject = subject;
   message.expected_offset = request.expectedoffset();
-  call->Begin(*subject, std::move(message), AwaitsAck(context, request.ackpolicy()));
+  call->Begin(subject, std::move(message), AwaitsAck(context, request.ackpolicy()), *target);
   return call;
 }
 
@@ -137,7 +147,8 @@ grpc::ServerUnaryReactor* BeginPublishToSubject(ApiState& state,
   AckedPublish* call = NewCall(state, AckErrors::kStayInResponse, response);
   PublishMessage message = ToMessage(request);
   message.subject = request.subject();
-  call->Begin(request.subject(), std::move(message), AwaitsAck(context, request.ackpolicy()));
+  call->Begin(request.subject(), std::move(message), AwaitsAck(context, request.ackpolicy()),
+              nullptr);
   return call;
 }
 

@@ -2,13 +2,14 @@
 //
 //   client          gRPC thread          AckedPublish            NATS thread
 //     | Publish -----> Begin ------------> OpenAckInbox, Publish -> (bus)
-//     |                                                          OnAck <- the first ack
-//     |                                                          with our correlation id
+//     |                                                          OnAck <- first ack that is ours
 //     |<-- response --------------------- Finish                 |
 //     | deadline ----> OnCancel --------> Finish                 |
 //
 // Without a deadline, or with policy NONE, nobody waits: the call ends when the bus has taken the
-// message.
+// message. Ours is an ack that came to the call's inbox (whose name is the request's secret, unless
+// the client chose it) with its correlation id; for Publish it also speaks for the stream and
+// partition asked for, for PublishToSubject any stream's counts.
 #pragma once
 
 #include <grpcpp/server_context.h>

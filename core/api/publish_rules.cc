@@ -11,8 +11,9 @@ constexpr uint64_t kTooLarge = 3;
 constexpr uint64_t kEncryption = 4;
 }  // namespace
 
-absl::StatusOr<std::string_view> PublishTargets::Subject(std::string_view stream, int32_t partition,
-                                                         int32_t ack_policy) {
+absl::StatusOr<std::shared_ptr<const PublishTarget>> PublishTargets::Find(std::string_view stream,
+                                                                          int32_t partition,
+                                                                          int32_t ack_policy) {
   std::shared_ptr<const CatalogEntry> entry = catalog_.Find(stream);
   if (entry == nullptr) return absl::NotFoundError(Concat("no such stream: ", stream));
   if (partition < 0 || static_cast<size_t>(partition) >= entry->stream.partitions.size()) {
@@ -21,13 +22,26 @@ absl::StatusOr<std::string_view> PublishTargets::Subject(std::string_view stream
   if (ack_policy == kPolicyNone && entry->settings.optimistic_concurrency_control) {
     return absl::InvalidArgumentError("stream with concurrency control must have AckPolicy set");
   }
-  // Entries are replaced, never changed: the same entry means the same subject.
+  // Entries are replaced, never changed: the same entry means the same target.
   if (entry != entry_ || partition != partition_) {
-    subject_ = PartitionSubject(entry->stream.subject, PartitionId(partition));
+    const StreamDescription& s = entry->stream;
+    target_ = std::make_shared<const PublishTarget>(
+        PublishTarget{s.name, PartitionSubject(s.subject, PartitionId(partition)), s.subject,
+                      s.group, entry->settings.optimistic_concurrency_control});
     entry_ = std::move(entry);
     partition_ = partition;
   }
-  return subject_;
+  return target_;
+}
+
+bool SpeaksFor(const wire::AckView& ack, const PublishTarget& target,
+               const StreamCatalog& catalog) {
+  if (ack.message_subject != target.subject) return false;
+  if (ack.stream == target.stream) return true;
+  if (target.group.empty() || target.checks_offsets) return false;
+  const std::shared_ptr<const CatalogEntry> other = catalog.Find(ack.stream);
+  return other != nullptr && other->stream.group == target.group &&
+         other->stream.subject == target.base_subject;
 }
 
 absl::Status CheckPayload(const PublishMessage& message, int64_t max_payload) {

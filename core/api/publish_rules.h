@@ -10,26 +10,41 @@
 #include "core/base/status.h"
 #include "core/ports/bus_publisher.h"
 #include "core/ports/stream_catalog.h"
+#include "core/wire/ack.h"
 
 namespace bascule {
 
-// The NATS subject of a stream's partition, with the checks that come before it in the wire
-// contract's order. Keeps the last answer, since most sessions publish to one partition. One thread
-// at a time.
+// One partition as a place to publish to, and whose acks count for it.
+struct PublishTarget {
+  std::string stream;
+  std::string subject;       // on which NATS takes messages to the partition
+  std::string base_subject;  // the stream's
+  std::string group;         // the stream's queue group; empty = none
+  bool checks_offsets = false;
+};
+
+// The target of a request, with the checks that come before it in the wire contract's order. Keeps
+// the last answer, since most sessions publish to one partition. One thread at a time.
 class PublishTargets {
  public:
   explicit PublishTargets(const StreamCatalog& catalog) : catalog_(catalog) {}
   // NotFound "no such stream: <s>" or "no such partition: <n>"; InvalidArgument where a stream with
-  // concurrency control meets policy NONE. The view is good until the next call.
-  absl::StatusOr<std::string_view> Subject(std::string_view stream, int32_t partition,
-                                           int32_t ack_policy);
+  // concurrency control meets policy NONE.
+  absl::StatusOr<std::shared_ptr<const PublishTarget>> Find(std::string_view stream,
+                                                            int32_t partition, int32_t ack_policy);
 
  private:
   const StreamCatalog& catalog_;
   std::shared_ptr<const CatalogEntry> entry_;
   int32_t partition_ = -1;
-  std::string subject_;
+  std::shared_ptr<const PublishTarget> target_;
 };
+
+// Whether `ack` speaks for `target`: it names the partition's subject and the stream, or, where the
+// stream shares its subject through a queue group (NATS then hands a message to any one of them)
+// and checks no offsets, another stream of that group. Streams that only overlap the subject store
+// the message too; what became of it there is no answer.
+bool SpeaksFor(const wire::AckView& ack, const PublishTarget& target, const StreamCatalog& catalog);
 
 // InvalidArgument "nats: maximum payload exceeded" when what the message carries alone is more than
 // NATS takes, so that it is not copied first. The bus tests the whole envelope.

@@ -12,9 +12,14 @@ constexpr uint32_t kErrorCode = 1;
 constexpr uint32_t kErrorMessage = 2;
 }  // namespace
 
-void ResponseBatch::AddAck(std::string_view correlation_id, std::string_view ack) {
-  wire::AppendBytesField(bytes, kAck, ack);
-  if (!correlation_id.empty()) wire::AppendBytesField(bytes, kCorrelationId, correlation_id);
+void ResponseBatch::AddAck(const wire::AckView& ack) {
+  thread_local std::string encoded;
+  encoded.clear();
+  wire::AppendAck(encoded, ack);
+  wire::AppendBytesField(bytes, kAck, encoded);
+  if (!ack.correlation_id.empty()) {
+    wire::AppendBytesField(bytes, kCorrelationId, ack.correlation_id);
+  }
   ends.push_back(static_cast<uint32_t>(bytes.size()));
 }
 

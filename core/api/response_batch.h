@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/api/publish_rules.h"
+#include "core/wire/ack.h"
 
 namespace bascule {
 
@@ -15,8 +16,8 @@ struct ResponseBatch {
   std::string bytes;
   std::vector<uint32_t> ends;  // of each response in `bytes`
 
-  // {correlationId, ack}; `ack` is an encoded proto.Ack.
-  void AddAck(std::string_view correlation_id, std::string_view ack);
+  // {correlationId, ack}, both ids those of `ack`.
+  void AddAck(const wire::AckView& ack);
   // {correlationId, an empty ack, asyncError}: old clients look into the ack.
   void AddError(std::string_view correlation_id, const AsyncError& error);
   void Clear() {

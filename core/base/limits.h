@@ -40,6 +40,13 @@ inline constexpr size_t kIngressQueueBytes = 2 * kMaxMessageBytes;
 // a gap record.
 inline constexpr int kNatsPendingMessages = 1'000'000;
 inline constexpr int kNatsPendingBytes = 256 * static_cast<int>(kMiB);
+// What a NATS server takes in one line of its protocol unless configured (max_control_line); over a
+// longer one it drops the connection, and every stream with it. A stream whose subject, partition
+// suffix and queue group do not fit is refused, one that exists already does not listen; a message
+// to a longer subject is refused, an ack to a longer inbox is not sent.
+inline constexpr size_t kNatsControlLineBytes = 4 * kKiB;
+// The longest number that a client gives a subscription in such a line.
+inline constexpr size_t kNatsSidDigits = 20;
 
 // --- partitions ---
 // Publishers of one partition that wait for their ack; at the bound nothing is appended until some

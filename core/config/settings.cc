@@ -100,7 +100,9 @@ void AddNats(Rows& rows) {
   rows.push_back(Works<Config>("nats.nkey.seed", PathKind(), BASCULE_FIELD(nats.nkey_seed),
                                "File with the NKey seed for NATS."));
   rows.push_back(Works<Config>("nats.tls.ca", PathKind(), BASCULE_FIELD(nats.tls.ca),
-                               "Authority that signed the NATS servers' certificates, PEM."));
+                               "Authority that signed the NATS servers' certificates, PEM. "
+                               "Like tls:// in nats.servers it makes TLS a condition: a server "
+                               "without it is told nothing."));
   rows.push_back(Works<Config>("nats.tls.cert", PathKind(), BASCULE_FIELD(nats.tls.cert),
                                "Certificate to show to NATS, PEM."));
   rows.push_back(Works<Config>("nats.tls.key", PathKind(), BASCULE_FIELD(nats.tls.key),

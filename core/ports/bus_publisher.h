@@ -36,8 +36,15 @@ class AckInbox {
   virtual const std::string& subject() const = 0;
 };
 
+// What a handler makes of an ack. The bus counts what is not taken.
+enum class AckVerdict {
+  kTaken,
+  kForeign,    // of a stream or partition that was not asked
+  kUnmatched,  // answers no request that waits: forged, a second one, or too late
+};
+
 // A serialised proto.Ack (checked to parse). Valid during the call.
-using AckHandler = absl::AnyInvocable<void(std::string_view ack)>;
+using AckHandler = absl::AnyInvocable<AckVerdict(std::string_view ack)>;
 
 // Any thread.
 class BusPublisher {
@@ -48,9 +55,11 @@ class BusPublisher {
   // InvalidArgument "nats: maximum payload exceeded" or "nats: invalid subject", ResourceExhausted
   // when the outgoing buffer is full.
   virtual absl::Status Publish(std::string_view subject, const PublishMessage& message) = 0;
-  // Listens for acks. Without `subject` a fresh inbox below "<namespace>.ack." (cheap: one
-  // subscription serves all). The handler runs on a NATS delivery thread, one call at a time per
-  // inbox, and must not block.
+  // Listens for acks. Without `subject` a fresh inbox below "<namespace>.ack.", with a name that
+  // nobody can guess (cheap: one subscription serves all). The handler runs on a NATS delivery
+  // thread, one call at a time per inbox, and must not block. Whoever hears the messages of a
+  // subject can answer them, so a handler believes only what names the request, the stream and the
+  // partition.
   virtual absl::StatusOr<std::unique_ptr<AckInbox>> OpenAckInbox(std::optional<std::string> subject,
                                                                  AckHandler handler) = 0;
   // Largest payload that the NATS servers accept; 0 while unknown.

@@ -30,6 +30,19 @@ absl::Status CheckSubject(const StreamSpec& spec) {
   return absl::OkStatus();
 }
 
+// What NATS is told of a partition is one line: its subject, the queue group, a number.
+absl::Status CheckLine(const StreamSpec& spec) {
+  const std::string last = PartitionSubject(spec.subject, PartitionId(spec.partitions - 1));
+  const size_t group = spec.group.empty() ? 0 : spec.group.size() + 1;
+  const size_t line = last.size() + 1 + group + limits::kNatsSidDigits;
+  if (line <= limits::kNatsControlLineBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(Concat(
+      "Subject is invalid: with the suffix of its last partition and the queue group it has ",
+      last.size() + group, " bytes, NATS takes ",
+      limits::kNatsControlLineBytes - limits::kNatsSidDigits - 1,
+      "; shorten the subject or the group"));
+}
+
 // A queue group is a word of the NATS protocol.
 absl::Status CheckGroup(std::string_view group) {
   if (group.size() <= limits::kMaxSubjectBytes && IsPlainText(group) &&
@@ -66,6 +79,7 @@ absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers) {
   if (IsReservedStream(spec.name)) return absl::InvalidArgumentError("Stream is reserved");
   RETURN_IF_ERROR(CheckGroup(spec.group));
   RETURN_IF_ERROR(CheckPartitions(spec.partitions));
+  RETURN_IF_ERROR(CheckLine(spec));
   RETURN_IF_ERROR(ValidateOverrides(spec.overrides));
   RETURN_IF_ERROR(CheckReplicationFactor(spec.replication_factor, brokers));
   return CheckMinIsr(spec.overrides, spec.replication_factor);

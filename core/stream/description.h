@@ -45,7 +45,8 @@ struct StreamDescription {
 
 // Applies the defaults (0 -> 1) and checks name, subject, counts and overrides in the wire
 // contract's order, with its codes and texts: name, subject, reserved names, then what only we
-// check (group, partitions, overrides), replication factor. `brokers` = servers in the cluster.
+// check (group, partitions, the length of what NATS is told, overrides), replication factor.
+// `brokers` = servers in the cluster.
 // Every error is InvalidArgument; `spec` may then be half normalized.
 absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers);
 

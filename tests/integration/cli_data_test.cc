@@ -39,6 +39,28 @@ TEST_CASE("publish sends what was asked and prints the offset") {
   CHECK(broker.Published().at(1).ackpolicy() == proto::ALL);
 }
 
+TEST_CASE("another stream's ack is said, and is no answer where offsets are checked") {
+  FakeBroker broker;
+  broker.ack_stream = "other";
+  broker.Add("orders", "orders.>");
+  for (const bool lines : {false, true}) {
+    const auto publish = [&](std::vector<std::string> more) {
+      std::vector<std::string> args{"publish", "orders"};
+      if (!lines) args.push_back("value");
+      args.insert(args.end(), more.begin(), more.end());
+      return RunCli(broker, args, lines ? "one\ntwo\n" : "");
+    };
+    const RunResult group = publish({});
+    CHECK(group.exit.code == 0);
+    CHECK(group.errors.find("stored by stream other") != std::string::npos);
+    const RunResult strict = publish({"--expect-offset", "7"});
+    CHECK(strict.exit.code != 0);
+    CHECK(strict.output.empty());
+    CHECK(strict.errors.find("stream orders did not answer; stored by stream other") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("every line of standard input is a message, in order") {
   FakeBroker broker;
   broker.Add("orders", "orders.>");

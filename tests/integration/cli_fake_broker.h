@@ -112,6 +112,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
 
   // --- faults, set before the call they are for ---
   std::atomic<bool> silent{false};             // records, but never acks
+  std::string ack_stream;  // set before the first call: acks come from this stream
   std::atomic<int64_t> refuse_from{-1};        // PublishAsync: READONLY from this message on
   std::atomic<bool> ignores_subscribe{false};  // never confirms a subscription
   std::atomic<bool> follows{false};            // refuses subscriptions, as no leader
@@ -434,7 +435,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     }
     const int64_t offset =
         Append(request.stream(), request.value(), request.key(), 0, request.partition());
-    ack->set_stream(request.stream());
+    ack->set_stream(ack_stream.empty() ? request.stream() : ack_stream);
     ack->set_offset(offset);
     ack->set_correlationid(request.correlationid());
     ack->set_ackpolicy(request.ackpolicy());

@@ -299,5 +299,40 @@ TEST_CASE("optimistic concurrency: the expected offset, or nothing is stored") {
   CHECK(world.Stored("occ") == 4);
 }
 
+TEST_CASE("a stream that overlaps the subject never answers for the one that was asked") {
+  World world;
+  MainBroker& broker = world.broker;
+  broker.CreateStream("strict", "pub.strict", [](auto& r) {
+    r.mutable_settings()->set_optimistic_concurrency_control(true);
+  });
+  broker.CreateStream("wide", "pub.>");
+  proto::PublishResponse response;
+  proto::PublishRequest request = To("strict", "v");
+  for (int round = 0; round < 100; ++round) {
+    request.set_expectedoffset(7);
+    CHECK(world.Publish(request, response).error_message() == "incorrect expected offset");
+  }
+  request.set_expectedoffset(0);
+  BROKER_REQUIRE(broker, world.Publish(request, response).ok());
+  CHECK(response.ack().stream() == "strict");
+  grpc::ClientContext context;
+  Bound(context);
+  auto session = broker.api().PublishAsync(&context);
+  for (int i = 0; i < 100; ++i) {
+    request.set_expectedoffset(i % 2 == 0 ? 500 : 1 + i / 2);
+    request.set_correlationid(std::to_string(i));
+    BROKER_REQUIRE(broker, session->Write(request));
+    BROKER_REQUIRE(broker, session->Read(&response));
+    CHECK(response.correlationid() == std::to_string(i));
+    CHECK(response.has_asyncerror() == (i % 2 == 0));
+    if (i % 2 != 0) CHECK(response.ack().stream() == "strict");
+  }
+  session->WritesDone();
+  CHECK_FALSE(session->Read(&response));
+  CHECK(session->Finish().ok());
+  CHECK(world.Stored("strict") == 51);
+  BROKER_CHECK(broker, Eventually([&] { return world.Stored("wide") == 201; }));
+}
+
 }  // namespace
 }  // namespace bascule::main_job

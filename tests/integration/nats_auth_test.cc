@@ -1,7 +1,15 @@
 // Every way to prove who we are to NATS, and what is said when it does not work.
 #include <doctest/doctest.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <fstream>
+#include <functional>
+#include <iterator>
 
 #include "nats_bridge/nkey.h"
 #include "tests/integration/nats_keys.h"
@@ -140,6 +148,198 @@ TEST_CASE("nats auth: TLS, with and without client certificates") {
   w.StartBus();
   REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_errors"] > 0; }));
   CHECK(!w.bus->connected());
+}
+
+// The server comes back and knows only what the files hold now: connected again, without a restart,
+// and messages flow.
+void ExpectRotation(NatsWorld& w, const std::function<void(NatsServerOptions&)>& rotate) {
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  for (int round = 0; round < 2; ++round) {
+    w.server->Kill();
+    REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+    rotate(w.server->options());
+    REQUIRE(w.server->Restart().ok());
+    REQUIRE(Eventually([&] { return w.bus->connected(); }));
+    PublishMessage message;
+    message.value = "v";
+    REQUIRE(w.bus->Publish("foo", message).ok());
+    CHECK(w.Hears(static_cast<size_t>(round) + 1));
+    CHECK(w.partition.gaps().size() == static_cast<size_t>(round) + 1);
+  }
+  w.Close(std::move(feed));
+}
+
+TEST_CASE("nats auth: rotated NKey seeds are used when it connects again") {
+  const TempDir files;
+  char fill = 'x';
+  const auto rotate = [&](NatsServerOptions& server) {
+    const TestNkey user(TestNkey::kUser, ++fill);
+    WriteFile(files, "user.nk", user.Seed() + "\n");
+    server.config = Concat("authorization: { users: [ { nkey: ", user.Public(), " } ] }\n");
+  };
+  NatsServerOptions server;
+  rotate(server);
+  NatsWorld w(server);
+  w.options.nkey_seed_file = files.Path("user.nk");
+  ExpectRotation(w, rotate);
+}
+
+TEST_CASE("nats auth: rotated creds are used when it connects again") {
+  const TempDir files;
+  char fill = 'A';
+  const auto rotate = [&](NatsServerOptions& server) {
+    const TestTrust trust{TestNkey(TestNkey::kOperator, ++fill),
+                          TestNkey(TestNkey::kAccount, ++fill), TestNkey(TestNkey::kUser, ++fill)};
+    WriteFile(files, "user.creds", trust.CredsFile());
+    server.config = trust.ServerConfig();
+  };
+  NatsServerOptions server;
+  rotate(server);
+  NatsWorld w(server);
+  w.options.creds_file = files.Path("user.creds");
+  ExpectRotation(w, rotate);
+}
+
+TEST_CASE("nats auth: rotated certificates are used when it connects again") {
+  const Certificates sets[3];
+  const TempDir files;
+  int next = 0;
+  const auto rotate = [&](NatsServerOptions& server) {
+    const Certificates& now = sets[next++ % 3];
+    for (const auto* name : {"ca.pem", "client.pem", "client.key"}) {
+      std::ifstream from(now.Path(name));
+      WriteFile(files, name, std::string(std::istreambuf_iterator<char>(from), {}));
+    }
+    server.tls_cert_file = now.Path("server.pem");
+    server.tls_key_file = now.Path("server.key");
+    server.tls_ca_file = now.Path("ca.pem");
+  };
+  NatsServerOptions server;
+  rotate(server);
+  NatsWorld w(server);
+  w.options.tls.ca_file = files.Path("ca.pem");
+  w.options.tls.cert_file = files.Path("client.pem");
+  w.options.tls.key_file = files.Path("client.key");
+  ExpectRotation(w, rotate);
+}
+
+TEST_CASE("nats auth: a seed that is gone for a while is said, and used when it is there again") {
+  const TestNkey user(TestNkey::kUser, 'x');
+  NatsServerOptions server;
+  server.config = Concat("authorization: { users: [ { nkey: ", user.Public(), " } ] }\n");
+  NatsWorld w(server);
+  const TempDir files;
+  w.options.nkey_seed_file = WriteFile(files, "user.nk", user.Seed() + "\n");
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  w.server->Kill();
+  REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+  std::filesystem::remove(files.Path("user.nk"));
+  REQUIRE(w.server->Restart().ok());
+  CHECK(!Eventually([&] { return w.bus->connected(); }, std::chrono::seconds(3)));
+  WriteFile(files, "user.nk", user.Seed() + "\n");
+  CHECK(Eventually([&] { return w.bus->connected(); }));
+  w.Close(std::move(feed));
+}
+
+// Greets as a NATS server without TLS, takes whatever is said, and keeps it.
+class PlaintextServer {
+ public:
+  PlaintextServer() : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    REQUIRE(bind(listener_, reinterpret_cast<sockaddr*>(&address), size) == 0);
+    REQUIRE(listen(listener_, 16) == 0);
+    REQUIRE(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { Serve(); });
+  }
+  ~PlaintextServer() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+  int port() const { return port_; }
+  int visits() const { return visits_; }
+  std::string said() const {
+    const std::lock_guard lock(mutex_);
+    return said_;
+  }
+
+ private:
+  void Serve() {
+    for (;;) {
+      const int peer = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+      if (peer < 0) return;
+      const std::string info =
+          R"(INFO {"server_id":"X","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576,)"
+          R"("auth_required":true,"nonce":"bm9uY2Vub25jZQ","client_id":1})"
+          "\r\n";
+      [[maybe_unused]] const ssize_t sent = send(peer, info.data(), info.size(), MSG_NOSIGNAL);
+      const timeval limit{1, 0};
+      setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+      char bytes[4096];
+      ssize_t n;
+      while ((n = recv(peer, bytes, sizeof(bytes), 0)) > 0) {
+        const std::lock_guard lock(mutex_);
+        said_.append(bytes, static_cast<size_t>(n));
+      }
+      close(peer);
+      ++visits_;
+    }
+  }
+  const int listener_;
+  int port_ = 0;
+  std::atomic<int> visits_{0};
+  mutable std::mutex mutex_;
+  std::string said_;  // guarded by mutex_
+  std::thread thread_;
+};
+
+TEST_CASE("nats auth: where TLS is asked for, a server without it is told nothing") {
+  const Certificates certificates;
+  const TempDir files;
+  const TestNkey user(TestNkey::kUser, 'x');
+  const std::string seed = WriteFile(files, "user.nk", user.Seed() + "\n");
+  const std::string creds = WriteFile(files, "user.creds", TestTrust().CredsFile());
+  const auto visit = [](NatsOptions options, const std::string& scheme, const std::string& login) {
+    PlaintextServer server;
+    options.urls = {Concat(scheme, "://", login, "127.0.0.1:", server.port())};
+    options.server_id = "test";
+    auto bus = NatsBus::Start(options, RealClock(), RealRng());
+    REQUIRE(bus.ok());
+    auto& discovery = (*bus)->discovery();
+    const auto query = discovery.Ask("who?", [](std::string_view) {});
+    REQUIRE(Eventually([&] { return server.visits() >= 4; }));  // two connections, twice
+    CHECK(!(*bus)->connected());
+    return server.said();
+  };
+  const auto with = [](auto set) {
+    NatsOptions options;
+    set(options);
+    return options;
+  };
+  const auto password = with([](auto& o) {
+    o.user = "me";
+    o.password = "secret";
+  });
+  CHECK(visit(password, "tls", "") == "");
+  CHECK(visit(password, "TLS", "") == "");
+  CHECK(visit({}, "tls", "me:secret@") == "");
+  CHECK(visit(with([](auto& o) { o.token = "t0ken"; }), "tls", "") == "");
+  CHECK(visit(with([&](auto& o) { o.nkey_seed_file = seed; }), "tls", "") == "");
+  CHECK(visit(with([&](auto& o) { o.creds_file = creds; }), "tls", "") == "");
+  auto settings = password;
+  settings.tls.ca_file = certificates.Path("ca.pem");
+  CHECK(visit(settings, "nats", "") == "");
+  settings = password;
+  settings.tls.enabled = true;
+  CHECK(visit(settings, "nats", "") == "");
+  // The server is one that would have been told.
+  CHECK(visit(password, "nats", "").find("secret") != std::string::npos);
 }
 
 TEST_CASE("nats auth: refused credentials do not end the process, and connect nothing") {

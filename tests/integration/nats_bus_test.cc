@@ -109,6 +109,7 @@ TEST_CASE("nats bus: publish by envelope, acks on a server-made and on a client'
                               REQUIRE(wire::ParseAck(bytes, ack));
                               const std::lock_guard lock(mutex);
                               correlations.emplace_back(ack.correlation_id);
+                              return AckVerdict::kTaken;
                             });
     REQUIRE(inbox.ok());
     CHECK((*inbox)->subject().starts_with(own_subject ? "my.acks" : "ns.ack."));
@@ -135,6 +136,50 @@ TEST_CASE("nats bus: publish by envelope, acks on a server-made and on a client'
   w.Close(std::move(feed));
 }
 
+TEST_CASE("nats bus: inboxes are nobody's to guess, and what answers nothing is counted") {
+  NatsWorld w;
+  w.StartBus();
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  AckVerdict verdict = AckVerdict::kTaken;
+  const auto open = [&](std::optional<std::string> subject) {
+    auto inbox = w.bus->OpenAckInbox(std::move(subject), [&](std::string_view) { return verdict; });
+    REQUIRE(inbox.ok());
+    return *std::move(inbox);
+  };
+  auto first = open(std::nullopt);
+  auto second = open(std::nullopt);
+  auto named = open("my.acks");
+  const std::string& subject = first->subject();
+  const size_t secret_at = subject.rfind('.') + 1;
+  const std::string secret = subject.substr(secret_at);
+  CHECK(secret.size() == 22);
+  CHECK(second->subject().substr(0, secret_at) == subject.substr(0, secret_at));
+  CHECK(second->subject().substr(secret_at, 8) != secret.substr(0, 8));
+  std::string ack;
+  AppendEnvelopeHeader(ack, EnvelopeType::kAck);
+  wire::AppendAck(ack, {});
+  PlainClient forger(w.server->url());
+  const auto counter = [&](const std::string& name) { return w.bus->ReadCounters()[name]; };
+  std::string guess = subject;
+  guess.back() = guess.back() == 'a' ? 'b' : 'a';
+  for (const std::string& to : {guess, subject.substr(0, secret_at) + "1"}) forger.Publish(to, ack);
+  forger.Flush();
+  CHECK(Eventually([&] { return counter("nats_acks_unclaimed") == 2; }));
+  verdict = AckVerdict::kForeign;
+  forger.Publish(subject, ack);
+  forger.Publish("my.acks", ack);
+  forger.Flush();
+  CHECK(Eventually([&] { return counter("nats_acks_foreign") == 2; }));
+  verdict = AckVerdict::kUnmatched;
+  forger.Publish(subject, ack);
+  forger.Publish("my.acks", ack);  // may be for another caller that listens there
+  forger.Publish(subject, ack);
+  forger.Flush();
+  CHECK(Eventually([&] { return counter("nats_acks_unmatched") == 2; }));
+  CHECK(Eventually([&] { return counter("nats_acks_received") == 7; }));
+  CHECK(counter("nats_acks_unmatched") == 2);
+}
+
 TEST_CASE("nats bus: errors of publishing have their texts") {
   NatsWorld w;
   w.StartBus();
@@ -149,10 +194,11 @@ TEST_CASE("nats bus: errors of publishing have their texts") {
     CHECK(w.bus->Publish(subject, message) == absl::InvalidArgumentError("nats: invalid subject"));
   }
   CHECK(w.bus->Publish("foo.*", message).ok());  // literal, as NATS takes it
-  CHECK(w.bus->OpenAckInbox("foo bar", [](std::string_view) {}).status() ==
-        absl::InvalidArgumentError("nats: invalid subject"));
-  CHECK(w.bus->OpenAckInbox("foo.*", [](std::string_view) {}).status().code() ==
-        absl::StatusCode::kInvalidArgument);
+  CHECK(w.bus->OpenAckInbox("foo bar", [](std::string_view) { return AckVerdict::kTaken; })
+            .status() == absl::InvalidArgumentError("nats: invalid subject"));
+  CHECK(w.bus->OpenAckInbox("foo.*", [](std::string_view) { return AckVerdict::kTaken; })
+            .status()
+            .code() == absl::StatusCode::kInvalidArgument);
   w.server->Kill();
   // The two connections notice one after the other.
   CHECK(Eventually(

@@ -65,7 +65,8 @@ TEST_CASE("nats reconnect: the bus starts before NATS does, and nothing was miss
   auto [feed, told] = w.Open(options, w.partition);
   PublishMessage message;
   CHECK(w.bus->Publish("foo", message).code() == absl::StatusCode::kUnavailable);
-  auto inbox = w.bus->OpenAckInbox(std::nullopt, [](std::string_view) {});
+  auto inbox =
+      w.bus->OpenAckInbox(std::nullopt, [](std::string_view) { return AckVerdict::kTaken; });
   REQUIRE(inbox.ok());
   CHECK(told.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
   REQUIRE(w.server->Restart().ok());
@@ -83,8 +84,14 @@ TEST_CASE("nats reconnect: acks lost for lack of a connection are counted, inbox
   auto feed = w.OpenAndListen("foo");
   REQUIRE(Eventually([&] { return w.bus->connected(); }));
   std::atomic<int> acks{0};
-  auto made = w.bus->OpenAckInbox(std::nullopt, [&](std::string_view) { ++acks; });
-  auto named = w.bus->OpenAckInbox("my.inbox", [&](std::string_view) { ++acks; });
+  auto made = w.bus->OpenAckInbox(std::nullopt, [&](std::string_view) {
+    ++acks;
+    return AckVerdict::kTaken;
+  });
+  auto named = w.bus->OpenAckInbox("my.inbox", [&](std::string_view) {
+    ++acks;
+    return AckVerdict::kTaken;
+  });
   REQUIRE(made.ok());
   REQUIRE(named.ok());
   w.server->Kill();
@@ -134,6 +141,39 @@ TEST_CASE("nats reconnect: a connection the server closes for good is made anew"
   w.Close(std::move(feed));
 }
 
+TEST_CASE("nats reconnect: a connection closed for good costs one gap, each time") {
+  NatsServerOptions server;
+  server.user = "me";
+  server.password = "right";
+  NatsWorld w(server);
+  w.options.user = "me";
+  w.options.password = "right";
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  for (size_t round = 1; round <= 3; ++round) {
+    const uint64_t errors = w.bus->ReadCounters()["nats_ingest_errors"];
+    w.server->Kill();
+    REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+    const Timestamp down = RealClock().Wall();
+    w.server->options().password = "another";  // nats.c takes a second refusal as final
+    REQUIRE(w.server->Restart().ok());
+    REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_errors"] > errors; }));
+    w.server->Kill();
+    w.server->options().password = "right";
+    REQUIRE(w.server->Restart().ok());
+    REQUIRE(Eventually([&] { return w.bus->connected(); }));
+    PlainClient client(Concat("nats://me:right@127.0.0.1:", w.server->port()));
+    client.Publish("foo", "after");
+    client.Flush();
+    REQUIRE(w.Hears(round));
+    REQUIRE(w.partition.gaps().size() == round);
+    CHECK(w.partition.gaps().back().reason == GapReason::kDisconnected);
+    CHECK(w.partition.gaps().back().from <= down);
+    CHECK(w.partition.gaps().back().to >= down);
+  }
+  w.Close(std::move(feed));
+}
+
 TEST_CASE("nats reconnect: feeds end while messages are in flight") {
   NatsWorld w;
   w.StartBus();
@@ -162,7 +202,8 @@ TEST_CASE("nats reconnect: stopping with everything open") {
     NatsWorld w;
     w.StartBus();
     auto feed = w.OpenAndListen("foo");
-    auto inbox = w.bus->OpenAckInbox("acks.here", [](std::string_view) {});
+    auto inbox =
+        w.bus->OpenAckInbox("acks.here", [](std::string_view) { return AckVerdict::kTaken; });
     PlainClient client(w.server->url());
     for (int i = 0; i < 1000; ++i) client.Publish("foo", "x");
     w.bus->Stop();

@@ -38,6 +38,8 @@ class NatsServer {
   void Kill();
   // Again on the same port, with its JetStream data. Must be down.
   absl::Status Restart();
+  // What the next Restart goes by.
+  NatsServerOptions& options() { return options_; }
   // Stops it in its tracks (SIGSTOP) and lets it go on: a server that hangs.
   void Freeze();
   void Thaw();

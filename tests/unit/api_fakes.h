@@ -321,7 +321,7 @@ class FakeBus final : public BusPublisher {
     delivery_.Post([this, inbox = std::move(inbox), ack = std::move(ack)] {
       std::lock_guard lock(inboxes_mutex_);
       auto [begin, end] = inboxes_.equal_range(inbox);
-      for (auto it = begin; it != end; ++it) (*it->second)(ack);
+      for (auto it = begin; it != end; ++it) ++verdicts_[(*it->second)(ack)];
     });
   }
   void FailWith(absl::Status status) {
@@ -336,6 +336,9 @@ class FakeBus final : public BusPublisher {
     std::lock_guard lock(inboxes_mutex_);
     return inboxes_.size();
   }
+  // Acks that the handlers did not take.
+  int foreign() { return Judged(AckVerdict::kForeign); }
+  int unmatched() { return Judged(AckVerdict::kUnmatched); }
   void set_max_payload(int64_t bytes) { max_payload_ = bytes; }
 
   absl::Status Publish(std::string_view subject, const PublishMessage& message) override {
@@ -389,6 +392,11 @@ class FakeBus final : public BusPublisher {
     std::multimap<std::string, AckHandler*>::iterator place_;
   };
 
+  int Judged(AckVerdict verdict) {
+    std::lock_guard lock(inboxes_mutex_);
+    return verdicts_[verdict];
+  }
+
   static Published Copy(std::string_view subject, const PublishMessage& message) {
     Published copy;
     copy.nats_subject = subject;
@@ -413,6 +421,7 @@ class FakeBus final : public BusPublisher {
   std::atomic<int> inbox_number_{0};
   std::mutex inboxes_mutex_;
   std::multimap<std::string, AckHandler*> inboxes_;
+  std::map<AckVerdict, int> verdicts_;  // guarded by inboxes_mutex_
   ThreadExecutor delivery_;
 };
 

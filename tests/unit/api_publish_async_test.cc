@@ -3,6 +3,7 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <set>
 #include <thread>
 
 #include "tests/support/eventually.h"
@@ -78,8 +79,10 @@ TEST_CASE("publish async: published in order, acked, ended OK by the half-close"
   CHECK(published[7].value == "v7");
   CHECK(published[7].expected_offset == 7);
   CHECK(published[7].ack_inbox.substr(0, 9) == "test.ack.");
-  for (int i = 0; i < kCount; ++i)
-    REQUIRE(published[static_cast<size_t>(i)].correlation_id == std::to_string(i));
+  // On the bus each has an id that nobody else knows.
+  std::set<std::string> ids;
+  for (const Published& message : published) ids.insert(message.correlation_id);
+  CHECK(ids.size() == kCount);
   CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
 }
 
@@ -135,9 +138,13 @@ TEST_CASE("publish async: policy NONE is not answered and not waited for") {
   ApiWorld world;
   world.AddStream("s", "foo");
   Session session(world);
-  for (int i = 0; i < 3; ++i) session.Send("s", "n", [](auto& r) { r.set_ackpolicy(proto::NONE); });
+  // More than may wait for an ack: they take no room of the window.
+  constexpr size_t kCount = limits::kMaxAsyncInFlight + 100;
+  for (size_t i = 0; i < kCount; ++i) {
+    session.Send("s", "n", [](auto& r) { r.set_ackpolicy(proto::NONE); });
+  }
   CHECK(session.HalfClose() == "0 ");
-  CHECK(world.bus.published().size() == 3);
+  CHECK(world.bus.published().size() == kCount);
 }
 
 TEST_CASE("publish async: the half-close waits for acks that are on their way") {
@@ -226,11 +233,12 @@ TEST_CASE("publish async: a full window stops reading until acks come") {
     for (size_t i = 0; i < kCount; ++i) session.Send("s", "");
   });
   REQUIRE(Eventually([&] { return published == limits::kMaxAsyncInFlight; }));
-  const Published first = world.bus.published()[0];
   const auto ack = [&](int count) {
+    const std::vector<Published> all = world.bus.published();
     for (int i = 0; i < count; ++i) {
-      ++acked;
-      world.bus.Deliver(first.ack_inbox, world.bus.Ack(first));
+      const Published& next = all[acked++];
+      world.bus.Deliver(next.ack_inbox, world.bus.Ack(next));
+      world.bus.Deliver(next.ack_inbox, world.bus.Ack(next));  // again: makes no room
     }
     for (int i = 0; i < count; ++i) session.Receive();
   };
@@ -258,6 +266,58 @@ TEST_CASE("publish async: cancelling frees the session, whatever is under way") 
     session.stream->Finish();
   }
   CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
+}
+
+TEST_CASE("publish async: only its own stream and partition answer a request, and only once") {
+  ApiWorld world;
+  world.AddStream("s", "foo", 2);
+  world.AddStream("wide", ">");
+  Session session(world);
+  session.Send("s", "same", [](auto& r) { r.set_partition(1); });
+  session.Send("s", "same");
+  REQUIRE(Eventually([&] { return world.bus.published().size() == 2; }));
+  const Published one = world.bus.published()[0];
+  const Published two = world.bus.published()[1];
+  const auto deliver = [&](Published message, uint64_t error = 0) {
+    world.bus.Deliver(message.ack_inbox, world.bus.Ack(message, error));
+  };
+  Published wrong = one;
+  wrong.stream = "wide";
+  deliver(wrong);
+  deliver(wrong, 3);
+  wrong = one;
+  wrong.nats_subject = "foo";
+  deliver(wrong);
+  wrong = one;
+  wrong.correlation_id = "same";  // what a forger knows of the client
+  deliver(wrong);
+  wrong.correlation_id = std::string(24, '0');
+  deliver(wrong);
+  deliver(two);
+  deliver(two);
+  deliver(one, 2);
+  proto::PublishResponse response = session.Receive();
+  CHECK(response.correlationid() == "same");
+  CHECK(response.ack().correlationid() == "same");
+  CHECK(response.ack().msgsubject() == "foo");
+  CHECK(session.Error() == "same: 5 incorrect expected offset");
+  CHECK(session.HalfClose() == "0 ");
+  CHECK(world.bus.foreign() == 3);
+  CHECK(world.bus.unmatched() == 3);
+}
+
+TEST_CASE("publish async: errors are told under policy NONE too, with the client's id") {
+  ApiWorld world;
+  world.AddStream("s", "foo");
+  world.bus.on_publish = [&](const Published& message) {
+    return std::optional(world.bus.Ack(message, 3));
+  };
+  Session session(world);
+  for (int round = 0; round < 2; ++round) {
+    session.Send("s", "n", [](auto& r) { r.set_ackpolicy(proto::NONE); });
+    CHECK(session.Error() == "n: 1 message exceeds max replication size");
+  }
+  CHECK(session.HalfClose() == "0 ");
 }
 
 TEST_CASE("publish async: without an inbox there is no session") {

@@ -62,7 +62,10 @@ TEST_CASE("responses are what libprotobuf expects") {
   ack.set_offset(5);
   ack.set_correlationid("c");
   ResponseBatch batch;
-  batch.AddAck("c", ack.SerializeAsString());
+  const std::string encoded = ack.SerializeAsString();
+  wire::AckView view;
+  REQUIRE(wire::ParseAck(encoded, view));
+  batch.AddAck(view);
   batch.AddError("d", {AsyncErrorCode::kNotFound, "no such stream: x"});
   REQUIRE(batch.ends.size() == 2);
   proto::PublishResponse first, second;
@@ -81,25 +84,25 @@ TEST_CASE("responses are what libprotobuf expects") {
 TEST_CASE("targets: checks in order, subjects by partition, changes seen") {
   StreamCatalog catalog;
   PublishTargets targets(catalog);
-  CHECK(targets.Subject("s", 0, 0).status() == absl::NotFoundError("no such stream: s"));
+  CHECK(targets.Find("s", 0, 0).status() == absl::NotFoundError("no such stream: s"));
   auto entry = std::make_shared<CatalogEntry>();
   entry->stream.name = "s";
   entry->stream.subject = "foo";
   entry->stream.partitions.resize(2);
   catalog.Put(entry);
-  CHECK(*targets.Subject("s", 0, 0) == "foo");
-  CHECK(*targets.Subject("s", 1, 2) == "foo.1");
-  CHECK(targets.Subject("s", 2, 0).status() == absl::NotFoundError("no such partition: 2"));
-  CHECK(targets.Subject("s", -1, 0).status() == absl::NotFoundError("no such partition: -1"));
+  CHECK((*targets.Find("s", 0, 0))->subject == "foo");
+  CHECK((*targets.Find("s", 1, 2))->subject == "foo.1");
+  CHECK(targets.Find("s", 2, 0).status() == absl::NotFoundError("no such partition: 2"));
+  CHECK(targets.Find("s", -1, 0).status() == absl::NotFoundError("no such partition: -1"));
 
   auto strict = std::make_shared<CatalogEntry>(*entry);
   strict->stream.subject = "bar";
   strict->settings.optimistic_concurrency_control = true;
   catalog.Put(strict);
-  CHECK(*targets.Subject("s", 1, 0) == "bar.1");
-  CHECK(targets.Subject("s", 0, 2).status() ==
+  CHECK((*targets.Find("s", 1, 0))->subject == "bar.1");
+  CHECK(targets.Find("s", 0, 2).status() ==
         absl::InvalidArgumentError("stream with concurrency control must have AckPolicy set"));
-  CHECK(targets.Subject("s", 2, 2).status() == absl::NotFoundError("no such partition: 2"));
+  CHECK(targets.Find("s", 2, 2).status() == absl::NotFoundError("no such partition: 2"));
 }
 
 TEST_CASE("error acks have their codes and texts") {
@@ -115,27 +118,125 @@ TEST_CASE("error acks have their codes and texts") {
   CHECK(AckFailure(9).code == AsyncErrorCode::kUnknown);
 }
 
-TEST_CASE("the window counts, releases the oldest, and forgets by age") {
-  InFlightWindow window(3, 100);
+TEST_CASE("an ack speaks for the stream and partition it names, within a group for all of it") {
+  StreamCatalog catalog;
+  const auto put = [&](std::string name, std::string subject, std::string group, bool strict) {
+    auto entry = std::make_shared<CatalogEntry>();
+    entry->stream.name = std::move(name);
+    entry->stream.subject = std::move(subject);
+    entry->stream.group = std::move(group);
+    entry->stream.partitions.resize(2);
+    entry->settings.optimistic_concurrency_control = strict;
+    catalog.Put(entry);
+  };
+  put("a", "foo", "", false);
+  put("wide", "*", "", false);
+  put("g1", "foo", "g", false);
+  put("g2", "foo", "g", false);
+  put("strict", "foo", "g", true);
+  put("elsewhere", "foo.*", "g", false);
+  put("other", "foo", "h", false);
+  const auto speaks = [&](std::string_view stream, std::string_view subject,
+                          std::string_view target, int32_t partition = 0) {
+    PublishTargets targets(catalog);
+    wire::AckView ack;
+    ack.stream = stream;
+    ack.message_subject = subject;
+    return SpeaksFor(ack, **targets.Find(target, partition, 0), catalog);
+  };
+  CHECK(speaks("a", "foo", "a"));
+  CHECK(speaks("a", "foo.1", "a", 1));
+  CHECK_FALSE(speaks("a", "foo", "a", 1));
+  CHECK_FALSE(speaks("a", "foo.1", "a"));
+  CHECK_FALSE(speaks("wide", "foo", "a"));
+  CHECK_FALSE(speaks("", "foo", "a"));
+  CHECK(speaks("wide", "*", "wide"));
+  CHECK_FALSE(speaks("g1", "foo", "a"));
+  CHECK(speaks("g1", "foo", "g1"));
+  CHECK(speaks("g2", "foo", "g1"));
+  CHECK(speaks("g2", "foo.1", "g1", 1));
+  CHECK_FALSE(speaks("a", "foo", "g1"));
+  CHECK_FALSE(speaks("other", "foo", "g1"));
+  CHECK_FALSE(speaks("elsewhere", "foo", "g1"));
+  CHECK_FALSE(speaks("nobody", "foo", "g1"));
+  CHECK_FALSE(speaks("g1", "foo", "strict"));  // it did not look at the expected offset
+  CHECK(speaks("strict", "foo", "strict"));
+}
+
+InFlightWindow::Request Waiting(std::string id) { return {std::move(id), nullptr}; }
+
+TEST_CASE("the window counts, gives back exactly what was answered, and forgets by age") {
+  InFlightWindow window(RealRng(), 3, 100);
   const MonotonicTime start(1000);
-  window.Add(start, 10);
-  window.Add(start + 1, 20);
+  const std::string first(window.Add(start, 10, Waiting("1")));
+  const std::string second(window.Add(start + 1, 20, Waiting("2")));
+  CHECK(first.size() == InFlightWindow::kIdBytes);
   CHECK(window.HasRoom(0));
   CHECK_FALSE(window.HasRoom(1));
-  window.TakeBack();
+  CHECK(window.Release(second).correlation_id == "2");
   CHECK(window.bytes() == 10);
-  window.Add(start + 2, 90);
+  const std::string third(window.Add(start + 2, 90, Waiting("3")));
   CHECK_FALSE(window.HasRoom(0));  // by bytes
-  window.Release();
+  CHECK(window.Find(second) == nullptr);
+  CHECK(window.Release(second).correlation_id.empty());  // answered before, its place lent again
+  CHECK(window.count() == 2);
+  REQUIRE(window.Find(first) != nullptr);
+  CHECK(window.Release(first).correlation_id == "1");
   CHECK(window.bytes() == 90);
   CHECK(window.HasRoom(0));
-  window.Expire(Add(start, InFlightWindow::kAge) + 1);
+  const std::string fourth(window.Add(start + 9, 1, Waiting("4")));
+  window.Expire(Add(start + 2, InFlightWindow::kAge));
   CHECK(window.count() == 1);
-  CHECK(window.NextExpiry() == Add(start + 2, InFlightWindow::kAge));
+  CHECK(window.bytes() == 1);
+  CHECK(window.NextExpiry() == Add(start + 9, InFlightWindow::kAge));
+  CHECK(window.Release(third).correlation_id == "3");  // late, and still known
   window.Expire(window.NextExpiry());
   CHECK(window.empty());
-  window.Release();  // an ack too many
   CHECK(window.bytes() == 0);
+  CHECK(window.Release(fourth).correlation_id == "4");
+  CHECK(window.Find(fourth) == nullptr);
+}
+
+TEST_CASE("the window knows so many aged requests and no more, round after round") {
+  InFlightWindow window(RealRng(), 4, 40);
+  MonotonicTime now(1000);
+  std::vector<std::string> ids;
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 4; ++i) ids.emplace_back(window.Add(now, 1, Waiting("w")));
+    ids.emplace_back(window.AddUnawaited(Waiting("none")));
+    CHECK(window.count() == 4);
+    now = Add(now, InFlightWindow::kAge);
+    window.Expire(now);
+    CHECK(window.empty());
+  }
+  CHECK(window.places() <= 9);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    CHECK((window.Find(ids[i]) != nullptr) == (i >= ids.size() - 4 - 1 && i != ids.size() - 1));
+  }
+  // Long ids are bounded by their bytes, and the newest stays.
+  const std::string long_one(window.AddUnawaited(Waiting(std::string(41, 'x'))));
+  CHECK(window.Find(long_one) != nullptr);
+  CHECK(window.Find(ids[ids.size() - 2]) == nullptr);
+}
+
+TEST_CASE("the window's ids are nobody's to guess") {
+  InFlightWindow window(RealRng(), 4, 100);
+  InFlightWindow other(RealRng(), 4, 100);
+  const std::string id(window.Add(MonotonicTime(1), 1, Waiting("1")));
+  CHECK(other.Add(MonotonicTime(1), 1, Waiting("1")) != id);
+  CHECK(other.Find(id) == nullptr);
+  std::string bad = id;
+  for (size_t i = 0; i < id.size(); ++i) {
+    for (const char c : {'0', '1', 'f', 'g', '-', '\0'}) {
+      bad[i] = c;
+      if (bad != id) CHECK(window.Find(bad) == nullptr);
+    }
+    bad[i] = id[i];
+  }
+  for (const auto* text : {"", "1", "ffffffffffffffffffffffff", "-0000001ffffffffffffffff"}) {
+    CHECK(window.Find(text) == nullptr);
+  }
+  CHECK(window.Find(id) != nullptr);
 }
 
 TEST_CASE("what cannot fit into a NATS message is refused before it is copied") {

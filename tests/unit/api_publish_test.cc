@@ -151,6 +151,76 @@ TEST_CASE("publish: a client's inbox is listened to, other messages' acks on it 
   CHECK(world.bus.published()[0].ack_inbox == "my.inbox");
 }
 
+// What a stream that overlaps `message`'s subject says of it.
+std::string AckOf(ApiWorld& world, Published message, std::string stream, uint64_t error = 0) {
+  message.stream = std::move(stream);
+  return world.bus.Ack(message, error);
+}
+
+TEST_CASE("publish: another stream's, another partition's and a forged ack are no answer") {
+  ApiWorld world;
+  world.AddStream("s", "foo", 2);
+  world.AddStream("wide", ">");
+  std::string honest;
+  world.bus.on_publish = [&](const Published& message) -> std::optional<std::string> {
+    Published elsewhere = message;
+    elsewhere.nats_subject = "foo.1";
+    Published forged = message;
+    forged.correlation_id = "guessed";
+    for (const std::string& ack : {AckOf(world, message, "wide"), AckOf(world, message, "wide", 3),
+                                   AckOf(world, elsewhere, "s"), world.bus.Ack(forged)}) {
+      world.bus.Deliver(message.ack_inbox, ack);
+    }
+    return honest.empty() ? std::nullopt : std::optional(AckOf(world, message, honest));
+  };
+  auto request = To("s");
+  request.set_correlationid("c");
+  for (const auto* inbox : {"", "my.inbox"}) {
+    request.set_ackinbox(inbox);
+    honest = "";  // the partition has no leader
+    CHECK(Publish(world, request, Wait::kShort).status.substr(0, 2) == "4 ");
+    honest = "s";
+    const Outcome outcome = Publish(world, request);
+    CHECK(outcome.status == "0 ");
+    CHECK(outcome.response.ack().stream() == "s");
+    CHECK(outcome.response.ack().msgsubject() == "foo");
+  }
+  CHECK(Eventually([&] { return world.bus.foreign() + world.bus.unmatched() >= 16; }));
+}
+
+TEST_CASE("publish: a wrong offset is never answered OK by a stream that did not check it") {
+  ApiWorld world;
+  auto strict = world.MakeEntry("strict", "foo", 1);
+  strict->settings.optimistic_concurrency_control = true;
+  strict->stream.group = "g";
+  world.catalog.Put(strict);
+  auto loose = world.MakeEntry("loose", "foo", 1);
+  loose->stream.group = "g";
+  world.catalog.Put(loose);
+  world.bus.on_publish = [&](const Published& message) {
+    world.bus.Deliver(message.ack_inbox, AckOf(world, message, "loose"));
+    return std::optional(AckOf(world, message, "strict", 2));
+  };
+  auto request = To("strict");
+  request.set_expectedoffset(9);
+  CHECK(Publish(world, request).status == "2 incorrect expected offset");
+}
+
+TEST_CASE("publish: in a queue group any one stream of it answers") {
+  ApiWorld world;
+  for (const auto* name : {"a", "b"}) {
+    auto entry = world.MakeEntry(name, "foo", 1);
+    entry->stream.group = "g";
+    world.catalog.Put(entry);
+  }
+  world.bus.on_publish = [&](const Published& message) {
+    return std::optional(AckOf(world, message, "b"));
+  };
+  const Outcome outcome = Publish(world, To("a"));
+  CHECK(outcome.status == "0 ");
+  CHECK(outcome.response.ack().stream() == "b");
+}
+
 TEST_CASE("publish: error acks and bus failures have their statuses") {
   ApiWorld world;
   world.AddStream("s", "foo");

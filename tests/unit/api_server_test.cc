@@ -65,7 +65,7 @@ std::string StartText(ApiOptions options) {
   FakeBus bus;
   FakeFacts facts;
   ApiServer server(std::move(options),
-                   ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem()});
+                   ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem(), RealRng()});
   return std::string(server.Start().ToString());
 }
 

@@ -22,7 +22,7 @@ struct ApiWorld {
     options.server_id = "me";
     server = std::make_unique<ApiServer>(
         std::move(options),
-        ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem()});
+        ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem(), RealRng()});
     BASCULE_CHECK(server->Start().ok());
     channel = Connect();
     stub = proto::API::NewStub(channel);

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/env/thread_executor.h"
@@ -214,15 +215,19 @@ TEST_CASE(
 }
 
 TEST_CASE("nats ingest: odd ack wishes") {
+  const std::string longest(limits::kNatsControlLineBytes - 11, 'i');  // beside a payload's size
+  const std::string too_long = longest + "i";
   for (const auto& [inbox, policy, format, want] :
-       std::vector<std::tuple<const char*, int, AckFormat, AckPolicy>>{
+       std::vector<std::tuple<std::string, int, AckFormat, AckPolicy>>{
            {"in.box", 0, AckFormat::kEnvelope, AckPolicy::kLeader},
            {"in.box", 2, AckFormat::kEnvelope, AckPolicy::kNone},
            {"in.box", 99, AckFormat::kEnvelope, AckPolicy::kNone},
            {"", 1, AckFormat::kNone, AckPolicy::kNone},
            {"in box", 1, AckFormat::kNone, AckPolicy::kNone},
            {"in\r\nPUB x", 1, AckFormat::kNone, AckPolicy::kNone},
-           {"in..box", 1, AckFormat::kNone, AckPolicy::kNone}}) {
+           {"in..box", 1, AckFormat::kNone, AckPolicy::kNone},
+           {longest, 1, AckFormat::kEnvelope, AckPolicy::kAll},
+           {too_long, 1, AckFormat::kNone, AckPolicy::kNone}}) {
     World w;
     PublishMessage publish;
     publish.ack_inbox = inbox;
@@ -405,6 +410,40 @@ TEST_CASE("nats ingest: a full queue drops, counts exactly, and reports once the
   q.shard.Stop();
   CHECK(q.partition.order == std::string(static_cast<size_t>(taken), 'm') + "gm");
   CHECK(q.queue->held_bytes() == 0);
+}
+
+TEST_CASE("nats ingest: each overload is one gap of its own for each feed that lost, every time") {
+  SmallQueue q;
+  FakePartition other;
+  const auto second = std::make_shared<FeedTarget>(other, *q.queue);
+  for (size_t round = 1; round <= 3; ++round) {
+    const uint64_t dropped_before = q.counts.dropped;
+    q.OnShard([&] { q.partition.hold = true; });
+    int64_t dropped = 0;
+    while (dropped < 7 + static_cast<int64_t>(round)) {
+      q.clock.Advance(Duration(10));
+      if (!q.Add(1000)) ++dropped;
+    }
+    if (round == 2) {
+      CHECK_FALSE(q.queue->Add(second, 100, [](IngressBatch&, IngressRecord&) {}));
+    }
+    q.OnShard([&] { CHECK(q.partition.gaps.size() == round - 1); });
+    q.OnShard([&] {
+      q.partition.hold = false;
+      q.partition.held.clear();
+    });
+    q.OnShard([] {});  // what the release posted
+    REQUIRE(q.partition.gaps.size() == round);
+    CHECK(q.partition.gaps.back().count == dropped);
+    CHECK(q.partition.gaps.back().to - q.partition.gaps.back().from == 10 * (dropped - 1));
+    CHECK(other.gaps.size() == (round >= 2 ? 1 : 0));
+    CHECK(q.counts.dropped - dropped_before ==
+          static_cast<uint64_t>(dropped) + (round == 2 ? 1 : 0));
+    CHECK(q.queue->held_bytes() ==
+          0);  // all of it is given back: as much fits as in the first round
+  }
+  CHECK(other.gaps[0].count == 1);
+  q.shard.Stop();
 }
 
 TEST_CASE("nats ingest: an empty queue takes a message larger than its bound") {

@@ -129,6 +129,28 @@ TEST_CASE("queue groups are words: nothing that could end a line of the NATS pro
   }
 }
 
+TEST_CASE("what NATS is told of a partition fits into a line of its protocol") {
+  const auto refusal = [](size_t subject, size_t group, int32_t partitions) {
+    StreamSpec spec = Spec();
+    spec.subject = std::string(subject, 's');
+    spec.group = std::string(group, 'g');
+    spec.partitions = partitions;
+    return Refusal(spec);
+  };
+  // 4096 less a space and a number of 20 digits.
+  CHECK(refusal(4075, 0, 1) == "ok");
+  CHECK(refusal(4076, 0, 1) ==
+        "Subject is invalid: with the suffix of its last partition and the queue group it has 4076 "
+        "bytes, NATS takes 4075; shorten the subject or the group");
+  CHECK(refusal(4000, 74, 1) == "ok");
+  CHECK(refusal(4000, 75, 1).starts_with("Subject is invalid: "));
+  CHECK(refusal(75, 4000, 1).starts_with("Subject is invalid: "));
+  CHECK(refusal(4071, 0, 1000) == "ok");
+  CHECK(refusal(4072, 0, 1000).starts_with("Subject is invalid: "));
+  CHECK(refusal(4073, 0, 10) == "ok");
+  CHECK(refusal(4074, 0, 10).starts_with("Subject is invalid: "));
+}
+
 TEST_CASE("subjects") {
   for (const char* good :
        {"a", "a.b", "*", ">", "*.a", "a.*.b", "a.>", "$SYS.x", "\xc3\xa4.b", "a-b_c/d"}) {

@@ -1,0 +1,43 @@
+#include "nats_bridge/closed_subscriptions.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "nats_bridge/bridge_limits.h"
+
+namespace bascule {
+
+ClosedSubscriptions::~ClosedSubscriptions() {
+  for (const Closed& closed : closed_) destroy_(closed.subscription);
+}
+
+void ClosedSubscriptions::Keep(natsSubscription* closed) {
+  const std::lock_guard lock(mutex_);
+  closed_.push_back({closed, clock_.Monotonic()});  // under the lock, so that times ascend
+}
+
+void ClosedSubscriptions::Answered(MonotonicTime sent) {
+  const std::lock_guard lock(mutex_);
+  answered_ = std::max(answered_, sent);
+}
+
+void ClosedSubscriptions::Sweep() {
+  std::vector<natsSubscription*> safe;
+  {
+    const std::lock_guard lock(mutex_);
+    const MonotonicTime now = clock_.Monotonic();
+    while (!closed_.empty() && closed_.front().at < answered_ &&
+           Between(closed_.front().at, now) >= limits::kNatsClosedFor) {
+      safe.push_back(closed_.front().subscription);
+      closed_.pop_front();
+    }
+  }
+  for (natsSubscription* subscription : safe) destroy_(subscription);  // takes nats.c's locks
+}
+
+size_t ClosedSubscriptions::size() const {
+  const std::lock_guard lock(mutex_);
+  return closed_.size();
+}
+
+}  // namespace bascule

@@ -1,0 +1,238 @@
+// The subscriptions of a connection: opened, refused, confirmed, told of gaps.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+#include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/control_line.h"
+#include "nats_bridge/nats_connection.h"
+
+namespace bascule {
+namespace {
+
+// Of a subject, in a log line.
+constexpr size_t kShownSubjectBytes = 80;
+
+bool IsSubscriptionRefusal(const std::string& text) {
+  return absl::StartsWithIgnoreCase(text, "permissions violation for subscription");
+}
+
+}  // namespace
+
+std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std::string group,
+                                                        std::shared_ptr<BusListener> listener) {
+  auto subscription =
+      std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(listener));
+  std::shared_ptr<natsConnection> now;
+  {
+    const std::lock_guard lock(mutex_);
+    subscription->position = subscriptions_.size();
+    subscriptions_.push_back(subscription);
+    added_.push_back(subscription);
+    wake_ = true;
+    // Without a server there is nothing to be heard yet, and nothing to be closed again.
+    if (role_ == ConnectionRole::kEgress) now = current_;
+  }
+  // Only appends to a buffer there; on the ingest connection it may block, so the keeper does it.
+  // While it reconnects there is nothing to be heard, and nothing to be closed again and kept.
+  if (now != nullptr && natsConnection_Status(now.get()) == NATS_CONN_STATUS_CONNECTED)
+    SubscribeNow(now.get(), *subscription);
+  work_.notify_all();
+  return subscription;
+}
+
+void NatsConnection::Unsubscribe(const std::shared_ptr<Subscription>& subscription) {
+  {
+    const std::lock_guard lock(mutex_);
+    const size_t position = subscription->position;
+    if (position >= subscriptions_.size() || subscriptions_[position] != subscription) return;
+    subscriptions_[position] = subscriptions_.back();
+    subscriptions_[position]->position = position;
+    subscriptions_.pop_back();
+    removed_.push_back(subscription);
+    wake_ = true;
+  }
+  work_.notify_all();
+}
+
+bool NatsConnection::AdmitLine(size_t bytes) {
+  if (bytes > line_limit()) {
+    counts_.lines_refused.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  size_t longest = longest_line_.load(std::memory_order_relaxed);
+  while (bytes > longest &&
+         !longest_line_.compare_exchange_weak(longest, bytes, std::memory_order_relaxed)) {
+  }
+  return true;
+}
+
+// --- the keeper, and on the egress connection whoever subscribes ---
+
+void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription) {
+  if (subscription.is_open()) return;
+  const size_t line = SubLineBytes(subscription.subject(), subscription.group());
+  if (!AdmitLine(line)) {
+    return Refuse(subscription, absl::InvalidArgumentError(Concat(
+                                    "nats: cannot listen: ", LineTooLongText(line, line_limit()))));
+  }
+  const size_t limit = open_limit_.load(std::memory_order_relaxed);
+  if (open_.fetch_add(1) >= limit) {
+    open_.fetch_sub(1);
+    return Refuse(subscription, absl::ResourceExhaustedError(
+                                    Concat("nats: cannot listen: the server takes no more than ",
+                                           limit, " subscriptions (max_subscriptions)")));
+  }
+  bool opened = false;
+  const natsStatus s = subscription.Open(nc, gate_, opened);
+  if (!opened) open_.fetch_sub(1);
+  if (s == NATS_CONNECTION_CLOSED) return;
+  Refuse(subscription, FromNats(s, "cannot listen"));
+}
+
+// `why` may be OK: it is not refused (any more).
+void NatsConnection::Refuse(Subscription& subscription, absl::Status why) {
+  const absl::Status before = subscription.SetRefusal(why);
+  if (before.ok() && !why.ok()) ++counts_.subscriptions_refused;
+  if (!before.ok() && why.ok()) --counts_.subscriptions_refused;
+  // One that is one too many may fit in the next turn, while their number is looked for.
+  if (!why.ok() && before != why && !absl::IsResourceExhausted(why)) LogRefusal(subscription, why);
+}
+
+void NatsConnection::LogRefusal(const Subscription& subscription, const absl::Status& why) {
+  LogWarning(label_, ": '", std::string_view(subscription.subject()).substr(0, kShownSubjectBytes),
+             "': ", FromAbsl(why.message()));
+}
+
+void NatsConnection::Discard(Subscription& subscription) {
+  if (subscription.Close()) open_.fetch_sub(1);
+  Refuse(subscription, absl::OkStatus());
+}
+
+// How many of those that were too many may be tried.
+size_t NatsConnection::RoomForRefused() {
+  open_limit_.store(cap_.limit(), std::memory_order_relaxed);
+  const size_t open = open_.load();
+  if (counts_.subscriptions_refused.load() == 0 || open >= cap_.limit()) return 0;
+  return cap_.limit() - open;
+}
+
+std::vector<std::shared_ptr<Subscription>> NatsConnection::RefusedThatMayFit() {
+  std::vector<std::shared_ptr<Subscription>> out;
+  const size_t room = RoomForRefused();
+  if (room == 0) return out;
+  const std::lock_guard lock(mutex_);
+  for (const auto& subscription : subscriptions_) {
+    if (out.size() >= room) break;
+    if (absl::IsResourceExhausted(subscription->refusal())) out.push_back(subscription);
+  }
+  return out;
+}
+
+void NatsConnection::SubscribePending() {
+  std::vector<std::shared_ptr<Subscription>> added;
+  std::vector<std::shared_ptr<Subscription>> removed;
+  std::shared_ptr<natsConnection> nc;
+  {
+    const std::lock_guard lock(mutex_);
+    added.swap(added_);
+    removed.swap(removed_);
+    nc = current_;
+  }
+  for (const auto& subscription : removed) Discard(*subscription);
+  for (auto& subscription : RefusedThatMayFit()) added.push_back(std::move(subscription));
+  for (auto& subscription : added) {
+    SubscribeNow(nc.get(), *subscription);
+    if (!std::exchange(subscription->awaited, true)) awaiting_.push_back(std::move(subscription));
+  }
+}
+
+void NatsConnection::NoteRefusal(std::string text) {
+  const std::lock_guard lock(mutex_);
+  if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
+  work_.notify_all();
+}
+
+void NatsConnection::ReportGap(const GapReport& gap) {
+  std::vector<std::shared_ptr<Subscription>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = subscriptions_;
+  }
+  for (const auto& subscription : all) {
+    if (subscription->confirmed) subscription->listener().OnGap(gap);
+  }
+}
+
+// Permission errors of this round trip. nats.c sees them before the PONG, but hands them over on a
+// thread of its own, in order: once the one it keeps as the last has arrived, all have.
+std::vector<std::string> NatsConnection::TakeRefusals() {
+  const std::string last = ErrorText(Current().get());
+  std::unique_lock lock(mutex_);
+  if (IsSubscriptionRefusal(last) && last != last_refusal_) {
+    last_refusal_ = last;
+    work_.wait_for(lock, limits::kNatsRefusalWait, [&] {
+      return std::find(refused_.begin(), refused_.end(), last) != refused_.end();
+    });
+  }
+  return std::exchange(refused_, {});
+}
+
+absl::Status NatsConnection::Verdict(const Subscription& subscription,
+                                     const std::vector<std::string>& refused) {
+  if (absl::Status refusal = subscription.refusal(); !refusal.ok()) return refusal;
+  const std::string quoted = Concat("\"", subscription.subject(), "\"");
+  const auto reason = std::find_if(refused.begin(), refused.end(), [&](const std::string& text) {
+    return text.find(quoted) != std::string::npos;
+  });
+  return reason == refused.end() ? absl::OkStatus()
+                                 : absl::PermissionDeniedError(Concat("nats: ", *reason));
+}
+
+// `open`: how many were open when the PING went out.
+void NatsConnection::Confirm(size_t open) {
+  const std::vector<std::string> refused = TakeRefusals();
+  cap_.Took(open);
+  const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
+  for (const auto& subscription : fresh) {
+    if (subscription->closed()) continue;
+    const absl::Status verdict = Verdict(*subscription, refused);
+    if (absl::IsResourceExhausted(verdict) && !cap_.settled()) {
+      awaiting_.push_back(subscription);  // perhaps there is room: the next turn tries
+      continue;
+    }
+    subscription->awaited = false;
+    if (absl::IsResourceExhausted(verdict)) LogRefusal(*subscription, verdict);
+    const bool heard_before = std::exchange(subscription->confirmed, verdict.ok());
+    if (heard_before && !verdict.ok()) subscription->deaf_since = clock_.Wall();
+    if (verdict.ok() && subscription->deaf_since.value() != 0) {
+      const Timestamp since = std::exchange(subscription->deaf_since, Timestamp());
+      subscription->listener().OnGap({since, clock_.Wall(), GapReason::kNotListening, -1});
+    }
+    if (std::exchange(subscription->told, true)) continue;
+    subscription->listener().OnListening(verdict);
+  }
+}
+
+void NatsConnection::ReportSlowConsumers() {
+  std::vector<std::shared_ptr<Subscription>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = subscriptions_;
+  }
+  for (const auto& subscription : all) {
+    const int64_t dropped = subscription->TakeDropped();
+    if (dropped <= 0) continue;
+    counts_.slow_consumer_messages.fetch_add(static_cast<uint64_t>(dropped),
+                                             std::memory_order_relaxed);
+    const Timestamp now = clock_.Wall();
+    const Timestamp from = now - std::chrono::nanoseconds(2 * limits::kNatsHeartbeat).count();
+    LogWarning(label_, ": '", subscription->subject(), "': ", dropped,
+               " messages dropped, the machine is too slow for them");
+    subscription->listener().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
+  }
+}
+
+}  // namespace bascule
