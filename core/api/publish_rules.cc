@@ -14,7 +14,8 @@ constexpr uint64_t kEncryption = 4;
 absl::StatusOr<std::string_view> PublishTargets::Subject(std::string_view stream, int32_t partition,
                                                          int32_t ack_policy) {
   std::shared_ptr<const CatalogEntry> entry = catalog_.Find(stream);
-  if (entry == nullptr) return absl::NotFoundError(Concat("no such stream: ", stream));
+  if (entry == nullptr)
+    return catalog_.Missing(absl::NotFoundError(Concat("no such stream: ", stream)));
   if (partition < 0 || static_cast<size_t>(partition) >= entry->stream.partitions.size()) {
     return absl::NotFoundError(Concat("no such partition: ", partition));
   }
