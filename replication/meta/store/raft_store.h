@@ -39,8 +39,9 @@ struct StoredRaft {
 struct RaftStoreOptions {
   uint64_t segment_bytes = uint64_t{16} << 20;
   // Free space below which appends are refused (ResourceExhausted, nothing was written), but for
-  // those of RaftRoom::kBallast. Those, snapshots, new segments and opening have the ballast besides, a file of half the size (at least a segment)
-  // that is given up for them; votes need no room. 0: neither.
+  // those of RaftRoom::kBallast. Those, snapshots, new segments and opening have the ballast
+  // besides, a file of half the size (at least a segment) that is given up for them; votes need no
+  // room. 0: neither.
   uint64_t reserve_bytes = uint64_t{16} << 20;
   // The state in a snapshot; a larger one is refused (InvalidArgument).
   uint64_t snapshot_bytes = limits::kMaxRaftSnapshotBytes;
