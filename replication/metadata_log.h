@@ -33,6 +33,9 @@ class MetadataState {
   // The group has other members from `index` on.
   virtual void ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members) = 0;
   virtual std::string Snapshot() const = 0;
+  // Whether the command makes the state larger: those are refused when the disk is nearly full, the
+  // others are what makes room again.
+  virtual bool Grows(std::string_view /*command*/) const { return true; }
   // At the start, or (a member that was far behind) in between: everything is replaced.
   virtual absl::Status Restore(MetadataIndex index, std::string_view snapshot) = 0;
 };
@@ -49,7 +52,8 @@ class MetadataLog {
  public:
   virtual ~MetadataLog() = default;
   // On the leader. `done` gets Apply's result once the command is committed and applied here,
-  // straight after that Apply. Unavailable: surely not taken (not the leader, disk full). Unknown:
+  // straight after that Apply. Unavailable: surely not taken (not the leader, disk full).
+  // ResourceExhausted: likewise, and no leader takes it: it is too large to be sent. Unknown:
   // it may have been taken; whoever repeats it must be able to tell (client and sequence).
   virtual void Propose(std::string command, absl::AnyInvocable<void(absl::Status)> done) = 0;
   // On any member. `done` runs when everything that was committed before the call is applied here.
@@ -75,6 +79,8 @@ struct GroupStatus {
   PeerId self;
   MetadataIndex commit, applied, first, last, snapshot;
   uint64_t log_bytes = 0;
+  bool stalled =
+      false;  // the disk has no room at all: this member applies nothing and answers nobody
   std::vector<GroupMemberStatus> members;  // match and active: on the leader only
 };
 

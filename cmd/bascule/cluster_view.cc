@@ -46,6 +46,11 @@ void PrintHead(std::ostream& out, const v1::GetClusterStatusResponse& status) {
   line("seen by", EscapeText(status.answered_by()));
 }
 
+std::string State(const v1::ClusterMember& member) {
+  if (!member.live()) return "GONE";
+  return member.trouble().empty() ? "live" : "AILING";
+}
+
 void PrintMembers(std::ostream& out, const v1::GetClusterStatusResponse& status) {
   Table table({{"MEMBER"},
                {"ROLE"},
@@ -58,11 +63,10 @@ void PrintMembers(std::ostream& out, const v1::GetClusterStatusResponse& status)
                {"RACK"},
                {"LEVEL", Align::kRight}});
   for (const v1::ClusterMember& member : status.members()) {
-    table.AddRow({EscapeText(member.server_id()), Role(member), member.live() ? "live" : "GONE",
-                  Lag(status, member), GroupDigits(int64_t{member.partitions()}),
-                  GroupDigits(int64_t{member.leading()}), OrDash(member.client_address()),
-                  OrDash(member.peer_address()), OrDash(member.rack()),
-                  absl::StrCat(member.feature_level())});
+    table.AddRow({EscapeText(member.server_id()), Role(member), State(member), Lag(status, member),
+                  GroupDigits(int64_t{member.partitions()}), GroupDigits(int64_t{member.leading()}),
+                  OrDash(member.client_address()), OrDash(member.peer_address()),
+                  OrDash(member.rack()), absl::StrCat(member.feature_level())});
   }
   table.Print(out);
 }

@@ -213,6 +213,7 @@ std::string ClusterJson(const v1::GetClusterStatusResponse& status) {
     one["voter"] = member.voter();
     one["leader"] = member.leader();
     one["live"] = member.live();
+    one["trouble"] = member.trouble();
     one["match"] = member.match() < 0 ? Json(nullptr) : Json(member.match());
     one["partitions"] = member.partitions();
     one["leading"] = member.leading();

@@ -163,7 +163,8 @@ absl::Status Broker::Parts::ConnectBus() {
 
 absl::Status Broker::Parts::OpenStreams() {
   metadata = std::make_unique<MetadataNode>(MetadataNodeEnvironment{
-      config, fs, clock, RealRng(), *home, bus->discovery(), *directory, descriptors, fatal});
+      config, fs, clock, RealRng(), *home, bus->discovery(), *directory, descriptors,
+      [this](const std::string& why) { catalog.SetPast(why); }, fatal});
   RETURN_IF_ERROR(metadata->Start());
   std::vector<Executor*> shard_list;
   for (const auto& shard : shards) shard_list.push_back(shard.get());
@@ -180,7 +181,8 @@ absl::Status Broker::Parts::OpenStreams() {
       options, LoadPoints(fs, config.data_dir));
   return Await([this](auto done) {
     home->Post([this, done = std::move(done)]() mutable {
-      metadata->frontend().Register(*partitions, metadata->kept_data(), {},
+      metadata->SetDiskFull([this] { return partitions->disk_full(); });
+      metadata->frontend().Register(*partitions, metadata->record(),
                                     [this, done = std::move(done)](absl::Status s) mutable {
                                       partitions->Start();
                                       done(std::move(s));
@@ -231,6 +233,7 @@ absl::Status Broker::Parts::Serve() {
   options.advertised_port = config.advertised.port;
   options.server_id = directory->server_id();
   options.cluster_namespace = config.cluster_namespace;
+  options.admin = {config.admin.loopback, config.admin.identities};
   api = std::make_unique<ApiServer>(
       options, ApiPorts{catalog, metadata->frontend(), metadata->admin(), *bus, *facts, clock, fs,
                         RealRng()});

@@ -54,8 +54,10 @@ MetadataNode::MetadataNode(MetadataNodeEnvironment environment)
 MetadataNode::~MetadataNode() { *alive_ = false; }
 
 absl::Status MetadataNode::Start() {
+  ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(env_.fs, env_.directory.path()));
+  if (record_->must_rejoin()) RETURN_IF_ERROR(LeaveOldPart());
   RETURN_IF_ERROR(OpenStore());
-  had_metadata_ = store_ != nullptr;
+  had_metadata_ = had_metadata_ || store_ != nullptr;
   if (env_.config.cluster.enabled) RETURN_IF_ERROR(StartPeers());
   if (!store_) RETURN_IF_ERROR(Upgrade());
   const bool empty = !store_ || stored_.raft.snapshot.index == MetadataIndex();
@@ -73,6 +75,30 @@ absl::Status MetadataNode::OpenStore() {
   }
   while (self_.node == PeerId()) self_.node = PeerId(env_.rng.Next());
   return absl::OkStatus();
+}
+
+// The directory is an older copy: as a member it has forgotten votes and entries that others count
+// upon. It joins again as a new one; what it held of the metadata stays beside.
+absl::Status MetadataNode::LeaveOldPart() {
+  const std::string aside = meta_ + ".older-copy";
+  if (!env_.config.cluster.enabled) {
+    return absl::FailedPreconditionError(
+        Concat(env_.directory.path(),
+               " is an older copy of what a cluster knows of this broker and has "
+               "to join it again: set cluster.listen as before and start it"));
+  }
+  if (RaftStore::Exists(env_.fs, meta_)) {
+    RETURN_IF_ERROR(env_.fs.RemoveTree(aside));
+    RETURN_IF_ERROR(env_.fs.Rename(meta_, aside));
+    RETURN_IF_ERROR(env_.fs.SyncDir(env_.directory.path()));
+  }
+  LogWarning(env_.directory.path(),
+             " is an older copy: this broker joins its cluster as a new member, "
+             "and what it holds of streams counts as lost; its metadata of before is in ",
+             aside);
+  had_metadata_ = true;
+  rejoining_ = true;
+  return record_->Rejoined();
 }
 
 absl::Status MetadataNode::StartPeers() {
@@ -147,7 +173,8 @@ absl::Status MetadataNode::FindCluster() {
   options.node = self_.node;
   options.address = self_.peer_address;
   options.feature_level = kFeatureLevel;
-  if (!store_) {  // else a member already, which has received nothing yet
+  // Else a member already, which has received nothing yet; or one of before, and there is a cluster.
+  if (!store_ && !rejoining_) {
     options.seed = env_.config.cluster.bootstrap_seed;
     const auto& peers = env_.config.cluster.bootstrap_peers;
     options.peers = {peers.begin(), peers.end()};
@@ -188,13 +215,14 @@ absl::Status MetadataNode::BindDirectory() {
   if (absl::IsNotFound(file.status())) {
     ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
                      env_.fs.List(JoinPath(env_.directory.path(), "streams")));
-    lost_all_ = streams.empty();
     if (!streams.empty() && !had_metadata_) {
       return absl::FailedPreconditionError(
           Concat(env_.directory.path(), " holds the data of ", streams.size(),
                  " streams, but nothing says of which cluster: restore ", meta_,
                  " from a backup, or move the whole directory away to join with an empty one"));
     }
+    // Owed before the directory counts as the cluster's: from then on it is taken to have kept all.
+    if (streams.empty()) RETURN_IF_ERROR(record_->OweAll());
     return WriteFileAtomically(env_.fs, path, Concat(cluster_id_, "\n"));
   }
   RETURN_IF_ERROR(file.status());
@@ -230,8 +258,9 @@ absl::Status MetadataNode::StartGroup() {
         std::make_unique<ClusterControl>(env_.home, env_.clock, peers, *group_, *group_, *frontend_,
                                          *backend_, self_, env_.config.cluster_namespace);
     frontend_->SetClusterRequests(*control_);
+    backend_->SetReport([this] { return BrokerReport{frontend_->generation(), Trouble()}; });
     frontend_->SetStreamDefaults(env_.config.stream_defaults);
-    frontend_->SetSilence([this](const std::string& id) { return backend_->IsSilent(id); });
+    frontend_->SetSilence([this](const std::string& id) { return backend_->IsUnfit(id); });
     frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
       return broker == self_.id ? env_.descriptors.CheckPartitions(partitions) : absl::OkStatus();
     });
@@ -311,9 +340,23 @@ void MetadataNode::TellAddress() {
   }
 }
 
+// What the leader is told with each heartbeat.
+std::string MetadataNode::Trouble() const {
+  if (std::string why = group_->degraded(); !why.empty()) return why;
+  if (!disk_full_ || !disk_full_()) return "";
+  return Concat("the disk of ", env_.directory.path(),
+                " is full up to disk.reserve, publishes to it are refused; make room, or lower the "
+                "retention of streams");
+}
+
 // On the metadata thread: after each change of the role, and once a second.
 void MetadataNode::Refresh() {
   TellAddress();
+  const std::string past = peers_ && group_->Status().stalled ? group_->degraded() : "";
+  if (past != past_) {
+    past_ = past;
+    env_.past(past_);
+  }
   answer_.store(std::make_shared<const std::string>(EncodeIntroAnswer(control_->Answer())));
   std::vector<std::string> degraded;
   if (!group_->degraded().empty()) degraded.push_back(group_->degraded());

@@ -22,6 +22,7 @@
 #include "replication/meta/cluster_control.h"
 #include "replication/meta/cluster_joiner.h"
 #include "replication/meta/group/raft_group.h"
+#include "replication/meta/registration_record.h"
 #include "replication/peer/grpc_peer_transport.h"
 
 namespace bascule {
@@ -35,6 +36,8 @@ struct MetadataNodeEnvironment {
   Discovery& discovery;
   const DataDirectory& directory;
   const DescriptorBudget& descriptors;
+  // Why this broker cannot follow the cluster's metadata; empty when it does. On the metadata thread.
+  std::function<void(const std::string&)> past;
   // The process cannot go on; why was logged. On the metadata thread.
   std::function<void()> fatal;
 };
@@ -47,8 +50,10 @@ class MetadataNode final : private PeerEvents {
   // Returns when this broker is a member of its cluster; a joiner waits as long as that takes. Then
   // the frontend can register it.
   absl::Status Start();
-  // Whether this data directory holds what the cluster was promised (R6b).
-  KeptData kept_data() const { return lost_all_ ? KeptData::kNone : KeptData::kAll; }
+  // What this data directory owes the cluster (R6b).
+  RegistrationRecord& record() { return *record_; }
+  // Whether the disk is full for messages. On the metadata thread; before it nobody says.
+  void SetDiskFull(std::function<bool()> full) { disk_full_ = std::move(full); }
   MetaFrontend& frontend() { return *frontend_; }
   ClusterAdmin& admin() { return *control_; }
   // A leader hands over; then nothing is sent or called any more. Before the metadata thread stops.
@@ -60,6 +65,7 @@ class MetadataNode final : private PeerEvents {
  private:
   absl::Status StartPeers();
   absl::Status OpenStore();
+  absl::Status LeaveOldPart();
   absl::Status FindCluster();
   absl::Status Found(MetadataIndex applied, const std::string& state);
   absl::Status Upgrade();
@@ -68,6 +74,7 @@ class MetadataNode final : private PeerEvents {
   void Advertise();
   void NoteOthers(std::string_view answer);
   void TellAddress();
+  std::string Trouble() const;
   void Refresh();
   void KeepFresh();
   void AskWhetherRemoved();
@@ -92,12 +99,15 @@ class MetadataNode final : private PeerEvents {
   std::unique_ptr<ClusterControl> control_;
   std::unique_ptr<DiscoveryQuery> query_;
   std::string cluster_id_;
+  bool rejoining_ = false;     // as a new member: the directory is an older copy
   bool had_metadata_ = false;  // before this start
-  bool lost_all_ = false;
+  std::unique_ptr<RegistrationRecord> record_;
   // What the bus is answered, and what is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::string>> answer_;
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
   // --- on the metadata thread ---
+  std::function<bool()> disk_full_;
+  std::string past_;  // as it was told
   std::string other_cluster_;
   int leaderless_seconds_ = 0;
   int removed_answers_ = 0;

@@ -6,6 +6,7 @@
 #include "core/base/text.h"
 #include "replication/meta/group/raft_codec.h"
 #include "replication/meta/meta_table.h"
+#include "replication/meta/registration_record.h"
 #include "replication/meta/store/raft_store.h"
 
 namespace bascule {
@@ -68,6 +69,10 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
                   raft.hard_state.commit));
   RETURN_IF_ERROR(store->SaveSnapshot(
       snapshot, EncodeSnapshotBody({{self, names}}, replay.table.Snapshot()), true));
+  // What this directory holds is what the cluster goes on with, an older copy or not.
+  ASSIGN_OR_RETURN(const auto record, RegistrationRecord::Open(fs, data_directory));
+  RETURN_IF_ERROR(record->Rejoined());
+  RETURN_IF_ERROR(record->Paid());
   return Concat("broker ", names.server_id, " is the only member of the metadata group of cluster ",
                 stored.identity.cluster_id, " now, at index ", snapshot.index, ", with ",
                 replay.table.streams().size(),

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "core/api/administrators.h"
 #include "core/base/limits.h"
 #include "core/base/status.h"
 #include "core/env/clock.h"
@@ -55,6 +56,7 @@ struct ApiOptions {
   int32_t advertised_port = 0;
   std::string server_id;  // as it stands in stream descriptions and broker lists
   std::string cluster_namespace;
+  AdminOptions admin;
 };
 
 // Everything outlives the server. `rng` names what nobody may guess; any thread (RealRng).

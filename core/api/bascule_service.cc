@@ -102,6 +102,10 @@ grpc::ServerUnaryReactor* BasculeService::ListStreams(grpc::CallbackServerContex
                                                       const v1::ListStreamsRequest* request,
                                                       v1::ListStreamsResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (const absl::Status current = state_.ports.catalog.Current(); !current.ok()) {
+    reactor->Finish(ToGrpc(current));
+    return reactor;
+  }
   std::vector<std::shared_ptr<const CatalogEntry>> entries;
   if (request->names().empty()) entries = state_.ports.catalog.All();
   for (const std::string& name : request->names()) {

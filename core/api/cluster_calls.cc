@@ -4,8 +4,10 @@
 
 #include "absl/strings/str_format.h"
 #include "bascule/v1/bascule.pb.h"
+#include "core/api/administrators.h"
 #include "core/api/call_deadline.h"
 #include "core/api/grpc_status.h"
+#include "core/base/logging.h"
 #include "core/base/text.h"
 
 namespace bascule {
@@ -32,6 +34,7 @@ void FillMember(const ClusterMember& member, v1::ClusterMember& out) {
   out.set_match(member.match);
   out.set_partitions(member.partitions);
   out.set_leading(member.leading);
+  out.set_trouble(member.trouble);
 }
 
 void FillStatus(const ClusterStatus& status, v1::GetClusterStatusResponse& out) {
@@ -48,6 +51,29 @@ void FillStatus(const ClusterStatus& status, v1::GetClusterStatusResponse& out) 
   out.set_feature_level(status.feature_level);
   for (const ClusterMember& member : status.members) FillMember(member, *out.add_members());
   for (const std::string& sentence : status.degraded) out.add_degraded(sentence);
+}
+
+// What a client wrote, for one line of the log.
+std::string Quoted(const std::string& text) {
+  constexpr size_t kMost = 200;
+  std::string out;
+  for (const char c : text.substr(0, kMost)) out += c >= ' ' && c < 0x7f ? c : '?';
+  return Concat("\"", out, "\"");
+}
+
+// Every call that changes the cluster begins here. What a broker passes on to the leader it has
+// checked: peers take such requests from members only, by their certificates.
+absl::Status Admit(const ApiState& state, const grpc::CallbackServerContext& context,
+                   const std::string& what) {
+  const Caller caller = CallerOf(context);
+  const absl::Status admitted = CheckAdministrator(caller, state.options.admin);
+  if (admitted.ok()) {
+    LogInfo(what, ": asked from ", caller.peer,
+            caller.names.empty() ? "" : Concat(" with the certificate of ", caller.names.front()));
+  } else {
+    LogWarning(what, ": refused: ", FromAbsl(admitted.message()));
+  }
+  return admitted;
 }
 
 ClusterAdmin::Done Ending(grpc::ServerUnaryReactor* reactor) {
@@ -71,6 +97,12 @@ grpc::ServerUnaryReactor* BeginGetClusterStatus(ApiState& state,
 grpc::ServerUnaryReactor* BeginAddMember(ApiState& state, grpc::CallbackServerContext& context,
                                          const v1::AddMemberRequest& request) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  const absl::Status admitted =
+      Admit(state, context, Concat("cluster add ", Quoted(request.peer_address())));
+  if (!admitted.ok()) {
+    reactor->Finish(ToGrpc(admitted));
+    return reactor;
+  }
   if (request.peer_address().empty()) {
     reactor->Finish(ToGrpc(absl::InvalidArgumentError(
         "peer_address is empty: give the host:port where the new broker listens for others")));
@@ -84,6 +116,13 @@ grpc::ServerUnaryReactor* BeginAddMember(ApiState& state, grpc::CallbackServerCo
 grpc::ServerUnaryReactor* BeginRemoveMember(ApiState& state, grpc::CallbackServerContext& context,
                                             const v1::RemoveMemberRequest& request) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  const absl::Status admitted = Admit(
+      state, context,
+      Concat("cluster remove ", Quoted(request.server_id()), request.force() ? " (forced)" : ""));
+  if (!admitted.ok()) {
+    reactor->Finish(ToGrpc(admitted));
+    return reactor;
+  }
   if (request.server_id().empty()) {
     reactor->Finish(ToGrpc(absl::InvalidArgumentError(
         "server_id is empty: name the member, as the cluster's status lists it")));
@@ -98,6 +137,12 @@ grpc::ServerUnaryReactor* BeginTransferLeadership(ApiState& state,
                                                   grpc::CallbackServerContext& context,
                                                   const v1::TransferLeadershipRequest& request) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  const absl::Status admitted =
+      Admit(state, context, Concat("cluster transfer ", Quoted(request.server_id())));
+  if (!admitted.ok()) {
+    reactor->Finish(ToGrpc(admitted));
+    return reactor;
+  }
   state.ports.cluster.TransferLeadership(
       request.server_id(), MetadataTimeout(context, state.ports.clock), Ending(reactor));
   return reactor;

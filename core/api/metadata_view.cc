@@ -126,6 +126,10 @@ grpc::ServerUnaryReactor* BeginFetchMetadata(ApiState& state, grpc::CallbackServ
                                              const proto::FetchMetadataRequest& request,
                                              proto::FetchMetadataResponse& response) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  if (const absl::Status current = state.ports.catalog.Current(); !current.ok()) {
+    reactor->Finish(ToGrpc(current));
+    return reactor;
+  }
   SurveyPartitions(Asked(state.ports.catalog, request),
                    [&state, &request, &response, reactor](std::vector<SurveyedStream> surveyed) {
                      FillBrokersAndGroups(state, request, response);
@@ -144,7 +148,8 @@ grpc::ServerUnaryReactor* BeginFetchPartitionMetadata(
   const auto number = static_cast<size_t>(request.partition());
   if (entry == nullptr || request.partition() < 0 || number >= entry->stream.partitions.size() ||
       number >= entry->partitions.size()) {
-    reactor->Finish(ToGrpc(absl::NotFoundError("partition not found")));
+    reactor->Finish(
+        ToGrpc(state.ports.catalog.Missing(absl::NotFoundError("partition not found"))));
     return reactor;
   }
   const absl::Status not_leader =

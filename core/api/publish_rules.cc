@@ -15,7 +15,8 @@ absl::StatusOr<std::shared_ptr<const PublishTarget>> PublishTargets::Find(std::s
                                                                           int32_t partition,
                                                                           int32_t ack_policy) {
   std::shared_ptr<const CatalogEntry> entry = catalog_.Find(stream);
-  if (entry == nullptr) return absl::NotFoundError(Concat("no such stream: ", stream));
+  if (entry == nullptr)
+    return catalog_.Missing(absl::NotFoundError(Concat("no such stream: ", stream)));
   if (partition < 0 || static_cast<size_t>(partition) >= entry->stream.partitions.size()) {
     return absl::NotFoundError(Concat("no such partition: ", partition));
   }

@@ -77,7 +77,7 @@ absl::StatusOr<SubscriptionPlan> CheckSubscribe(const proto::SubscribeRequest& r
   if (plan.entry == nullptr || number < 0 ||
       number >= static_cast<int64_t>(plan.entry->partitions.size()) ||
       number >= static_cast<int64_t>(plan.entry->stream.partitions.size())) {
-    return absl::NotFoundError("No such partition");
+    return catalog.Missing(absl::NotFoundError("No such partition"));
   }
   plan.partition = PartitionId(request.partition());
   plan.port = plan.entry->partitions[static_cast<size_t>(number)];

@@ -81,6 +81,11 @@ inline constexpr size_t kMaxStreamNameBytes = 255;
 inline constexpr int32_t kMaxPartitionsPerStream = 1000;
 inline constexpr size_t kMaxPartitionsPerBroker = 100'000;
 
+// Streams of one cluster, and the bytes that they may come to in a metadata snapshot; more: creating one
+// is refused (ResourceExhausted).
+inline constexpr size_t kMaxStreamsPerCluster = 200'000;
+inline constexpr size_t kMaxStreamsBytes = 128 * kMiB;
+
 // --- gRPC ---
 inline constexpr size_t kDefaultRequestBytes = 4 * kMiB;
 // Publishes of one PublishAsync session without an ack yet; past it the session stops reading
@@ -164,8 +169,14 @@ inline constexpr std::chrono::milliseconds kPeerBackoffMax{1000};
 // --- metadata store ---
 // Data of one log entry; a larger one is refused (InvalidArgument), and none is read from the disk.
 inline constexpr size_t kMaxRaftEntryBytes = 16 * kMiB;
-// The state in a snapshot; a larger one is refused (InvalidArgument).
-inline constexpr size_t kMaxRaftSnapshotBytes = 512 * kMiB;
+// A command as it is proposed; a larger one is refused (ResourceExhausted): it could not be sent.
+inline constexpr size_t kMaxRaftCommandBytes = 768 * kKiB;
+// Entries of one append, kRaftEntryOverheadBytes for each counted in; one entry always goes.
+inline constexpr size_t kMaxRaftAppendBytes = 512 * kKiB;
+inline constexpr size_t kRaftEntryOverheadBytes = 64;
+// A snapshot as it is kept; a larger one is refused (InvalidArgument), the log goes on growing
+// instead: it could be sent to nobody.
+inline constexpr size_t kMaxRaftSnapshotBytes = 256 * kMiB;
 // A file of the store; a larger one is not read.
 inline constexpr size_t kMaxRaftFileBytes = 1 * kGiB;
 inline constexpr size_t kMaxClusterIdBytes = 255;
@@ -178,7 +189,7 @@ inline constexpr size_t kRaftPreallocateBytes = 1 * kMiB;
 // Addresses that a broker asks while it looks for its cluster; further ones are not asked.
 inline constexpr size_t kJoinAddresses = 256;
 // Messages of peers that are not stepped yet; more are dropped (Raft sends them again).
-inline constexpr size_t kRaftInboxBytes = 256 * kMiB;
+inline constexpr size_t kRaftInboxBytes = 512 * kMiB;
 
 // --- log lines ---
 // Lines that have not left the process; more are dropped, counted, and a line says so.
@@ -197,13 +208,20 @@ inline constexpr size_t kExecutorQueueTasks = 64 * 1024;
 inline constexpr int kDiskPoolThreads = 8;
 
 // --- metadata requests ---
-// One request between brokers; larger: InvalidArgument. Holds a registration that lost every
-// partition.
-inline constexpr size_t kMetaRequestBytes = 1 * kMiB;
+// One request between brokers; larger: InvalidArgument.
+inline constexpr size_t kMetaRequestBytes = 256 * kKiB;
 // Requests that one broker has not been answered yet; more: ResourceExhausted.
 inline constexpr size_t kMetaRequestsInFlight = 1024;
 // Requests that wait on the metadata leader; more: the asker tries again.
 inline constexpr size_t kMetaRequestsWaiting = 64 * 1024;
+// Partitions whose loss a data directory owes the metadata group one by one; more: all of the broker's
+// count as lost.
+inline constexpr size_t kOwedPartitions = 128;
+// How often a data directory shows that it is no older copy. A copy that is younger is not noticed.
+inline constexpr std::chrono::seconds kGenerationPeriod{30};
+// A heartbeat; a larger one is not read. What it says of a broker's trouble; more is cut.
+inline constexpr size_t kHeartbeatBytes = 2 * kKiB;
+inline constexpr size_t kTroubleBytes = 512;
 // Brokers of one cluster; more: a join is refused.
 inline constexpr size_t kClusterMembers = 128;
 // Connections between this broker and others, both ways: control and bulk, and one of each that is
@@ -218,7 +236,21 @@ static_assert(kBatchTargetBytes <= kMaxBatchBytes);
 static_assert(kPeerBulkHeaderBytes + kPeerHelloBytes <= kPeerFrameOverheadBytes);
 static_assert(kPeerIntroductionBytes <= kPeerFrameBytes);
 static_assert(kPeerQueueBytes > kPeerFrameBytes, "the queue holds at least one largest message");
+static_assert(kMaxRaftSnapshotBytes <= kPeerBulkBytes, "a snapshot that is kept can be sent");
+static_assert(kRaftInboxBytes >= 2 * kPeerBulkBytes, "a snapshot has room beside messages");
+static_assert(kMaxRaftCommandBytes + 4 * kRaftEntryOverheadBytes <= kPeerFrameBytes,
+              "an append of one command is one message");
+static_assert(kMaxRaftAppendBytes + 4 * kRaftEntryOverheadBytes <= kPeerFrameBytes);
+static_assert(kMaxRaftCommandBytes <= kMaxRaftEntryBytes, "what is proposed can be stored");
+static_assert(kMetaRequestBytes < kMaxRaftCommandBytes, "a request that is taken can be proposed");
+static_assert(kMetaRequestBytes <= kPeerFrameBytes);
+static_assert(kMaxPartitionsPerStream * (kPeerNameBytes + kRaftEntryOverheadBytes) +
+                      2 * kMaxSubjectBytes + kMaxStreamNameBytes + 4 * kKiB <=
+                  kMaxRaftCommandBytes,
+              "the largest stream with one replica of each partition can be created");
+static_assert(kClusterMembers <= kMaxRaftMembers);
 static_assert(kMaxRaftSnapshotBytes + kMaxRaftMembers * 8 + kKiB <= kMaxRaftFileBytes);
+static_assert(kPeerNameBytes + kTroubleBytes + 64 <= kHeartbeatBytes);
 static_assert(kMinSegmentBytes >= kPreallocateMinBytes);
 static_assert(kPreallocateMinBytes <= kPreallocateMaxBytes);
 static_assert(kIngressQueueBytes >= kMaxMessageBytes,

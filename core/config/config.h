@@ -118,6 +118,13 @@ struct DiskReserve {
   bool operator==(const DiskReserve&) const = default;
 };
 
+// Who may change the cluster besides; what it means is said in core/api/administrators.h.
+struct AdminSettings {
+  bool loopback = true;
+  std::vector<std::string> identities;
+  bool operator==(const AdminSettings&) const = default;
+};
+
 struct Config {
   Address listen{"0.0.0.0", 9292};        // where gRPC is served
   Address advertised{"localhost", 9292};  // what clients are told to dial; port 0 = the one bound
@@ -125,6 +132,7 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
   ServerTls tls;
   ApiSettings api;
+  AdminSettings admin;
   NatsSettings nats;
   StreamSettings stream_defaults;            // for what a stream's creator left open
   std::vector<StreamSpec> declared_streams;  // created at start when absent; names are distinct

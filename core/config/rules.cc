@@ -53,6 +53,10 @@ void CheckServerTls(const Config& config, const Given& given, Faults& faults) {
         PlaceOf(given, "tls.client.auth.ca"),
         "\"tls.client.auth.ca\" has no effect unless \"tls.client.auth.enabled\" is true; set "
         "that too or remove it");
+  if (!tls.client_auth && !config.admin.identities.empty())
+    faults.Add(PlaceOf(given, "admin.identities"),
+               "\"admin.identities\" has no effect unless \"tls.client.auth.enabled\" is true: "
+               "set that too or remove it");
 }
 
 void CheckNatsLogin(const NatsSettings& nats, const Given& given, Faults& faults) {

@@ -84,6 +84,17 @@ void AddApi(Rows& rows) {
       "them."));
 }
 
+void AddAdmin(Rows& rows) {
+  rows.push_back(Works<Config>(
+      "admin.identities", ListKind(), BASCULE_FIELD(admin.identities),
+      "Names in client certificates (common name, or subject alternative name) whose owners may "
+      "change the cluster: add and remove brokers, move its leadership."));
+  rows.push_back(Works<Config>(
+      "admin.loopback", SwitchKind(), BASCULE_FIELD(admin.loopback),
+      "Whether callers on this machine may do so too. Turn it off where a proxy on this machine "
+      "passes the calls of others on."));
+}
+
 void AddNats(Rows& rows) {
   rows.push_back(Works<Config>("nats.servers", NatsServersKind(), BASCULE_FIELD(nats.servers),
                                "NATS servers to connect to; those of one cluster."));
@@ -205,6 +216,7 @@ Rows MakeBrokerRows() {
   AddBroker(rows);
   AddServerTls(rows);
   AddApi(rows);
+  AddAdmin(rows);
   AddNats(rows);
   for (Setting<Config>& row : MakeStreamRows().broker) rows.push_back(std::move(row));
   rows.push_back(DeclareRow());

@@ -20,7 +20,8 @@ struct ClusterMember {
   std::string rack;
   bool voter = false;  // or a learner: it receives, and does not decide
   bool leader = false;
-  bool live = false;  // its session holds
+  bool live = false;    // its session holds
+  std::string trouble;  // of a live one: why it gets nothing new, a sentence; empty: all is well
   uint64_t incarnation = 0;
   uint32_t feature_level = 0;
   int64_t match = -1;  // newest index of the metadata log on its disk; -1 = unknown here

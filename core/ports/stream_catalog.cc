@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/text.h"
 
 namespace bascule {
 
@@ -32,6 +33,23 @@ void StreamCatalog::Put(std::shared_ptr<const CatalogEntry> entry) {
   const std::unique_lock lock(mutex_);
   // What was there before dies after the lock: its partitions' last owner may be this map.
   std::swap(entries_[name], entry);
+}
+
+void StreamCatalog::SetPast(std::string why) {
+  const std::unique_lock lock(mutex_);
+  past_ = std::move(why);
+}
+
+absl::Status StreamCatalog::Current() const {
+  const std::shared_lock lock(mutex_);
+  if (past_.empty()) return absl::OkStatus();
+  return absl::UnavailableError(Concat("this broker does not know which streams there are now: ",
+                                       past_, "; ask another broker of the cluster"));
+}
+
+absl::Status StreamCatalog::Missing(absl::Status otherwise) const {
+  absl::Status current = Current();
+  return current.ok() ? otherwise : current;
 }
 
 void StreamCatalog::Remove(std::string_view name) {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/status.h"
 #include "core/ports/partition_port.h"
 #include "core/stream/description.h"
 
@@ -29,9 +30,16 @@ class StreamCatalog {
   size_t size() const;
   void Put(std::shared_ptr<const CatalogEntry> entry);
   void Remove(std::string_view name);
+  // Why what stands here is from the past (this broker cannot follow the cluster's metadata); empty: it is
+  // not. Then answers from it would be wrong: clients are told to ask another broker.
+  void SetPast(std::string why);
+  absl::Status Current() const;  // OK, or Unavailable
+  // What to answer when `otherwise` follows from a stream that is not here.
+  absl::Status Missing(absl::Status otherwise) const;
 
  private:
   mutable std::shared_mutex mutex_;
+  std::string past_;
   std::map<std::string, std::shared_ptr<const CatalogEntry>, std::less<>> entries_;
 };
 

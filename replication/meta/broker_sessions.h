@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "replication/meta/meta_requests.h"
 #include "replication/meta/meta_table.h"
 
 namespace bascule {
@@ -18,6 +19,9 @@ class BrokerSessions {
   void Begin(const std::string& predecessor, MonotonicTime lost);
   // A heartbeat. Of a process that is not registered it means nothing.
   void Heard(const BrokerSession& session, const MetaTable& table, MonotonicTime now);
+  // What a broker said of itself with its last heartbeat; that of another process than the one that
+  // was heard means nothing.
+  void Note(const BrokerSession& session, BrokerReport report);
   // Nothing could be heard for so long (we stood still): nobody's fault.
   void Shift(Duration by);
   // Unfenced brokers that were silent for longer than the timeout. A broker seen for the first time
@@ -27,12 +31,17 @@ class BrokerSessions {
   Duration SilentFor(const std::string& broker, MonotonicTime now) const;
   // Heard within the timeout, fenced or not.
   bool Holds(const std::string& broker, MonotonicTime now) const;
+  // Empty, or why the broker should get nothing new, as it says itself.
+  std::string TroubleOf(const std::string& broker) const;
+  // Directories that have come further than `brokers` says.
+  std::vector<DirectoryGeneration> NewGenerations(const MetaTable::Brokers& brokers) const;
   Duration timeout() const { return timeout_; }
 
  private:
   struct Session {
     uint64_t incarnation = 0;  // 0: whichever is registered
     MonotonicTime heard;
+    BrokerReport report;
   };
   const Duration timeout_;
   std::map<std::string, Session> sessions_;

@@ -9,6 +9,9 @@
 namespace bascule {
 namespace {
 
+// A member whose disk holds so much less of the metadata log than the leader's is said to be behind.
+constexpr int64_t kBehindEntries = 1024;
+
 // Of a status request's time, so that without a leader there is still some left to say so.
 Duration MostOf(Duration timeout) { return timeout / 4 * 3; }
 
@@ -48,13 +51,20 @@ ClusterMember Describe(const GroupMemberStatus& member, const GroupStatus& statu
   return out;
 }
 
-int64_t LeaderlessPartitions(const MetaTable& table) {
-  int64_t leaderless = 0;
+struct Leaderless {
+  int64_t waiting = 0;  // for a broker that is away
+  int64_t lost = 0;     // nobody has the records any more
+};
+
+Leaderless CountLeaderless(const MetaTable& table) {
+  Leaderless count;
   for (const auto& [name, stream] : table.streams()) {
-    for (const PartitionDescription& partition : stream.partitions)
-      leaderless += partition.leader.empty() ? 1 : 0;
+    for (const PartitionDescription& partition : stream.partitions) {
+      if (!partition.leader.empty()) continue;
+      ++(partition.isr.empty() && partition.elr.empty() ? count.lost : count.waiting);
+    }
   }
-  return leaderless;
+  return count;
 }
 
 void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
@@ -63,6 +73,9 @@ void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
         "there is no metadata leader: a majority of the voting brokers must be reachable");
   }
   for (const ClusterMember& member : status.members) {
+    if (member.live && !member.trouble.empty())
+      status.degraded.push_back(Concat("broker ", member.server_id, " at ", member.peer_address,
+                                       " gets no new partitions: ", member.trouble));
     if (member.live) continue;
     status.degraded.push_back(member.incarnation == 0
                                   ? Concat("broker ", member.server_id, " at ", member.peer_address,
@@ -77,8 +90,15 @@ void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
     if (!member && !status.members.empty())
       status.degraded.push_back(Concat("broker ", id, " is registered, but no member: remove it"));
   }
-  const int64_t leaderless = LeaderlessPartitions(table);
-  if (leaderless > 0) status.degraded.push_back(Concat(leaderless, " partitions have no leader"));
+  const auto [waiting, lost] = CountLeaderless(table);
+  if (waiting > 0) status.degraded.push_back(Concat(waiting, " partitions have no leader"));
+  if (lost > 0) {
+    status.degraded.push_back(
+        Concat(lost,
+               " partitions have no leader for good: every broker that kept them lost its data "
+               "directory, or came back with an older copy of it; delete their streams and "
+               "create them anew"));
+  }
 }
 
 }  // namespace
@@ -110,8 +130,11 @@ ClusterStatus ClusterControl::Describe() const {
   status.last = static_cast<int64_t>(group.last.value());
   status.log_bytes = group.log_bytes;
   status.feature_level = frontend_.table().feature_level();
-  for (const GroupMemberStatus& member : group.members)
-    status.members.push_back(bascule::Describe(member, group, frontend_.table()));
+  for (const GroupMemberStatus& member : group.members) {
+    ClusterMember& out =
+        status.members.emplace_back(bascule::Describe(member, group, frontend_.table()));
+    if (group.role.leading && out.live) out.trouble = TroubleOf(out, group);
+  }
   std::sort(
       status.members.begin(), status.members.end(),
       [](const ClusterMember& a, const ClusterMember& b) { return a.server_id < b.server_id; });
@@ -119,6 +142,14 @@ ClusterStatus ClusterControl::Describe() const {
     status.degraded.push_back(std::move(degraded));
   AppendDegraded(frontend_.table(), status);
   return status;
+}
+
+// Of a live one, as its leader sees it.
+std::string ClusterControl::TroubleOf(const ClusterMember& member, const GroupStatus& group) const {
+  if (std::string said = backend_.TroubleOf(member.server_id); !said.empty()) return said;
+  const auto last = static_cast<int64_t>(group.last.value());
+  if (member.match < 0 || last - member.match <= kBehindEntries) return "";
+  return Concat("it is ", last - member.match, " changes of metadata behind");
 }
 
 // --- ClusterAdmin ---

@@ -45,6 +45,7 @@ class ClusterControl final : public ClusterAdmin, public RequestTarget {
 
   void Change(const meta::Request& request, Duration timeout, Done done);
   ClusterStatus Describe() const;
+  std::string TroubleOf(const ClusterMember& member, const GroupStatus& group) const;
   void Introduced(const std::string& certified_id, const IntroRequest& request, std::string bytes,
                   Duration timeout, PeerHandler::Respond respond);
   // The leader's part.

@@ -37,6 +37,7 @@ void ToProto(const ClusterMember& in, meta::ClusterMemberStatus& out) {
   out.set_match(in.match);
   out.set_partitions(in.partitions);
   out.set_leading(in.leading);
+  out.set_trouble(in.trouble);
 }
 
 ClusterMember FromProto(const meta::ClusterMemberStatus& in) {
@@ -55,6 +56,7 @@ ClusterMember FromProto(const meta::ClusterMemberStatus& in) {
   out.match = in.match();
   out.partitions = in.partitions();
   out.leading = in.leading();
+  out.trouble = in.trouble();
   return out;
 }
 

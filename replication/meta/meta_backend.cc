@@ -10,6 +10,8 @@ namespace bascule {
 namespace {
 
 constexpr int kMissedHeartbeats = 3;
+// What brokers say of their directories meanwhile goes into one command.
+constexpr std::chrono::seconds kGenerationsTogether{5};
 
 // A member that registered from another address than the group dials.
 std::optional<GroupMember> MovedMember(const GroupStatus& status, const MetaTable& table) {
@@ -84,10 +86,12 @@ bool MetaBackend::IsSilent(const std::string& server_id) const {
 // --- sessions ---
 
 void MetaBackend::OnPeerMessage(const PeerIdentity& from, std::string message) {
-  absl::StatusOr<BrokerSession> session = DecodeHeartbeat(message);
-  if (!session.ok() || session->broker != from.server_id) return;
-  (void)home_.TryPost([this, session = *std::move(session), alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired() && role_.leading) sessions_.Heard(session, table_, clock_.Monotonic());
+  absl::StatusOr<Heartbeat> heartbeat = DecodeHeartbeat(message);
+  if (!heartbeat.ok() || heartbeat->session.broker != from.server_id) return;
+  (void)home_.TryPost([this, heard = *std::move(heartbeat), alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || !role_.leading) return;
+    sessions_.Heard(heard.session, table_, clock_.Monotonic());
+    sessions_.Note(heard.session, heard.report);
   });
 }
 
@@ -116,7 +120,8 @@ void MetaBackend::Round() {
 void MetaBackend::SendHeartbeat() {
   const bool remote = role_.leader != PeerId() && role_.leader != self_.node;
   if (!remote || peers_ == nullptr) return;
-  peers_->Send(role_.leader, PeerService::kSession, EncodeHeartbeat({self_.id, self_.incarnation}));
+  peers_->Send(role_.leader, PeerService::kSession,
+               EncodeHeartbeat({{self_.id, self_.incarnation}, Report()}));
 }
 
 // --- the leader's rounds ---
@@ -124,9 +129,11 @@ void MetaBackend::SendHeartbeat() {
 void MetaBackend::Lead(MonotonicTime now) {
   const GroupStatus status = group_.Status();
   sessions_.Heard({self_.id, self_.incarnation}, table_, now);
+  sessions_.Note({self_.id, self_.incarnation}, Report());
   silence_.Note(status, now);
   InitCluster(status);
   FenceExpired(now);
+  NoteGenerations(now);
   RaiseFeatureLevel();
   ChangeMembers(status, now);
 }
@@ -148,6 +155,17 @@ void MetaBackend::FenceExpired(MonotonicTime now) {
                " ms: fencing ", names);
   }
   ProposeOnce(EncodeFenceBrokers(expired), Concat("fencing ", names));
+}
+
+// With one broker there is nobody to remember it elsewhere.
+void MetaBackend::NoteGenerations(MonotonicTime now) {
+  const bool together = table_.brokers().size() > 1;
+  if (!together || table_.feature_level() < kGenerationsLevel || proposing_) return;
+  if (Between(noted_generations_, now) < kGenerationsTogether) return;
+  const std::vector<DirectoryGeneration> further = sessions_.NewGenerations(table_.brokers());
+  if (further.empty()) return;
+  noted_generations_ = now;
+  ProposeOnce(EncodeNoteGenerations(further), "the data directories' generations");
 }
 
 void MetaBackend::RaiseFeatureLevel() {

@@ -3,6 +3,7 @@
 // always. On the metadata thread, but for what PeerHandler says.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class MetaBackend final : public PeerHandler {
 
   // Begins the heartbeats and the leader's rounds; before it nothing is sent.
   void Start();
+  // What this broker says of itself with each heartbeat. Before Start.
+  void SetReport(std::function<BrokerReport()> report) { report_ = std::move(report); }
   // MetaFrontend::AddRoleObserver leads here.
   void OnRoleChange(const MetadataRole& role);
   // Whether somebody with this server id lives: its session holds, or its member answers. On the
@@ -42,6 +45,15 @@ class MetaBackend final : public PeerHandler {
   // Its session may still hold, but it missed several heartbeats: nothing new should go there. On
   // the leader.
   bool IsSilent(const std::string& server_id) const;
+
+  // Nothing new should go there: it is silent, or in trouble. On the leader.
+  bool IsUnfit(const std::string& server_id) const {
+    return IsSilent(server_id) || !TroubleOf(server_id).empty();
+  }
+  // Empty, or why it should get nothing new, as it says itself (its disk is full, ...). On the leader.
+  std::string TroubleOf(const std::string& server_id) const {
+    return sessions_.TroubleOf(server_id);
+  }
 
   // --- PeerHandler of PeerService::kSession: any thread ---
   void OnPeerMessage(const PeerIdentity& from, std::string message) override;
@@ -56,6 +68,8 @@ class MetaBackend final : public PeerHandler {
   void Lead(MonotonicTime now);
   void FenceExpired(MonotonicTime now);
   void InitCluster(const GroupStatus& status);
+  void NoteGenerations(MonotonicTime now);
+  BrokerReport Report() const { return report_ ? report_() : BrokerReport(); }
   void RaiseFeatureLevel();
   void ChangeMembers(const GroupStatus& status, MonotonicTime now);
   void ProposeOnce(std::string command, std::string what);
@@ -74,6 +88,8 @@ class MetaBackend final : public PeerHandler {
   PeerId predecessor_;              // the leader before the present one
   MonotonicTime predecessor_lost_;  // when it was last known to lead
   MonotonicTime last_round_;
+  MonotonicTime noted_generations_;  // proposed last
+  std::function<BrokerReport()> report_;
   bool proposing_ = false;  // one of our own commands is under way
   bool changing_ = false;   // a member is being changed
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -76,6 +76,7 @@ void ToProto(const BrokerRegistration& in, RegisterBroker& out) {
   out.set_feature_level(in.feature_level);
   out.set_lost_all(in.lost_all);
   out.set_kept_all(in.kept_all);
+  out.set_generation(in.generation);
   for (const bascule::PartitionKey& key : in.lost) {
     PartitionKey& lost = *out.add_lost();
     lost.set_stream_id(key.stream.value());
@@ -95,6 +96,7 @@ BrokerRegistration FromProto(const RegisterBroker& in) {
   out.feature_level = in.feature_level();
   out.lost_all = in.lost_all();
   out.kept_all = in.kept_all();
+  out.generation = in.generation();
   for (const PartitionKey& lost : in.lost()) {
     out.lost.push_back({StreamId(lost.stream_id()), PartitionId(lost.partition())});
   }

@@ -64,6 +64,18 @@ std::string EncodeFenceBrokers(const std::vector<BrokerSession>& sessions) {
   return command.SerializeAsString();
 }
 
+std::string EncodeNoteGenerations(const std::vector<DirectoryGeneration>& directories) {
+  meta::Command command;
+  command.mutable_note_generations();
+  for (const DirectoryGeneration& directory : directories) {
+    meta::NoteGenerations::Directory& out = *command.mutable_note_generations()->add_directories();
+    out.set_broker(directory.session.broker);
+    out.set_incarnation(directory.session.incarnation);
+    out.set_generation(directory.generation);
+  }
+  return command.SerializeAsString();
+}
+
 std::string EncodeRemoveBroker(const std::string& broker, bool force) {
   meta::Command command;
   command.mutable_remove_broker()->set_broker(broker);

@@ -12,7 +12,9 @@ namespace bascule {
 
 // What this version of the program understands. Raised with each version that adds a command or a
 // setting of streams or gives one another meaning; in force only when every broker of the cluster has it.
+// 2: generations of data directories, kept results with short texts, message.max.bytes of streams.
 inline constexpr uint32_t kFeatureLevel = 2;
+inline constexpr uint32_t kGenerationsLevel = 2;
 
 // Who asked for a command, so that it is carried out once. incarnation 0: nobody repeats it.
 struct CommandOrigin {
@@ -38,12 +40,19 @@ struct BrokerRegistration {
   // another one (its metadata was damaged and moved away).
   bool kept_all = false;
   std::vector<PartitionKey> lost;
+  uint64_t generation = 0;  // of the data directory (RegistrationRecord); 0: unsaid
 };
 
 struct BrokerSession {
   std::string broker;
   uint64_t incarnation = 0;
   bool operator==(const BrokerSession&) const = default;
+};
+
+// How far a broker's data directory has come.
+struct DirectoryGeneration {
+  BrokerSession session;
+  uint64_t generation = 0;
 };
 
 // `stream`: of its partitions only the replicas count.
@@ -56,6 +65,7 @@ std::string EncodeRegisterBroker(const BrokerRegistration& registration);
 std::string EncodeRaiseEpoch(PartitionKey key, const std::string& leader = "",
                              const CommandOrigin& origin = {});
 std::string EncodeFenceBrokers(const std::vector<BrokerSession>& sessions);
+std::string EncodeNoteGenerations(const std::vector<DirectoryGeneration>& directories);
 std::string EncodeRemoveBroker(const std::string& broker, bool force);
 std::string EncodeInitCluster(const std::string& cluster_id);
 std::string EncodeRaiseFeatureLevel(uint32_t level);

@@ -30,13 +30,10 @@
 namespace bascule {
 
 class AppliedWatch;
+class RegistrationRecord;
 class RequestSender;
 class Settlement;
 class StreamRequests;
-
-// What is left of the replicas that the cluster gave this data directory. kUnsaid: all, unless its
-// node id is another one than before.
-enum class KeptData { kUnsaid, kAll, kNone };
 
 class MetaFrontend final : public StreamAdmin,
                            public EpochRequests,
@@ -66,10 +63,13 @@ class MetaFrontend final : public StreamAdmin,
   // also after Register.
   void Advertise(std::string host, int32_t port);
   // Takes the broker's partitions over under new epochs (R2a, R2b), then hands every stream to
-  // `sink`, and goes on handing over what changes. `lost`: replicas whose data is gone (R6b).
-  // `done`: all streams are settled, or the refusal (another broker has this server id, ...); it is
-  // tried until there is a leader. Fenced later, the broker registers again by itself.
-  void Register(DeltaSink& sink, KeptData kept, std::vector<PartitionKey> lost, Done done);
+  // `sink`, and goes on handing over what changes. What `record` owes is told (R6b), and paid before
+  // `sink` hears anything. `done`: all streams are settled, or the refusal (another broker has this
+  // server id, the data directory is an older copy, ...); it is tried until there is a leader. Fenced
+  // later, the broker registers again by itself.
+  void Register(DeltaSink& sink, RegistrationRecord& record, Done done);
+  // Of the data directory, as heartbeats tell it; 0: not registered, or a group of one.
+  uint64_t generation() const { return sink_ == nullptr ? 0 : registration_.generation; }
   const MetaTable& table() const { return table_; }
 
   // --- StreamAdmin, EpochRequests: any thread ---
@@ -86,6 +86,7 @@ class MetaFrontend final : public StreamAdmin,
   absl::Status Apply(MetadataIndex index, std::string_view command) override;
   void ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members) override;
   std::string Snapshot() const override { return table_.Snapshot(); }
+  bool Grows(std::string_view command) const override { return MetaTable::Grows(command); }
   absl::Status Restore(MetadataIndex index, std::string_view snapshot) override;
 
   // --- PeerHandler of PeerService::kMetadata: any thread ---
@@ -115,8 +116,14 @@ class MetaFrontend final : public StreamAdmin,
   Duration Left(MonotonicTime deadline) const;
 
   // Registration (meta_registration.cc).
+  absl::Status PrepareRegistration();
+  void EndRegistration(const absl::Status& status);
   void SendRegistration();
   void OnRegistered(const RequestOutcome& outcome);
+  void RetryRegistration();
+  bool NoteOlderCopy(const absl::Status& refused);
+  void RaiseGeneration();
+  void TryHandOver();
   void CheckSession();
   void HandOver();
   void Deliver(const MetaDelta& delta);
@@ -141,9 +148,11 @@ class MetaFrontend final : public StreamAdmin,
 
   DeltaSink* sink_ = nullptr;      // from our registration on (R2b)
   DeltaSink* new_sink_ = nullptr;  // until then
+  RegistrationRecord* record_ = nullptr;
   Done registered_;
   BrokerRegistration registration_;
   bool registering_ = false;
+  bool paying_ = false;  // a hand-over that could not be paid for is tried again
   bool replaced_ = false;
   std::mutex view_mutex_;
   std::shared_ptr<const std::vector<BrokerDescription>> view_;  // guarded; what Brokers() says

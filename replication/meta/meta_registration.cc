@@ -2,10 +2,12 @@
 // stays registered.
 #include <utility>
 
+#include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "replication/meta/applied_watch.h"
 #include "replication/meta/meta_codec.h"
 #include "replication/meta/meta_frontend.h"
+#include "replication/meta/registration_record.h"
 #include "replication/meta/request_sender.h"
 #include "replication/meta/requests.pb.h"
 #include "replication/meta/settlement.h"
@@ -53,7 +55,7 @@ void MetaFrontend::AfterChange(const std::vector<MetaDelta>& deltas) {
   if (sink_ != nullptr) {
     for (const MetaDelta& delta : deltas) Deliver(delta);
   } else if (new_sink_ != nullptr && RegisteredHere()) {
-    HandOver();
+    TryHandOver();
   }
   RenewView();
   CheckSession();
@@ -86,14 +88,29 @@ void MetaFrontend::Advertise(std::string host, int32_t port) {
   });
 }
 
-void MetaFrontend::Register(DeltaSink& sink, KeptData kept, std::vector<PartitionKey> lost,
-                            Done done) {
+void MetaFrontend::Register(DeltaSink& sink, RegistrationRecord& record, Done done) {
   new_sink_ = &sink;
-  registration_.lost_all = kept == KeptData::kNone;
-  registration_.kept_all = kept == KeptData::kAll;
-  registration_.lost = std::move(lost);
+  record_ = &record;
   registered_ = std::move(done);
+  if (absl::Status prepared = PrepareRegistration(); !prepared.ok())
+    return EndRegistration(prepared);
   SendRegistration();
+}
+
+// The generation is on the disk before anybody hears of it. A group of one names none: what it would
+// be compared with lies in the same directory.
+absl::Status MetaFrontend::PrepareRegistration() {
+  RETURN_IF_ERROR(record_->Raise());
+  registration_.generation = peers_ == nullptr ? 0 : record_->generation();
+  registration_.lost_all = record_->owes_all();
+  registration_.kept_all = !record_->owes_all();
+  registration_.lost = record_->owed();
+  return absl::OkStatus();
+}
+
+void MetaFrontend::EndRegistration(const absl::Status& status) {
+  new_sink_ = nullptr;
+  if (registered_) std::exchange(registered_, nullptr)(status);
 }
 
 bool MetaFrontend::RegisteredHere() const {
@@ -118,14 +135,76 @@ void MetaFrontend::OnRegistered(const RequestOutcome& outcome) {
       code == absl::StatusCode::kAlreadyExists || code == absl::StatusCode::kFailedPrecondition ||
       code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kInvalidArgument;
   LogWarning("broker ", self_.id, " is not registered: ", FromAbsl(outcome.status.message()));
-  if (refused && sink_ == nullptr && registered_) {
-    new_sink_ = nullptr;
-    return std::exchange(registered_, nullptr)(outcome.status);
-  }
+  if (refused && sink_ == nullptr && registered_) return EndRegistration(outcome.status);
+  if (code == absl::StatusCode::kOutOfRange && NoteOlderCopy(outcome.status)) return;
+  RetryRegistration();
+}
+
+void MetaFrontend::RetryRegistration() {
   home_.After(kRegistrationRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
     if (sink_ == nullptr && new_sink_ != nullptr) return SendRegistration();
     CheckSession();
+  });
+}
+
+// False: not clear yet, ask again. That it is a copy is durable here before this process ends: the
+// next one owes all records, and gives up the old part in the group, whose votes it has forgotten.
+bool MetaFrontend::NoteOlderCopy(const absl::Status& refused) {
+  const RegisteredBroker* known = table_.FindBroker(self_.id);
+  const bool seen = known != nullptr && known->generation >= registration_.generation;
+  if (sink_ != nullptr || new_sink_ == nullptr || !seen) return false;
+  if (absl::Status noted = record_->NoteOlder(known->generation, /*rejoin=*/true); !noted.ok()) {
+    LogError(FromAbsl(noted.message()));
+    return false;
+  }
+  EndRegistration(absl::DataLossError(Concat(
+      FromAbsl(refused.message()),
+      " (restored from a backup or a snapshot?). What it holds counts as lost and is not led "
+      "again. Started again, this broker joins as a new member; a stream whose only replica "
+      "stood here stays without a leader until it is deleted and created anew. To read what the "
+      "directory holds make a copy of it a cluster of its own (basculed --recover-quorum) and "
+      "start that away from this one's NATS")));
+  return true;
+}
+
+// What is owed is paid on the disk first: from the hand-over on records are written, and those are not
+// lost.
+void MetaFrontend::TryHandOver() {
+  if (paying_) return;
+  const bool owed = record_->owes_all() || !record_->owed().empty();
+  if (const absl::Status paid = record_->Paid(); !paid.ok()) {
+    LogWarning("broker ", self_.id,
+               " is registered and cannot note it: ", FromAbsl(paid.message()));
+    paying_ = true;
+    return home_.After(kRegistrationRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (alive.expired()) return;
+      paying_ = false;
+      AfterChange({});
+    });
+  }
+  const int32_t replicas = table_.LoadOf(self_.id).partitions;
+  if (owed && replicas > 0) {
+    LogWarning("broker ", self_.id, " told the cluster that its data directory lost ",
+               registration_.lost_all ? Concat("all of its ", replicas)
+                                      : Concat(registration_.lost.size(), " of its ", replicas),
+               " replicas: where no other replica is there is no leader");
+  }
+  HandOver();
+  if (peers_ != nullptr) RaiseGeneration();
+}
+
+// Goes on for as long as this process lives. A disk that cannot write makes the directory older than
+// it is said to be nowhere: it is said only what is durable.
+void MetaFrontend::RaiseGeneration() {
+  home_.After(limits::kGenerationPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    if (const absl::Status raised = record_->Raise(); raised.ok()) {
+      registration_.generation = record_->generation();
+    } else {
+      LogWarning("the data directory's generation: ", FromAbsl(raised.message()));
+    }
+    RaiseGeneration();
   });
 }
 

@@ -63,20 +63,27 @@ CommandOrigin OriginOf(const meta::Request& request) {
   return {request.broker(), request.incarnation(), request.sequence(), request.answered()};
 }
 
-std::string EncodeHeartbeat(const BrokerSession& session) {
-  meta::Heartbeat heartbeat;
-  heartbeat.set_broker(session.broker);
-  heartbeat.set_incarnation(session.incarnation);
-  return heartbeat.SerializeAsString();
+std::string EncodeHeartbeat(const Heartbeat& heartbeat) {
+  meta::Heartbeat out;
+  out.set_broker(heartbeat.session.broker);
+  out.set_incarnation(heartbeat.session.incarnation);
+  out.set_generation(heartbeat.report.generation);
+  std::string trouble = heartbeat.report.trouble.substr(0, limits::kTroubleBytes);
+  // No character is cut in the middle.
+  while (trouble.size() == limits::kTroubleBytes && (trouble.back() & 0x80) != 0)
+    trouble.pop_back();
+  out.set_trouble(trouble);
+  return out.SerializeAsString();
 }
 
-absl::StatusOr<BrokerSession> DecodeHeartbeat(std::string_view bytes) {
+absl::StatusOr<Heartbeat> DecodeHeartbeat(std::string_view bytes) {
   meta::Heartbeat heartbeat;
-  if (bytes.size() > limits::kPeerNameBytes * 2 ||
+  if (bytes.size() > limits::kHeartbeatBytes ||
       !heartbeat.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError("a heartbeat does not parse");
   }
-  return BrokerSession{heartbeat.broker(), heartbeat.incarnation()};
+  return Heartbeat{{heartbeat.broker(), heartbeat.incarnation()},
+                   {heartbeat.generation(), heartbeat.trouble().substr(0, limits::kTroubleBytes)}};
 }
 
 }  // namespace bascule

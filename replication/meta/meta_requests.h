@@ -47,8 +47,20 @@ void ToProto(const StreamSpec& in, meta::StreamSpec& out);
 StreamSpec FromProto(const meta::StreamSpec& in);
 CommandOrigin OriginOf(const meta::Request& request);
 
-std::string EncodeHeartbeat(const BrokerSession& session);
-absl::StatusOr<BrokerSession> DecodeHeartbeat(std::string_view bytes);
+// What a broker says of itself with each heartbeat.
+struct BrokerReport {
+  uint64_t generation = 0;  // of its data directory; 0: unsaid
+  std::string trouble;      // why it should get nothing new, a sentence; empty: all is well
+  bool operator==(const BrokerReport&) const = default;
+};
+struct Heartbeat {
+  BrokerSession session;
+  BrokerReport report;
+  bool operator==(const Heartbeat&) const = default;
+};
+// What is longer of `trouble` is cut (limits::kTroubleBytes).
+std::string EncodeHeartbeat(const Heartbeat& heartbeat);
+absl::StatusOr<Heartbeat> DecodeHeartbeat(std::string_view bytes);
 
 // Carries out requests on the metadata leader. On the metadata thread; `done` there too, once.
 class RequestTarget {

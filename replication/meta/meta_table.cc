@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/limits.h"
 #include "core/base/text.h"
 #include "replication/meta/commands.pb.h"
 #include "replication/meta/meta_codec.h"
@@ -13,6 +14,22 @@ namespace {
 // Results kept for one process; a sequence so far above its first unanswered one is refused. Part
 // of what the commands mean: never changed without a feature level.
 constexpr uint64_t kKeptResults = 4096;
+// What is kept of a result's text, from this feature level on: the rest was said once. Part of what the
+// commands mean.
+constexpr size_t kKeptTextBytes = 160;
+constexpr uint32_t kShortTextsLevel = 2;
+
+// The largest table that the leader lets requests make can be sent as a snapshot.
+constexpr size_t kMostResultsBytes = limits::kClusterMembers * kKeptResults * (kKeptTextBytes + 32);
+constexpr size_t kMostBrokersBytes =
+    2 * limits::kClusterMembers * (6 * limits::kPeerNameBytes + limits::kKiB);
+static_assert(limits::kMaxStreamsBytes + kMostResultsBytes + kMostBrokersBytes + limits::kMiB <=
+              limits::kMaxRaftSnapshotBytes);
+
+absl::Status Shortened(const absl::Status& result) {
+  if (result.message().size() <= kKeptTextBytes) return result;
+  return absl::Status(result.code(), result.message().substr(0, kKeptTextBytes));
+}
 
 }  // namespace
 
@@ -29,8 +46,15 @@ MetaTable::Applied MetaTable::Apply(MetadataIndex index, std::string_view bytes)
   if (command.origin_incarnation() == 0) return Dispatch(index, command);
   if (const std::optional<absl::Status> known = Admit(command)) return {*known, {}};
   Applied applied = Dispatch(index, command);
-  clients_[command.origin()].results[command.sequence()] = applied.result;
+  clients_[command.origin()].results[command.sequence()] =
+      feature_level_ >= kShortTextsLevel ? Shortened(applied.result) : applied.result;
   return applied;
+}
+
+bool MetaTable::Grows(std::string_view bytes) {
+  meta::Command command;
+  const bool parsed = command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  return !parsed || command.has_create_stream();
 }
 
 MetaTable::Applied MetaTable::Dispatch(MetadataIndex index, const meta::Command& command) {
@@ -47,6 +71,8 @@ MetaTable::Applied MetaTable::Dispatch(MetadataIndex index, const meta::Command&
       return RaiseEpoch(index, command.raise_epoch());
     case meta::Command::kFenceBrokers:
       return FenceBrokers(index, command.fence_brokers());
+    case meta::Command::kNoteGenerations:
+      return NoteGenerations(command.note_generations());
     case meta::Command::kRemoveBroker:
       return RemoveBroker(index, command.remove_broker());
     case meta::Command::kInitCluster:
@@ -209,7 +235,26 @@ void MetaTable::Change(const BrokerChange& change, MetadataIndex index, Partitio
   deltas.push_back(PartitionChanged{stream.id, stream.name, partition});
 }
 
+size_t StreamBytes(const StreamDescription& stream) {
+  // Tags, lengths and numbers: of a stream with all of its settings, of a partition, of a name in it.
+  constexpr size_t kStream = 256;
+  constexpr size_t kPartition = 64;
+  constexpr size_t kName = 8;
+  size_t bytes = kStream + stream.name.size() + stream.subject.size() + stream.group.size();
+  for (const PartitionDescription& partition : stream.partitions) {
+    size_t names = 0;
+    size_t longest = 0;
+    for (const std::string& replica : partition.replicas) {
+      names += replica.size() + kName;
+      longest = std::max(longest, replica.size());
+    }
+    bytes += kPartition + longest + 3 * names;  // replicas, ISR, ELR
+  }
+  return bytes;
+}
+
 void MetaTable::Host(const StreamDescription& stream) {
+  stream_bytes_ += StreamBytes(stream);
   for (const PartitionDescription& partition : stream.partitions) {
     for (const std::string& broker : partition.replicas)
       hosting_[broker].replicas.insert({stream.id, partition.id});
@@ -218,6 +263,7 @@ void MetaTable::Host(const StreamDescription& stream) {
 }
 
 void MetaTable::Unhost(const StreamDescription& stream) {
+  stream_bytes_ -= StreamBytes(stream);
   for (const PartitionDescription& partition : stream.partitions) {
     for (const std::string& broker : partition.replicas)
       hosting_[broker].replicas.erase({stream.id, partition.id});

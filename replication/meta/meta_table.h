@@ -25,6 +25,7 @@ namespace meta {
 class Command;
 class CreateStream;
 class FenceBrokers;
+class NoteGenerations;
 class RaiseEpoch;
 class RemoveBroker;
 class Snapshot;
@@ -41,6 +42,7 @@ struct RegisteredBroker {
   std::string rack;
   uint32_t feature_level = 0;
   bool fenced = false;
+  uint64_t generation = 0;  // of its data directory, the newest that is known; 0: none is
   bool operator==(const RegisteredBroker&) const = default;
 };
 
@@ -64,6 +66,8 @@ class MetaTable {
   // a process that is not registered (any more): FailedPrecondition; of a sequence that is
   // answered: Aborted.
   Applied Apply(MetadataIndex index, std::string_view command);
+  // Whether the command makes the table larger; the others must get through on a full disk.
+  static bool Grows(std::string_view command);
   void ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members);
   std::string Snapshot() const;
   // `index`: of the last command that is in it. DataLoss: it is none. Unimplemented: a newer
@@ -79,6 +83,8 @@ class MetaTable {
   BrokerLoad LoadOf(const std::string& broker) const;
   // Partitions of which `broker` holds the only replica.
   int32_t OnlyReplicas(const std::string& broker) const;
+  // What the streams may come to in a snapshot, whatever becomes of their partitions (StreamBytes).
+  size_t stream_bytes() const { return stream_bytes_; }
   const std::vector<GroupMember>& members() const { return members_; }
   // What became of a command that this origin sent before; nullopt: nothing is known of it.
   std::optional<absl::Status> Kept(const CommandOrigin& origin) const;
@@ -111,6 +117,9 @@ class MetaTable {
   Applied RaiseEpoch(MetadataIndex index, const meta::RaiseEpoch& command);
   Applied RegisterBroker(MetadataIndex index, const BrokerRegistration& registration);
   absl::Status CheckRegistration(const BrokerRegistration& registration) const;
+  absl::Status CheckGeneration(const RegisteredBroker& known,
+                               const BrokerRegistration& registration) const;
+  Applied NoteGenerations(const meta::NoteGenerations& command);
   Applied FenceBrokers(MetadataIndex index, const meta::FenceBrokers& command);
   Applied RemoveBroker(MetadataIndex index, const meta::RemoveBroker& command);
   Applied InitCluster(const std::string& id);
@@ -120,6 +129,7 @@ class MetaTable {
               std::vector<MetaDelta>& deltas);
   StreamDescription* Mutable(StreamId id);
   absl::btree_set<PartitionKey> ReplicasOf(const std::string& broker) const;
+  // Counts a stream in, and out.
   void Host(const StreamDescription& stream);
   void Unhost(const StreamDescription& stream);
   void SaveBrokers(meta::Snapshot& snapshot) const;
@@ -132,11 +142,16 @@ class MetaTable {
   Brokers brokers_;
   std::map<std::string, Client, std::less<>> clients_;  // by broker, as brokers_
   std::map<std::string, Hosting, std::less<>> hosting_;
+  size_t stream_bytes_ = 0;
   std::vector<GroupMember> members_;  // empty: the group has told nothing yet
   std::string cluster_id_;
   uint32_t feature_level_ = 0;
   MetadataIndex applied_;
 };
+
+// The most that a stream's encoding in a snapshot can come to with these replicas: any of them leads, all
+// are in ISR and ELR, every setting is set.
+size_t StreamBytes(const StreamDescription& stream);
 
 // What leads from one table to another, in an order that can be applied: deletions first.
 std::vector<MetaDelta> Differences(const MetaTable& before, const MetaTable& after);

@@ -76,7 +76,21 @@ absl::Status MetaTable::CheckRegistration(const BrokerRegistration& registration
         Concat("server id ", registration.id, " is in use by the broker at ", known->peer_address,
                " with another data directory; stop that one, or give this one an id of its own"));
   }
-  return absl::OkStatus();
+  return CheckGeneration(*known, registration);
+}
+
+// Refused, not taken for lost at once: a command of a process that died may come late, and must take
+// nothing from the one that came after it. Who is told so and lives comes again, with lost_all.
+absl::Status MetaTable::CheckGeneration(const RegisteredBroker& known,
+                                        const BrokerRegistration& registration) const {
+  if (feature_level_ < kGenerationsLevel || registration.generation == 0) return absl::OkStatus();
+  const bool other_disk = known.node != PeerId() && known.node != registration.node;
+  const bool same_process = known.incarnation == registration.incarnation;
+  if (same_process || (other_disk && !registration.kept_all)) return absl::OkStatus();
+  if (registration.generation > known.generation) return absl::OkStatus();
+  return absl::OutOfRangeError(Concat(
+      "the data directory of broker ", registration.id, " is an older copy: it has generation ",
+      registration.generation, ", the cluster has seen ", known.generation, " of it"));
 }
 
 MetaTable::Applied MetaTable::RegisterBroker(MetadataIndex index,
@@ -92,9 +106,15 @@ MetaTable::Applied MetaTable::RegisterBroker(MetadataIndex index,
     client.answered = 0;
     client.results.clear();
   }
+  // A table of an older feature level is the same on versions that know of no generations.
+  const bool says = feature_level_ >= kGenerationsLevel && registration.generation != 0;
+  const uint64_t kept_generation = other_disk && !registration.kept_all ? 0 : broker.generation;
+  const uint64_t generation =
+      std::max(kept_generation, says ? registration.generation : uint64_t{0});
   broker = {registration.id,   registration.node,          registration.incarnation,
             registration.host, registration.port,          registration.peer_address,
-            registration.rack, registration.feature_level, /*fenced=*/false};
+            registration.rack, registration.feature_level, /*fenced=*/false,
+            generation};
   const absl::btree_set<PartitionKey> lost(registration.lost.begin(), registration.lost.end());
   Applied applied;
   for (const PartitionKey& key : ReplicasOf(registration.id)) {
@@ -120,6 +140,15 @@ MetaTable::Applied MetaTable::FenceBrokers(MetadataIndex index, const meta::Fenc
   Applied applied;
   for (const PartitionKey& key : affected) Change(change, index, key, applied.deltas);
   return applied;
+}
+
+MetaTable::Applied MetaTable::NoteGenerations(const meta::NoteGenerations& command) {
+  for (const meta::NoteGenerations::Directory& directory : command.directories()) {
+    const auto it = brokers_.find(directory.broker());
+    if (it == brokers_.end() || it->second.incarnation != directory.incarnation()) continue;
+    it->second.generation = std::max(it->second.generation, directory.generation());
+  }
+  return {};
 }
 
 MetaTable::Applied MetaTable::RemoveBroker(MetadataIndex index, const meta::RemoveBroker& command) {

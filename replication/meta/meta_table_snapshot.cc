@@ -76,6 +76,7 @@ void MetaTable::SaveBrokers(meta::Snapshot& snapshot) const {
     out.set_rack(broker.rack);
     out.set_feature_level(broker.feature_level);
     out.set_fenced(broker.fenced);
+    out.set_generation(broker.generation);
     const Client& client = clients_.find(id)->second;
     out.set_answered(client.answered);
     for (const auto& [sequence, result] : client.results) {
@@ -90,9 +91,9 @@ void MetaTable::SaveBrokers(meta::Snapshot& snapshot) const {
 
 void MetaTable::RestoreBrokers(const meta::Snapshot& snapshot) {
   for (const meta::Broker& in : snapshot.brokers()) {
-    brokers_[in.id()] = {in.id(),   PeerId(in.node()),  in.incarnation(),
-                         in.host(), in.port(),          in.peer_address(),
-                         in.rack(), in.feature_level(), in.fenced()};
+    brokers_[in.id()] = {in.id(),     PeerId(in.node()), in.incarnation(), in.host(),
+                         in.port(),   in.peer_address(), in.rack(),        in.feature_level(),
+                         in.fenced(), in.generation()};
     Client& client = clients_[in.id()];
     client.answered = in.answered();
     for (const meta::KeptResult& kept : in.results()) {

@@ -118,6 +118,8 @@ StreamRequests::Verdict StreamRequests::Check(const meta::Request& request) cons
       return CheckDelete(request.delete_stream().name());
     case meta::Request::kUpdateStream:
       return CheckUpdate(request.update_stream());
+    case meta::Request::kRegisterBroker:
+      return CheckRegistration(request.register_broker());
     default:
       return {};  // Apply judges
   }
@@ -173,7 +175,39 @@ StreamRequests::Verdict StreamRequests::CheckCreate(
   stream.group = spec.group;
   stream.created = clock_.Wall();
   stream.overrides = spec.overrides;
+  if (absl::Status room = CheckRoom(stream); !room.ok()) return {std::move(room), true, {}};
   return {absl::OkStatus(), false, std::move(stream)};
+}
+
+// Every broker keeps the whole table, and one that joins is sent it in one piece.
+absl::Status StreamRequests::CheckRoom(const StreamDescription& stream) const {
+  const size_t streams = table_.streams().size() + pending_streams_;
+  if (streams >= limits::kMaxStreamsPerCluster) {
+    return absl::ResourceExhaustedError(Concat("the cluster holds its limit of ",
+                                               limits::kMaxStreamsPerCluster,
+                                               " streams; delete some first"));
+  }
+  const size_t bytes = table_.stream_bytes() + pending_bytes_ + StreamBytes(stream);
+  if (bytes <= limits::kMaxStreamsBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      Concat("with stream ", stream.name, " the descriptions of the cluster's streams come to ",
+             bytes, " bytes, at most ", limits::kMaxStreamsBytes,
+             " are kept; delete some first, or give them fewer partitions and shorter subjects"));
+}
+
+StreamRequests::Verdict StreamRequests::CheckRegistration(
+    const meta::RegisterBroker& request) const {
+  for (const auto& [what, text] :
+       {std::pair("server id", &request.broker()), std::pair("host", &request.host()),
+        std::pair("peer address", &request.peer_address()), std::pair("rack", &request.rack())}) {
+    if (text->size() <= limits::kPeerNameBytes) continue;
+    return {
+        absl::InvalidArgumentError(Concat("the ", what, " of a broker has ", text->size(),
+                                          " bytes, at most ", limits::kPeerNameBytes, " are kept")),
+        false,
+        {}};
+  }
+  return {};
 }
 
 StreamRequests::Verdict StreamRequests::CheckDelete(const std::string& name) const {
@@ -298,6 +332,10 @@ void StreamRequests::DropSilent(std::vector<PlacementBroker>& candidates) const 
 
 // The first replica is the one that is meant to lead.
 void StreamRequests::Account(const StreamDescription& stream, int32_t sign) {
+  if (!stream.name.empty()) {  // else no stream is made
+    pending_streams_ += sign > 0 ? 1 : -1;
+    pending_bytes_ += sign > 0 ? StreamBytes(stream) : -StreamBytes(stream);
+  }
   for (const PartitionDescription& partition : stream.partitions) {
     for (const std::string& broker : partition.replicas) {
       BrokerLoad& load = pending_[broker];

@@ -36,7 +36,7 @@ class StreamRequests final : public RequestTarget {
   // Writes what binds into streams that lack it: an older version made them, or the feature level
   // rose. To be called when leading begins and when the level rises.
   void BindStreams();
-  // Brokers that `silent` names get no new partition while there are others.
+  // Brokers that `silent` names (silent, or in trouble) get no new partition while there are others.
   void SetSilence(std::function<bool(const std::string&)> silent) { silent_ = std::move(silent); }
   // Whether a broker can hold so many partitions; its error is the answer to who wants to create
   // them.
@@ -71,9 +71,11 @@ class StreamRequests final : public RequestTarget {
   Verdict Check(const meta::Request& request) const;
   Verdict CheckCreate(const meta::CreateStreamRequest& request) const;
   Verdict CheckDelete(const std::string& name) const;
+  Verdict CheckRegistration(const meta::RegisterBroker& request) const;
   Verdict CheckUpdate(const meta::UpdateStreamRequest& request) const;
   std::vector<PlacementBroker> Candidates() const;
   void DropSilent(std::vector<PlacementBroker>& candidates) const;
+  absl::Status CheckRoom(const StreamDescription& stream) const;
   void Account(const StreamDescription& stream, int32_t sign);
 
   Executor& home_;
@@ -87,6 +89,8 @@ class StreamRequests final : public RequestTarget {
   Capacity capacity_;
   size_t waiting_ = 0;
   std::map<std::string, std::deque<std::shared_ptr<Work>>> queues_;  // the first is under way
+  size_t pending_streams_ = 0;                                       // proposed
+  size_t pending_bytes_ = 0;
   std::map<std::string, BrokerLoad> pending_;  // of streams that are proposed, by broker
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -11,8 +11,10 @@
 #include "replication/meta/cluster_messages.h"
 #include "replication/meta/meta_frontend.h"
 #include "replication/meta/meta_requests.h"
+#include "replication/meta/registration_record.h"
 #include "tests/support/fake_metadata_log.h"
 #include "tests/support/sim_executor.h"
+#include "tests/support/sim_file_system.h"
 #include "tests/unit/meta_samples.h"
 
 namespace {
@@ -72,8 +74,10 @@ void FuzzRequest(std::string_view bytes) {
   frontend.SetLog(*log);
   group.Elect(PeerId(1));
   NoDeltas sink;
-  frontend.Register(sink, KeptData::kUnsaid, {},
-                    [](const absl::Status& status) { Require(status.ok()); });
+  SimFileSystem disk(1);
+  (void)disk.CreateDirectories("data");
+  const auto record = RegistrationRecord::Open(disk, "data");
+  frontend.Register(sink, **record, [](const absl::Status& status) { Require(status.ok()); });
   scheduler.RunFor(std::chrono::milliseconds(10));
   int answers = 0;
   frontend.OnPeerCall({PeerId(2), "b2", "b2:9293", 2, 1}, std::string(bytes),

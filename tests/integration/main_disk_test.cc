@@ -153,5 +153,52 @@ TEST_CASE("a disk that is really full: nothing acknowledged is lost, and it heal
   }
 }
 
+TEST_CASE(
+    "on a disk without a byte left a broker starts, and streams can be deleted: that makes room") {
+  SmallDisk disk;
+  if (!disk.mounted()) {
+    MESSAGE("needs the right to mount a file system: not run");
+    return;
+  }
+  auto nats = StartNats();
+  MainBroker broker(nats->url(), {"--set", "disk.reserve=0"}, disk.path() + "/data");
+  broker.Start();
+  broker.CreateStream("disk", "disk.x");
+  std::string value(500'000, 'x');
+  for (int i = 0; i < 40; ++i) BROKER_REQUIRE(broker, TryPublish(broker, value).ok());
+  disk.FillTo(0);
+  const auto create = [&broker](const std::string& name) {
+    v1::CreateStreamRequest request;
+    request.set_name(name);
+    request.set_subject(name);
+    v1::CreateStreamResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
+    return broker.own().CreateStream(&context, request, &response);
+  };
+  BROKER_REQUIRE(broker, Eventually([&] { return !broker.Info().degraded().empty(); }));
+  for (int round = 0; round < 2; ++round) {
+    const grpc::Status refused = create("more");
+    CHECK(refused.error_code() == StatusCode::UNAVAILABLE);
+    CHECK_MESSAGE(Has(refused.error_message(), "nearly full"), refused.error_message());
+    if (round == 0) {
+      broker.Kill();
+      broker.Start();
+      BROKER_REQUIRE(broker, Eventually([&] { return !broker.Info().degraded().empty(); }));
+    }
+  }
+  proto::DeleteStreamRequest request;
+  request.set_name("disk");
+  proto::DeleteStreamResponse response;
+  grpc::ClientContext context;
+  Bound(context);
+  const grpc::Status deleted = broker.api().DeleteStream(&context, request, &response);
+  BROKER_CHECK(broker, deleted.ok());
+  BROKER_REQUIRE(broker, Eventually([&] { return disk.Free() > 15 * kMiB; }));
+  BROKER_REQUIRE(broker, Eventually([&] { return create("more").ok(); }));
+  CHECK(broker.Info().degraded().empty());
+  broker.Stop();
+}
+
 }  // namespace
 }  // namespace bascule::main_job

@@ -44,6 +44,7 @@ absl::Status MetadataBroker::Open() {
 }
 
 absl::Status MetadataBroker::Build(std::unique_ptr<RaftStore> store, StoredRaft stored) {
+  ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(machine_.disk, "data"));
   const BrokerSelf self{machine_.name, machine_.id, incarnation_, machine_.address(), ""};
   PeerTransport* const peers = machine_.transport.get();
   SimExecutor& home = *machine_.home;
@@ -56,12 +57,15 @@ absl::Status MetadataBroker::Build(std::unique_ptr<RaftStore> store, StoredRaft 
   backend_ = std::make_unique<MetaBackend>(home, kernel_.clock(), peers, *group_, *group_,
                                            frontend_->table(), self, MetaBackendOptions());
   frontend_->AddRoleObserver([this](const MetadataRole& role) { backend_->OnRoleChange(role); });
+  backend_->SetReport([this] { return BrokerReport{frontend_->generation(), ""}; });
   frontend_->SetFatal([this](const absl::Status& why) { Die(why); });
   peers->Handle(PeerService::kMetadata, *frontend_);
   peers->Handle(PeerService::kSession, *backend_);
   frontend_->Advertise(machine_.name + ".example", 9292);
   home.Post([this] {
-    frontend_->Register(*this, KeptData::kAll, {}, [](const absl::Status&) {});
+    frontend_->Register(*this, *record_, [this](const absl::Status& status) {
+      if (!status.ok()) Die(status);
+    });
     backend_->Start();
   });
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "replication/meta/group/raft_group.h"
 #include "replication/meta/meta_backend.h"
 #include "replication/meta/meta_frontend.h"
+#include "replication/meta/registration_record.h"
 #include "tests/sim/kernel.h"
 
 namespace bascule {
@@ -43,6 +44,7 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   const int founders_;
   const RaftGroupOptions options_;
   const uint64_t incarnation_ = machine_.incarnation;
+  std::unique_ptr<RegistrationRecord> record_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
   std::unique_ptr<MetaBackend> backend_;

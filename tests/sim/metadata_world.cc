@@ -121,6 +121,9 @@ void MetadataWorld::Harm(uint64_t number) {
     return;
   }
   const bool dead = At(number) == nullptr;
+  const auto* const process = static_cast<MetadataBroker*>(kernel_.process(number));
+  if (dead && absl::IsDataLoss(*process->dead()))
+    Fail(Concat(machine.name, " takes itself for an older copy"));
   const bool crash = Happens(rates_.crash) || machine.disk.faults().power_is_off();
   if (crash || dead || Happens(rates_.kill)) {
     crash ? kernel_.Crash(number) : kernel_.Kill(number);

@@ -67,6 +67,7 @@ class MetadataWorld {
   void OnDeleted(const std::string& name, const absl::Status& status);
   void CheckTable(const MetaTable& table, const std::set<std::string>& there,
                   const std::set<std::string>& gone, const std::string& where);
+  void CheckNothingLost(const MetaTable& table);
   std::set<std::string> MustBe() const;
   std::set<std::string> MustNotBe() const;
   bool Converged();

@@ -118,6 +118,16 @@ void MetadataWorld::CheckTable(const MetaTable& table, const std::set<std::strin
   }
 }
 
+// No disk is emptied or put back here: whatever crashes, no broker may say that it lost anything.
+void MetadataWorld::CheckNothingLost(const MetaTable& table) {
+  for (const auto& [name, stream] : table.streams()) {
+    for (const PartitionDescription& partition : stream.partitions) {
+      if (partition.isr.empty() && partition.elr.empty())
+        Fail(Concat("a partition of ", name, " counts as lost"));
+    }
+  }
+}
+
 bool MetadataWorld::Converged() {
   MetadataBroker* const first = At(1);
   if (first == nullptr) return false;
@@ -147,6 +157,7 @@ void MetadataWorld::CheckConverged() {
     return Fail(text);
   }
   CheckTable(At(1)->frontend().table(), MustBe(), MustNotBe(), "at the end the table");
+  CheckNothingLost(At(1)->frontend().table());
 }
 
 }  // namespace bascule

@@ -51,6 +51,18 @@ std::string Shown(const v1::GetClusterStatusResponse& status) {
   return out.str();
 }
 
+TEST_CASE("cluster view: a live broker in trouble is not said to be well") {
+  v1::GetClusterStatusResponse status = Healthy();
+  status.mutable_members(2)->set_trouble("its disk is full");
+  status.add_degraded("broker b3 at b3:9293 gets no new partitions: its disk is full");
+  const std::string shown = Shown(status);
+  CHECK(shown.find("learner  AILING") != std::string::npos);
+  CHECK(shown.find("! broker b3 at b3:9293 gets no new partitions: its disk is full\n") !=
+        std::string::npos);
+  CHECK(shown.find("All is well") == std::string::npos);
+  CHECK_FALSE(Troubles(status).empty());
+}
+
 TEST_CASE("cluster view: a healthy cluster") {
   CHECK(Shown(Healthy()) ==
         "Cluster 3f2a91c0, namespace prod\n"

@@ -47,6 +47,9 @@ TEST_CASE("config rules: TLS comes in whole pairs") {
       FileFaults("nats.tls.key: k") ==
       "bascule.yaml:1: \"nats.tls.key\" is set but \"nats.tls.cert\" is not; set both or neither");
   CHECK(LoadFile("nats.tls.ca: ca")->nats.tls.enabled());
+  CHECK(FileFaults("admin.identities: [operator]") ==
+        "bascule.yaml:1: \"admin.identities\" has no effect unless \"tls.client.auth.enabled\" is "
+        "true: set that too or remove it");
   CHECK(FileFaults("tls.client.auth.enabled: true") ==
         "bascule.yaml:1: \"tls.client.auth.enabled\" needs TLS; set \"tls.cert\" and \"tls.key\" "
         "too");

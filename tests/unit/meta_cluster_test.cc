@@ -280,8 +280,10 @@ TEST_CASE("a server id that lives on another disk is refused to the newcomer") {
   HeldDeltas sink;
   std::optional<absl::Status> registered;
   newcomer.SetLog(*world[1].log);  // shares the leader's way to the log
-  newcomer.Register(sink, KeptData::kUnsaid, {},
-                    [&](const absl::Status& status) { registered = status; });
+  SimFileSystem disk(1);
+  (void)disk.CreateDirectories("data");
+  const auto record = RegistrationRecord::Open(disk, "data");
+  newcomer.Register(sink, **record, [&](const absl::Status& status) { registered = status; });
   world.Run(milliseconds(100));
   REQUIRE(registered.has_value());
   CHECK(absl::IsAlreadyExists(*registered));

@@ -240,8 +240,10 @@ TEST_CASE("a group of one needs no peers") {
   frontend.SetLog(*log);
   HeldDeltas sink;
   std::optional<absl::Status> registered;
-  frontend.Register(sink, KeptData::kUnsaid, {},
-                    [&](const absl::Status& status) { registered = status; });
+  SimFileSystem disk(1);
+  (void)disk.CreateDirectories("data");
+  const auto record = RegistrationRecord::Open(disk, "data");
+  frontend.Register(sink, **record, [&](const absl::Status& status) { registered = status; });
   scheduler.RunFor(std::chrono::seconds(20));
   CHECK_FALSE(registered.has_value());  // nobody leads yet
   group.Elect(PeerId(1));

@@ -13,9 +13,11 @@
 #include "replication/meta/cluster_control.h"
 #include "replication/meta/meta_backend.h"
 #include "replication/meta/meta_frontend.h"
+#include "replication/meta/registration_record.h"
 #include "tests/support/fake_metadata_log.h"
 #include "tests/support/fake_peer_transport.h"
 #include "tests/support/sim_executor.h"
+#include "tests/support/sim_file_system.h"
 
 namespace bascule {
 
@@ -94,6 +96,8 @@ struct MetaBroker final : PeerEvents {
   SimExecutor& home;
   FakePeerTransport& peers;
   HeldDeltas sink;
+  std::unique_ptr<RegistrationRecord> record;
+  std::string trouble;  // as its heartbeats say
   std::unique_ptr<MetaFrontend> frontend;
   std::unique_ptr<FakeMetadataLog> log;
   std::unique_ptr<MetaBackend> backend;
@@ -140,8 +144,8 @@ class MetaWorld {
     MetaBroker& broker = *brokers.at(number);
     broker.frontend->Advertise(broker.self.id + ".example", 9292);
     broker.home.Post([&broker, lost_all] {
-      const KeptData kept = lost_all ? KeptData::kNone : KeptData::kUnsaid;
-      broker.frontend->Register(broker.sink, kept, {}, [&broker](const absl::Status& status) {
+      if (lost_all) REQUIRE(broker.record->OweAll().ok());
+      broker.frontend->Register(broker.sink, *broker.record, [&broker](const absl::Status& status) {
         broker.registered = status;
       });
       broker.backend->Start();
@@ -171,7 +175,16 @@ class MetaWorld {
   std::map<uint64_t, std::unique_ptr<MetaBroker>> brokers;
   std::map<uint64_t, SimExecutor*> homes;
   uint64_t incarnations = 0;
+  std::map<uint64_t, std::unique_ptr<SimFileSystem>> disks;  // with data/registration
 
+  SimFileSystem& Disk(uint64_t number) {
+    auto& disk = disks[number];
+    if (disk == nullptr) {
+      disk = std::make_unique<SimFileSystem>(number);
+      REQUIRE(disk->CreateDirectories("data").ok());
+    }
+    return *disk;
+  }
   SimExecutor& Home(uint64_t number) {
     SimExecutor*& home = homes[number];
     if (home == nullptr) home = &scheduler.NewExecutor(Concat("home", number));
@@ -185,12 +198,16 @@ inline MetaBroker::MetaBroker(MetaWorld& given, uint64_t number, uint64_t incarn
            Concat("rack", number % 2)},
       home(given.Home(number)),
       peers(given.network.Add({self.node, self.id, self.peer_address, incarnation, 1})) {
+  auto opened = RegistrationRecord::Open(given.Disk(number), "data");
+  REQUIRE(opened.ok());
+  record = *std::move(opened);
   frontend = std::make_unique<MetaFrontend>(home, world.clock, &peers, self);
   log = world.group.Attach(self.node, home, *frontend);
   frontend->SetLog(*log);
   backend = std::make_unique<MetaBackend>(home, world.clock, &peers, *log, *log, frontend->table(),
                                           self, world.options);
   frontend->AddRoleObserver([this](const MetadataRole& role) { backend->OnRoleChange(role); });
+  backend->SetReport([this] { return BrokerReport{frontend->generation(), trouble}; });
   control = std::make_unique<ClusterControl>(home, world.clock, &peers, *log, *log, *frontend,
                                              *backend, self, "ns");
   frontend->SetClusterRequests(*control);

@@ -6,6 +6,7 @@
 #include "core/ports/stream_catalog.h"
 #include "replication/meta/group/raft_group.h"
 #include "replication/meta/meta_frontend.h"
+#include "replication/meta/registration_record.h"
 #include "replication/partition/partition_set.h"
 #include "tests/unit/partition_world.h"
 
@@ -47,7 +48,8 @@ class SimBroker {
         PartitionSetEnvironment{parts_.fs, parts_.clock, parts_.home, parts_.shards, parts_.pool,
                                 sync, parts_.acks, parts_.feeds, catalog, metadata},
         options, points.ok() ? *std::move(points) : RecoveryPointSet());
-    metadata.Register(*partitions, KeptData::kAll, {}, [this](const absl::Status& status) {
+    ASSIGN_OR_RETURN(record, RegistrationRecord::Open(parts_.fs, "/data"));
+    metadata.Register(*partitions, *record, [this](const absl::Status& status) {
       partitions->Start();
       registered = status.ok();
     });
@@ -56,6 +58,7 @@ class SimBroker {
 
   StreamCatalog catalog;
   SyncScheduler sync;
+  std::unique_ptr<RegistrationRecord> record;
   MetaFrontend metadata;
   std::unique_ptr<RaftGroup> group;
   std::unique_ptr<PartitionSet> partitions;

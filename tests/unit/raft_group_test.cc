@@ -141,6 +141,54 @@ TEST_CASE("a full disk stops one member, the others go on, and it comes back by 
   world.CheckAllAlike();
 }
 
+TEST_CASE("on a nearly full disk what frees room gets through, alone and from others, twice over") {
+  GroupWorld world(18);
+  world.store_options.reserve_bytes = uint64_t{1} << 20;
+  world.Found(1);
+  world.Lead();
+  const auto used = [&world] {
+    return (uint64_t{1} << 40) - world.At(1).fs.Space("/meta")->available_bytes;
+  };
+  for (int round = 0; round < 2; ++round) {
+    world.At(1).fs.SetCapacity(used());  // not a byte left
+    world.RunFor(3 * kSecond);
+    CHECK(absl::IsUnavailable(world.Propose(1, "grow")));
+    for (int i = 0; i < 300; ++i) REQUIRE(world.Propose(1, Concat("free ", i)).ok());
+    CHECK(absl::IsUnavailable(world.Propose(1, "grow")));
+    CHECK_FALSE(world.At(1).group->Status().stalled);
+    CHECK(world.At(1).fatal.ok());
+    // A start needs room too.
+    world.Kill(1);
+    world.Start(1);
+    world.Lead();
+    REQUIRE(world.Propose(1, "free after a start").ok());
+    world.At(1).fs.SetCapacity(uint64_t{1} << 40);
+    world.RunFor(3 * kSecond);
+    CHECK(world.At(1).group->degraded().empty());
+    CHECK(world.Propose(1, "grow").ok());
+  }
+}
+
+TEST_CASE("a snapshot that is too large is not kept: the log grows, the process goes on") {
+  GroupWorld world(19);
+  world.options.snapshot_entries = 10;
+  world.store_options.snapshot_bytes = 600;
+  world.FoundThree();
+  for (int i = 0; i < 100; ++i) REQUIRE(world.Propose(Concat("a longer command ", i)).ok());
+  world.RunFor(kSecond);
+  for (const uint64_t id : {1, 2, 3}) CHECK(world.At(id).fatal.ok());
+  world.CheckAllAlike();
+  const uint64_t leader = world.Lead();
+  const GroupStatus status = world.At(leader).group->Status();
+  CHECK(status.snapshot < status.applied);
+  world.Kill(leader);
+  world.Start(leader);
+  world.RunFor(3 * kSecond);
+  CHECK(world.Propose("after").ok());
+  world.RunFor(kSecond);
+  world.CheckAllAlike();
+}
+
 TEST_CASE("a failed sync ends the process, which is whole after a restart") {
   GroupWorld world(9);
   world.FoundThree();

@@ -31,6 +31,7 @@ class TellingState final : public MetadataState {
     if (text != last_members_) told.push_back(Concat(index, " ", text));
     last_members_ = text;
   }
+  bool Grows(std::string_view command) const override { return !command.starts_with("free"); }
   std::string Snapshot() const override {
     std::string all;
     for (const std::string& line : told) all += line + "\n";

@@ -48,6 +48,7 @@ absl::Status RaftGroup::Restore(StoredRaft stored) {
   options.id = stored.identity.node;
   options.election_ticks = options_.election_ticks;
   options.heartbeat_ticks = options_.heartbeat_ticks;
+  options.max_append_bytes = limits::kMaxRaftAppendBytes;
   options.random = [this](uint64_t bound) { return env_.rng.Below(bound); };
   const Index applied = stored.raft.snapshot.index;
   if (applied != Index()) {
@@ -127,7 +128,13 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
 
 void RaftGroup::Propose(std::string command, absl::AnyInvocable<void(absl::Status)> done) {
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
-  if (!degraded_.empty()) return done(absl::UnavailableError(degraded_));
+  if (command.size() > limits::kMaxRaftCommandBytes) {
+    return done(absl::ResourceExhaustedError(
+        Concat("a change of metadata of ", command.size(), " bytes: at most ",
+               limits::kMaxRaftCommandBytes, " can be sent to other brokers")));
+  }
+  if (!degraded_.empty() && (stalled_ || env_.state.Grows(command)))
+    return done(absl::UnavailableError(degraded_));
   const auto place = raft_->Propose(std::move(command));
   if (!place.ok()) return done(absl::UnavailableError(place.status().message()));
   proposals_[place->first] = {place->second, std::move(done)};
@@ -255,7 +262,7 @@ absl::Status RaftGroup::Save(const raft::Ready& ready) {
     bytes_since_snapshot_ = 0;
   }
   if (!ready.hard_state && ready.entries.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(store_->Save(ready.hard_state, ready.entries, commit));
+  RETURN_IF_ERROR(store_->Save(ready.hard_state, ready.entries, commit, RaftRoom::kBallast));
   for (const raft::Entry& entry : ready.entries) bytes_since_snapshot_ += raft::Bytes(entry);
   ScheduleSettle();
   return absl::OkStatus();

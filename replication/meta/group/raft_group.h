@@ -9,7 +9,8 @@
 //   (a snapshot's bytes with its message)     ─► MetadataState::Apply ─► proposers, readers
 //                                             ─► Advance
 //
-// Full disk: a leader that sees it coming hands over; a member that cannot write stands still (no
+// Full disk: a leader that sees it coming hands over, and refuses what makes the state larger; the
+// rest, and what other leaders send, goes into the ballast. A member that cannot write stands still (no
 // tick, no answer: the others go on without it), refuses commands and goes on when there is room.
 // Any other failed write or sync, damage, or a command of a newer version is `fatal`: the process
 // must end.
@@ -176,6 +177,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   std::optional<raft::Ready> stalled_;  // waits for room on the disk
   std::string degraded_;
   bool no_room_ = false;
+  raft::Index snapshot_tried_;  // up to where the last snapshot went, kept or not
   bool dead_ = false;
   bool stopped_ = false;
   int ticks_ = 0;

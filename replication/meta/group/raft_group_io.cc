@@ -78,15 +78,19 @@ bool RaftGroup::InstallSnapshot(const raft::SnapshotMeta& meta) {
 
 void RaftGroup::MaybeSnapshot() {
   const Index applied = raft_->applied();
-  const bool due = applied - snapshot_.index >= options_.snapshot_entries ||
+  // One that could not be kept is made again after as many entries, not in each round.
+  const Index before = std::max(snapshot_.index, snapshot_tried_);
+  const bool due = applied - before >= options_.snapshot_entries ||
                    bytes_since_snapshot_ >= options_.snapshot_bytes;
   if (!due || applied <= snapshot_.index) return;
   raft::SnapshotMeta meta{applied, *raft_->log().TermAt(applied), raft_->configuration()};
   const absl::Status saved =
       store_->SaveSnapshot(meta, EncodeSnapshotBody(members_, env_.state.Snapshot()), false);
+  snapshot_tried_ = applied;
   if (!saved.ok()) {
-    if (!absl::IsResourceExhausted(saved)) return Die(saved);
-    LogWarning("metadata snapshot failed, the log goes on growing: ", FromAbsl(saved.message()));
+    // No room, or larger than what could be sent to anybody.
+    if (!absl::IsResourceExhausted(saved) && !absl::IsInvalidArgument(saved)) return Die(saved);
+    LogError("metadata snapshot failed, the log goes on growing: ", FromAbsl(saved.message()));
     bytes_since_snapshot_ = 0;  // try again after as much
     return;
   }
@@ -181,8 +185,8 @@ void RaftGroup::CheckRoom() {
   }
   if (stalled_) return;
   degraded_ =
-      "the disk of the metadata log is nearly full; commands are taken again when there is "
-      "space";
+      "the disk of the metadata log is nearly full: nothing new is made until there is space; "
+      "streams can be deleted and their retention lowered";
   LogError(degraded_);
   if (const NodeId heir = BestHeir(); heir != NodeId()) (void)raft_->TransferLeadership(heir);
 }
@@ -292,6 +296,7 @@ GroupStatus RaftGroup::Status() const {
   out.last = status.last;
   out.snapshot = snapshot_.index;
   out.log_bytes = store_->bytes();
+  out.stalled = stalled_.has_value();
   for (const GroupMember& member : members()) {
     GroupMemberStatus entry;
     entry.member = member;

@@ -95,12 +95,13 @@ absl::Status LogFiles::StartAnew(raft::Index last, raft::Term term, const LogOnD
   return absl::OkStatus();
 }
 
-absl::Status LogFiles::Prepare(uint64_t bytes) {
+absl::Status LogFiles::Prepare(uint64_t bytes, RaftRoom room) {
   const bool is_empty = end_ == FilePosition(kSegmentHeaderBytes);
   const bool rolls = !is_empty && end_.value() + bytes > segment_bytes_;
   const uint64_t after = rolls ? kSegmentHeaderBytes + bytes : end_.value() + bytes;
   const uint64_t there = rolls ? 0 : segments_.back().bytes;
-  if (!files_.HasRoom(after > there ? RoundUp(after) - there : 0)) {
+  const bool has_room = files_.HasRoom(after > there ? RoundUp(after) - there : 0);
+  if (!has_room && room == RaftRoom::kReserve) {
     return absl::ResourceExhaustedError(Concat("append to the metadata log: the disk of ",
                                                files_.path(),
                                                " is full up to its reserve; make room"));
@@ -121,14 +122,16 @@ absl::Status LogFiles::Roll() {
   return absl::OkStatus();
 }
 
-absl::Status LogFiles::Append(const std::vector<raft::Entry>& entries, raft::Index commit) {
+absl::Status LogFiles::Append(const std::vector<raft::Entry>& entries, raft::Index commit,
+                              RaftRoom room) {
   const raft::Index known = std::max(commit_, std::min(commit, entries.back().index));
   std::string group;
   for (const raft::Entry& entry : entries) {
     AppendTo(group, {entry.index, entry.term, known, end_, static_cast<RecordType>(entry.type),
                      entry.data});
   }
-  RETURN_IF_ERROR(WriteGroup(std::move(group)));
+  const auto write = [&] { return WriteGroup(group); };
+  RETURN_IF_ERROR(room == RaftRoom::kBallast ? files_.WithBallast(write) : write());
   for (const raft::Entry& entry : entries) terms_.Append(entry.index, entry.term);
   commit_ = known;
   marked_ = false;
@@ -140,13 +143,14 @@ absl::Status LogFiles::Mark(raft::Index commit) {
   if (marked_ && known == commit_) return absl::OkStatus();
   std::string group;
   AppendTo(group, {last(), TermAt(last()), known, end_, RecordType::kMark, ""});
-  RETURN_IF_ERROR(WriteGroup(std::move(group)));
+  RETURN_IF_ERROR(WriteGroup(group));
   commit_ = known;
   marked_ = true;
   return absl::OkStatus();
 }
 
-absl::Status LogFiles::WriteGroup(std::string group) {
+absl::Status LogFiles::WriteGroup(const std::string& records) {
+  std::string group = records;
   const FilePosition end = end_ + group.size();
   uint64_t& size = segments_.back().bytes;
   const uint64_t grown = std::max(size, RoundUp(end.value()));

@@ -11,6 +11,7 @@
 #include "core/base/status.h"
 #include "core/env/file_system.h"
 #include "replication/meta/store/log_reader.h"
+#include "replication/meta/store/raft_store.h"
 #include "replication/meta/store/store_directory.h"
 #include "replication/meta/store/store_format.h"
 #include "replication/meta/store/term_runs.h"
@@ -32,10 +33,10 @@ class LogFiles {
   absl::Status StartAnew(raft::Index last, raft::Term term, const LogOnDisk* disk);
 
   // Room for a group of `bytes`, in a new segment if need be. ResourceExhausted: the reserve would
-  // be touched.
-  absl::Status Prepare(uint64_t bytes);
+  // be touched (`room`: the ballast too, and it does not suffice).
+  absl::Status Prepare(uint64_t bytes, RaftRoom room);
   // Durable when OK, by one write and one sync. Each record with the commit index then known.
-  absl::Status Append(const std::vector<raft::Entry>& entries, raft::Index commit);
+  absl::Status Append(const std::vector<raft::Entry>& entries, raft::Index commit, RaftRoom room);
   // A record that says where the log ends; nothing when one says so already.
   absl::Status Mark(raft::Index commit);
   // Removes segments all of whose entries are at or below `through`.
@@ -54,7 +55,7 @@ class LogFiles {
                                                     std::string_view records);
   void GoOnIn(std::unique_ptr<File> file, const SegmentHeader& header, FilePosition end);
   absl::Status Roll();
-  absl::Status WriteGroup(std::string group);
+  absl::Status WriteGroup(const std::string& records);
   absl::Status TakeBack(const absl::Status& error);
 
   StoreDirectory& files_;

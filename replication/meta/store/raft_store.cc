@@ -61,7 +61,8 @@ RaftStore::RaftStore(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 RaftStore::~RaftStore() = default;
 
 absl::Status RaftStore::Save(const std::optional<raft::HardState>& hard_state,
-                             const std::vector<raft::Entry>& entries, raft::Index commit) {
+                             const std::vector<raft::Entry>& entries, raft::Index commit,
+                             RaftRoom room) {
   Parts& parts = *parts_;
   RETURN_IF_ERROR(parts.Usable());
   uint64_t bytes = 0;
@@ -80,12 +81,12 @@ absl::Status RaftStore::Save(const std::optional<raft::HardState>& hard_state,
   if (!entries.empty()) {
     const raft::SnapshotMeta snapshot = parts.snapshots.newest();
     CheckEntries(parts.log, snapshot.index, entries, std::max(term, snapshot.term));
-    RETURN_IF_ERROR(parts.Judge(parts.log.Prepare(bytes)));
+    RETURN_IF_ERROR(parts.Judge(parts.log.Prepare(bytes, room)));
   }
   // The term before its entries: no log is ahead of the term that is known. A new segment before
   // its entries too: they cannot go missing with it unnoticed.
   RETURN_IF_ERROR(parts.SaveHardState(term, vote));
-  return entries.empty() ? absl::OkStatus() : parts.Judge(parts.log.Append(entries, commit));
+  return entries.empty() ? absl::OkStatus() : parts.Judge(parts.log.Append(entries, commit, room));
 }
 
 absl::Status RaftStore::SaveSnapshot(const raft::SnapshotMeta& meta, std::string_view state,
@@ -93,12 +94,12 @@ absl::Status RaftStore::SaveSnapshot(const raft::SnapshotMeta& meta, std::string
   Parts& parts = *parts_;
   RETURN_IF_ERROR(parts.Usable());
   const raft::Configuration& members = meta.configuration;
-  if (state.size() > limits::kMaxRaftSnapshotBytes ||
+  if (state.size() > parts.snapshot_bytes ||
       members.voters.size() + members.learners.size() > limits::kMaxRaftMembers) {
     return absl::InvalidArgumentError(
         Concat("metadata snapshot ", meta.index, " has ", state.size(), " bytes and ",
                members.voters.size() + members.learners.size(), " members, at most ",
-               limits::kMaxRaftSnapshotBytes, " and ", limits::kMaxRaftMembers, " are stored"));
+               parts.snapshot_bytes, " and ", limits::kMaxRaftMembers, " are stored"));
   }
   if (meta.index <= parts.snapshots.newest().index) return absl::OkStatus();  // a late one
   const bool continued =

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/limits.h"
 #include "core/base/status.h"
 #include "core/env/file_system.h"
 #include "replication/meta/raft/restored.h"
@@ -37,10 +38,19 @@ struct StoredRaft {
 
 struct RaftStoreOptions {
   uint64_t segment_bytes = uint64_t{16} << 20;
-  // Free space below which appends are refused (ResourceExhausted, nothing was written). Snapshots,
-  // new segments and opening have the ballast besides, a file of half the size (at least a segment)
-  // that is given up for them; votes need no room. 0: neither.
+  // Free space below which appends are refused (ResourceExhausted, nothing was written), but for
+  // those of RaftRoom::kBallast. Those, snapshots, new segments and opening have the ballast
+  // besides, a file of half the size (at least a segment) that is given up for them; votes need no
+  // room. 0: neither.
   uint64_t reserve_bytes = uint64_t{16} << 20;
+  // The state in a snapshot; a larger one is refused (InvalidArgument).
+  uint64_t snapshot_bytes = limits::kMaxRaftSnapshotBytes;
+};
+
+// How far an append may go on a full disk.
+enum class RaftRoom {
+  kReserve,  // what the reserve leaves
+  kBallast,  // all there is, the ballast too: what frees room must get through, and what others agreed on
 };
 
 class RaftStore {
@@ -71,7 +81,8 @@ class RaftStore {
   //   anything else: a write or sync failed; the process must end and open again. Until then every
   //     call answers FailedPrecondition.
   absl::Status Save(const std::optional<raft::HardState>& hard_state,
-                    const std::vector<raft::Entry>& entries, raft::Index commit);
+                    const std::vector<raft::Entry>& entries, raft::Index commit,
+                    RaftRoom room = RaftRoom::kReserve);
   // Durable when OK. `received`: from a leader; a log that does not continue it is dropped, else
   // the log must hold its last entry. One that is not newer than what is there changes nothing.
   // Codes as Save.

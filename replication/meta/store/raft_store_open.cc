@@ -166,6 +166,7 @@ RaftStore::Parts::Parts(FileSystem& fs, std::string directory, const RaftStoreOp
     : files(fs, std::move(directory), options.reserve_bytes, BallastBytes(options)),
       snapshots(files),
       log(files, options.segment_bytes),
+      snapshot_bytes(options.snapshot_bytes),
       room_step(std::min<uint64_t>(options.segment_bytes, limits::kRaftPreallocateBytes)) {}
 
 bool RaftStore::Exists(FileSystem& fs, const std::string& directory) {

@@ -27,7 +27,8 @@ struct RaftStore::Parts {
   raft_store::LogFiles log;
   std::unique_ptr<raft_store::HardStateFile> hard_state;
   MetaIdentity identity;
-  uint64_t room_step;  // appends take room in such pieces
+  const uint64_t snapshot_bytes;  // at most
+  uint64_t room_step;             // appends take room in such pieces
   std::string failure;
   // The newest snapshot while somebody still sends it.
   raft::SnapshotMeta loaded_meta;

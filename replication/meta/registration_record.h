@@ -1,0 +1,69 @@
+// What a data directory owes the metadata group, and how often it has shown itself there: durable in
+// data/registration (FORMAT.md), so that no crash makes a broker claim records that it does not have.
+//
+//   before each registration, and every kGenerationPeriod   the generation is raised here, durably
+//   then                                                    the group is told, and keeps the newest
+//   a copy of the directory from before                     names one that the group knows already
+//   lost records                                            owed here until the group has it (R6b)
+//
+// The directory is raised before the group hears of it, so a crash between the two leaves the directory
+// ahead: a gap means nothing, only one that is behind does. On the metadata thread; blocks on the disk.
+// Written in place, so that a full disk does not stop it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/base/types.h"
+#include "core/env/file_system.h"
+
+namespace bascule {
+
+class RegistrationRecord {
+ public:
+  // data/registration of `directory`, which exists; a new one when there is none. DataLoss: damaged,
+  // with what to do. FailedPrecondition: a newer version wrote it.
+  static absl::StatusOr<std::unique_ptr<RegistrationRecord>> Open(FileSystem& fs,
+                                                                  const std::string& directory);
+
+  uint64_t generation() const { return now_.generation; }
+  bool owes_all() const { return now_.all; }
+  const std::vector<PartitionKey>& owed() const { return now_.partitions; }
+  // Its part in the metadata group is not to be gone on with either: it forgot votes.
+  bool must_rejoin() const { return now_.rejoin; }
+
+  // Each is durable when it returns OK; after an error nothing has changed here, and what the disk
+  // holds is the one or the other.
+  absl::Status Raise();
+  absl::Status OweAll();
+  // More than limits::kOwedPartitions count as all.
+  absl::Status Owe(const std::vector<PartitionKey>& partitions);
+  // The group knows the generation `known`: this directory is an older copy.
+  absl::Status NoteOlder(uint64_t known, bool rejoin);
+  absl::Status Rejoined();
+  // The group has been told.
+  absl::Status Paid();
+
+ private:
+  struct Content {
+    uint64_t sequence = 0;  // of the write
+    uint64_t generation = 0;
+    bool all = false;
+    bool rejoin = false;
+    std::vector<PartitionKey> partitions;
+  };
+  RegistrationRecord(std::unique_ptr<File> file, Content now)
+      : file_(std::move(file)), now_(std::move(now)) {}
+  static std::string Encode(const Content& content);
+  static absl::StatusOr<Content> Decode(const std::string& path, std::string_view block);
+  absl::Status Write(Content next);
+
+  std::unique_ptr<File> file_;
+  Content now_;
+  bool unsure_ = false;  // the last write failed: the disk may hold what it was to write
+};
+
+}  // namespace bascule

@@ -1,0 +1,293 @@
+// What a data directory owes the metadata group, and how an older copy of one is noticed.
+#include <doctest/doctest.h>
+
+#include "replication/meta/registration_record.h"
+#include "tests/unit/meta_samples.h"
+#include "tests/unit/meta_world.h"
+
+namespace bascule {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr char kPath[] = "data/registration";
+
+std::string Copy(MetaWorld& world, uint64_t number) {
+  return world.Disk(number).VisibleBytes(kPath);
+}
+
+void PutBack(MetaWorld& world, uint64_t number, const std::string& copy) {
+  REQUIRE(WriteFileAtomically(world.Disk(number), kPath, copy).ok());
+}
+
+// A stream whose only replica stands on b2.
+void StreamOnSecond(MetaWorld& world) {
+  StreamDescription stream = SampleStream("s", 1, {"b2"});
+  world[1].log->Propose(EncodeCreateStream(stream), [](const absl::Status& s) { CHECK(s.ok()); });
+  world.Run(milliseconds(500));
+  REQUIRE(world[1].LeaderOf("s") == "b2");
+}
+
+absl::Status Registered(MetaWorld& world, uint64_t number) {
+  REQUIRE(
+      world.scheduler.RunUntil([&] { return world[number].registered.has_value(); }, seconds(20)));
+  world.Run(milliseconds(100));
+  return *world[number].registered;
+}
+
+}  // namespace
+
+TEST_CASE("what is owed, and the generation, survive a crash at every step of a write") {
+  int crashes = 0;
+  for (uint64_t step = 1; step < 40; ++step) {
+    SimFileSystem disk(step);
+    SimRng rng(step);
+    REQUIRE(disk.CreateDirectories("data").ok());
+    uint64_t generation = 0;
+    bool owes = false;
+    bool paid = false;
+    disk.faults().PowerOffAfter(step);
+    if (auto record = RegistrationRecord::Open(disk, "data"); record.ok()) {
+      for (int i = 0; i < 3; ++i) generation += (*record)->Raise().ok() ? 1 : 0;
+      owes = (*record)->OweAll().ok();
+      generation += (*record)->Raise().ok() ? 1 : 0;
+      paid = (*record)->Paid().ok();
+    }
+    if (disk.faults().power_is_off()) ++crashes;
+    disk.faults().Clear();
+    disk.Crash(rng);
+    const auto after = RegistrationRecord::Open(disk, "data");
+    REQUIRE(after.ok());
+    CHECK((*after)->generation() >= generation);
+    if (owes && !disk.faults().power_is_off()) CHECK(((*after)->owes_all() || generation == 4));
+    if (paid) CHECK_FALSE((*after)->owes_all());
+  }
+  CHECK(crashes > 15);
+}
+
+TEST_CASE("a record that is damaged, or of a newer version, is refused; one torn copy is healed") {
+  SimFileSystem disk(1);
+  REQUIRE(disk.CreateDirectories("data").ok());
+  {
+    const auto record = RegistrationRecord::Open(disk, "data");
+    REQUIRE((*record)->Raise().ok());
+    REQUIRE((*record)->Owe({{StreamId(7), PartitionId(3)}, {StreamId(8), PartitionId(0)}}).ok());
+  }
+  for (const uint64_t at : {uint64_t{40}, uint64_t{4096 + 40}}) {
+    disk.FlipBit(kPath, at, 2);
+    const auto record = RegistrationRecord::Open(disk, "data");
+    REQUIRE(record.ok());
+    CHECK((*record)->generation() == 1);
+    CHECK((*record)->owed() ==
+          std::vector<PartitionKey>{{StreamId(7), PartitionId(3)}, {StreamId(8), PartitionId(0)}});
+  }
+  disk.FlipBit(kPath, 40, 2);
+  disk.FlipBit(kPath, 4096 + 40, 2);
+  CHECK(absl::IsDataLoss(RegistrationRecord::Open(disk, "data").status()));
+  // No bytes harm it.
+  SimRng rng(3);
+  for (int i = 0; i < 500; ++i) {
+    disk.FlipBit(kPath, rng.Below(8192), static_cast<int>(rng.Below(8)));
+    (void)RegistrationRecord::Open(disk, "data");
+  }
+  disk.TruncateDurably(kPath, 5);
+  CHECK(absl::IsDataLoss(RegistrationRecord::Open(disk, "data").status()));
+}
+
+TEST_CASE("more lost partitions than are named one by one count as all") {
+  SimFileSystem disk(1);
+  REQUIRE(disk.CreateDirectories("data").ok());
+  const auto record = RegistrationRecord::Open(disk, "data");
+  std::vector<PartitionKey> lost;
+  for (size_t i = 0; i < limits::kOwedPartitions; ++i)
+    lost.push_back({StreamId(UINT64_MAX - i), PartitionId(999)});
+  REQUIRE((*record)->Owe(lost).ok());
+  CHECK_FALSE((*record)->owes_all());
+  const auto again = RegistrationRecord::Open(disk, "data");
+  REQUIRE(again.ok());
+  CHECK((*again)->owed() == lost);
+  REQUIRE((*again)->Owe({{StreamId(1), PartitionId(0)}}).ok());
+  CHECK((*again)->owes_all());
+  CHECK((*again)->owed().empty());
+}
+
+TEST_CASE("R6b: an emptied disk says so until it is applied, whenever its process is killed") {
+  // Killed so long after it began to register; the last one is registered by then.
+  for (const int ms : {0, 1, 2, 3, 4, 6, 10, 400}) {
+    CAPTURE(ms);
+    MetaWorld world(3);
+    StreamOnSecond(world);
+    world.Start(2);
+    world.Register(2, /*lost_all=*/true);
+    world.Run(milliseconds(ms));
+    world.Disk(2).Kill();
+    world.Start(2);
+    world.Register(2);
+    REQUIRE(Registered(world, 2).ok());
+    CHECK(world[1].LeaderOf("s") == "");
+    CHECK(world[1].table().Find("s")->partitions[0].isr.empty());
+    CHECK_FALSE(world[2].record->owes_all());
+  }
+}
+
+TEST_CASE(
+    "R6b: lost records are told once: what was written since is not lost at a later fencing") {
+  MetaWorld world(3);
+  world.Start(2);
+  world.Register(2, /*lost_all=*/true);
+  REQUIRE(Registered(world, 2).ok());
+  StreamOnSecond(world);
+  for (int round = 0; round < 2; ++round) {
+    world.network.Cut(PeerId(1), PeerId(2));
+    world.group.Cut(PeerId(2));
+    world.Run(seconds(3));
+    CHECK(world[1].LeaderOf("s") == "");
+    world.network.Heal(PeerId(1), PeerId(2));
+    world.group.Heal(PeerId(2));
+    world.Run(seconds(3));
+    CHECK(world[1].LeaderOf("s") == "b2");
+  }
+  world.Start(2);
+  world.Register(2);
+  REQUIRE(Registered(world, 2).ok());
+  CHECK(world[1].LeaderOf("s") == "b2");
+}
+
+TEST_CASE("an ordinary crash at any step of registering is never taken for lost records") {
+  for (uint64_t step = 1; step <= 14; ++step) {
+    CAPTURE(step);
+    MetaWorld world(3);
+    world.Run(seconds(1));
+    StreamOnSecond(world);
+    SimRng rng(step);
+    world.Stop(2);
+    constexpr uint64_t kOpening = 5;
+    if (step <= kOpening) {
+      world.Disk(2).faults().PowerOffAfter(step);
+      CHECK_FALSE(RegistrationRecord::Open(world.Disk(2), "data").ok());
+    } else {
+      world.Start(2);
+      world.Disk(2).faults().PowerOffAfter(step - kOpening);
+      world.Register(2);
+      world.Run(milliseconds(step % 2 == 0 ? 5 : 200));
+      world.Stop(2);
+    }
+    world.Disk(2).faults().Clear();
+    world.Disk(2).Crash(rng);
+    world.Start(2);
+    world.Register(2);
+    REQUIRE(Registered(world, 2).ok());
+    CHECK(world[1].LeaderOf("s") == "b2");
+  }
+}
+
+TEST_CASE("R6b: an older copy of a data directory is refused, and then comes with nothing") {
+  // Taken while the broker ran, which did not start again since; or before an earlier start.
+  for (const bool running : {true, false}) {
+    CAPTURE(running);
+    MetaWorld world(3);
+    world.Run(seconds(2));
+    StreamOnSecond(world);
+    const std::string copy = Copy(world, 2);
+    if (running) {
+      world.Run(limits::kGenerationPeriod * 2);
+    } else {
+      world.Start(2);
+      world.Register(2);
+      REQUIRE(Registered(world, 2).ok());
+    }
+    world.Stop(2);
+    PutBack(world, 2, copy);
+    world.Run(seconds(5));
+    world.Start(2);
+    world.Register(2);
+    const absl::Status refused = Registered(world, 2);
+    CHECK(absl::IsDataLoss(refused));
+    CHECK(refused.message().find("is an older copy") != absl::string_view::npos);
+    CHECK(world[1].LeaderOf("s") == "");
+    CHECK(world[2].sink.deltas.empty());
+    CHECK(world[2].record->must_rejoin());
+    // Killed before that is told, it still knows.
+    world.Start(2);
+    CHECK(world[2].record->owes_all());
+    world.Register(2);
+    REQUIRE(Registered(world, 2).ok());
+    CHECK(world[1].LeaderOf("s") == "");
+    CHECK(world[1].table().Find("s")->partitions[0].isr.empty());
+    // What it is given from now on it keeps.
+    StreamDescription fresh = SampleStream("t", 1, {"b2"});
+    world[1].log->Propose(EncodeCreateStream(fresh), [](const absl::Status&) {});
+    world.Run(milliseconds(100));
+    world.Start(2);
+    world.Register(2);
+    REQUIRE(Registered(world, 2).ok());
+    CHECK(world[1].LeaderOf("t") == "b2");
+  }
+}
+
+TEST_CASE("a copy of the directory as it is, put back, is no older one") {
+  MetaWorld world(3);
+  world.Run(seconds(2));
+  StreamOnSecond(world);
+  world.Stop(2);
+  const std::string copy = Copy(world, 2);
+  PutBack(world, 2, copy);
+  world.Start(2);
+  world.Register(2);
+  REQUIRE(Registered(world, 2).ok());
+  CHECK(world[1].LeaderOf("s") == "b2");
+}
+
+TEST_CASE("a registration that comes after the one of a later start takes nothing from it") {
+  MetaTable table = TableWith({"b1", "b2"});
+  REQUIRE(table.Apply(MetadataIndex(11), EncodeRaiseFeatureLevel(kGenerationsLevel)).result.ok());
+  REQUIRE(
+      table.Apply(MetadataIndex(12), EncodeCreateStream(SampleStream("s", 1, {"b2"}))).result.ok());
+  BrokerRegistration killed = Broker("b2", 20);
+  killed.generation = 5;
+  BrokerRegistration next = Broker("b2", 21);
+  next.generation = 6;
+  REQUIRE(table.Apply(MetadataIndex(13), EncodeRegisterBroker(next)).result.ok());
+  const auto late = table.Apply(MetadataIndex(14), EncodeRegisterBroker(killed));
+  CHECK(absl::IsOutOfRange(late.result));
+  CHECK(late.deltas.empty());
+  CHECK(table.FindBroker("b2")->incarnation == 21);
+  CHECK(table.Find("s")->partitions[0].leader == "b2");
+  // The same process again, as when its answer was lost.
+  CHECK(table.Apply(MetadataIndex(15), EncodeRegisterBroker(next)).result.ok());
+  // A process that was replaced says nothing of the directory any more.
+  table.Apply(MetadataIndex(16), EncodeNoteGenerations({{{"b2", 20}, 90}, {{"b9", 1}, 5}}));
+  CHECK(table.FindBroker("b2")->generation == 6);
+  table.Apply(MetadataIndex(17), EncodeNoteGenerations({{{"b2", 21}, 9}}));
+  CHECK(table.FindBroker("b2")->generation == 9);
+  MetaTable restored;
+  REQUIRE(restored.Restore(table.applied(), table.Snapshot()).ok());
+  CHECK(restored.FindBroker("b2")->generation == 9);
+  // An emptied disk begins anew; one whose data/meta was moved away goes on.
+  REQUIRE(table.Apply(MetadataIndex(18), EncodeFenceBrokers({{"b2", 21}})).result.ok());
+  BrokerRegistration moved = Broker("b2", 22);
+  moved.node = PeerId(70);
+  moved.kept_all = true;
+  moved.generation = 9;
+  CHECK(absl::IsOutOfRange(table.Apply(MetadataIndex(19), EncodeRegisterBroker(moved)).result));
+  moved.kept_all = false;
+  moved.lost_all = true;
+  moved.generation = 1;
+  CHECK(table.Apply(MetadataIndex(20), EncodeRegisterBroker(moved)).result.ok());
+  CHECK(table.FindBroker("b2")->generation == 1);
+}
+
+TEST_CASE("generations mean nothing until every broker knows of them") {
+  MetaTable table = TableWith({"b1", "b2"});
+  REQUIRE(table.Apply(MetadataIndex(11), EncodeRaiseFeatureLevel(1)).result.ok());
+  BrokerRegistration first = Broker("b2", 20);
+  first.generation = 6;
+  REQUIRE(table.Apply(MetadataIndex(12), EncodeRegisterBroker(first)).result.ok());
+  CHECK(table.FindBroker("b2")->generation == 0);
+  BrokerRegistration second = Broker("b2", 21);
+  second.generation = 5;
+  CHECK(table.Apply(MetadataIndex(13), EncodeRegisterBroker(second)).result.ok());
+}
+
+}  // namespace bascule
