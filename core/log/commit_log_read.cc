@@ -18,7 +18,7 @@ Offset CommitLog::last_message_end() const {
   for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
     if (segment->footer.last_message_end > segment->base()) return segment->footer.last_message_end;
   }
-  return log_start();
+  return segments_.front().base();
 }
 
 absl::Status CommitLog::CheckDamage(Offset from) const {

@@ -45,6 +45,7 @@ class Recovery {
 
   absl::StatusOr<RecoveredLog> Run() {
     RETURN_IF_ERROR(FindFiles());
+    RETURN_IF_ERROR(FindBounds());
     RETURN_IF_ERROR(Inspect());
     RETURN_IF_ERROR(Settle());
     RETURN_IF_ERROR(Finish());
@@ -53,6 +54,9 @@ class Recovery {
 
  private:
   absl::Status FindFiles();
+  absl::Status FindBounds();
+  absl::Status KeepBounds();
+  absl::Status RemoveDropped(std::vector<std::string> dropped);
   absl::Status Inspect();
   absl::StatusOr<Candidate> InspectFile(Offset base, std::optional<Offset> next_base);
   absl::StatusOr<bool> EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
@@ -77,7 +81,9 @@ class Recovery {
   const std::optional<Offset> cut_at_;
   std::vector<Offset> bases_;
   std::vector<Candidate> candidates_;
-  Offset mark_;      // everything below was durable
+  std::optional<LogBounds> bounds_;  // as found on the disk
+  std::optional<Offset> start_;      // of the log, if anything says so
+  Offset mark_;                      // everything below was durable
   Offset expected_;  // end of what has been settled
   bool cut_ = false;
   RecoveredLog result_;
@@ -104,6 +110,54 @@ absl::Status Recovery::FindFiles() {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Recovery::FindBounds() {
+  if (point_) start_ = point_->log_start;
+  const absl::StatusOr<StoredLogBounds> found = LoadLogBounds(fs_, directory_);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  if (absl::IsDataLoss(found.status())) {
+    result_.notes.push_back(
+        Concat(found.status().message(), "; where the log begins is taken from ",
+               start_ ? "recovery.points" : "its first segment, and made durable anew"));
+    return fs_.Remove(Path(kLogBoundsFileName));
+  }
+  RETURN_IF_ERROR(found.status());
+  if (found->key != PartitionKey{stream_, partition_}) {
+    return absl::FailedPreconditionError(
+        Concat(Path(kLogBoundsFileName), " belongs to stream id ", found->key.stream, " partition ",
+               found->key.partition, ", not to stream id ", stream_, " partition ", partition_,
+               "; move the directory back to its place"));
+  }
+  bounds_ = found->bounds;
+  start_ = bounds_->start;
+  return absl::OkStatus();
+}
+
+// What is known of both ends is durable before offsets are given.
+absl::Status Recovery::KeepBounds() {
+  LogBounds& now = result_.bounds;
+  now.start = start_.value_or(candidates_.empty() ? Offset(0) : candidates_.front().segment.base());
+  now.end = std::max(now.start, mark_);
+  now.sequence = bounds_ ? bounds_->sequence : 0;
+  // A lag of `end` is made good by the recovery point, unless that is all that is left of it.
+  const bool end_matters = expected_ < mark_;
+  if (bounds_ && (bounds_->end >= now.end || !end_matters)) {
+    now = *bounds_;
+    return absl::OkStatus();
+  }
+  ++now.sequence;
+  RETURN_IF_ERROR(StoreLogBounds(fs_, directory_, {{stream_, partition_}, now}));
+  return bounds_ ? absl::OkStatus() : fs_.SyncDir(directory_);
+}
+
+absl::Status Recovery::RemoveDropped(std::vector<std::string> dropped) {
+  if (dropped.empty()) return absl::OkStatus();
+  for (const std::string& path : dropped) {
+    result_.notes.push_back(Concat("removed ", path, ": retention had dropped it"));
+    RETURN_IF_ERROR(fs_.Remove(path));
+  }
+  return fs_.SyncDir(directory_);
 }
 
 absl::Status Recovery::CheckHeader(Candidate& candidate) {
@@ -232,14 +286,28 @@ absl::StatusOr<Candidate> Recovery::InspectFile(Offset base, std::optional<Offse
 
 absl::Status Recovery::Inspect() {
   if (point_) mark_ = point_->active.end_offset;
+  if (bounds_) mark_ = std::max(mark_, bounds_->end);
+  if (start_) mark_ = std::max(mark_, *start_);
+  if (cut_at_) mark_ = std::max(mark_, *cut_at_);
+  std::vector<std::string> dropped;
   for (size_t i = 0; i < bases_.size(); ++i) {
+    if (start_ && bases_[i] < *start_) {
+      Candidate before;
+      before.segment.path = Path(SegmentFileName(bases_[i]));
+      before.segment.footer.base_offset = bases_[i];
+      ASSIGN_OR_RETURN(before.file, fs_.Open(before.segment.path, OpenMode::kRead));
+      ASSIGN_OR_RETURN(before.segment.file_bytes, before.file->Size());
+      RETURN_IF_ERROR(CheckHeader(before));
+      dropped.push_back(before.segment.path);
+      continue;
+    }
     std::optional<Offset> next_base;
     if (i + 1 < bases_.size()) next_base = bases_[i + 1];
     ASSIGN_OR_RETURN(Candidate candidate, InspectFile(bases_[i], next_base));
     mark_ = std::max(mark_, candidate.evidence);
     candidates_.push_back(std::move(candidate));
   }
-  return absl::OkStatus();
+  return RemoveDropped(std::move(dropped));
 }
 
 // Everything from segment `i` on goes: later segments first, so that a crash in between is
@@ -288,10 +356,11 @@ absl::Status Recovery::SettleBadPlaces(size_t i) {
 }
 
 absl::Status Recovery::Settle() {
+  if (start_) expected_ = *start_;
   for (size_t i = 0; i < candidates_.size() && !cut_; ++i) {
     Candidate& candidate = candidates_[i];
     const Offset base = candidate.segment.base();
-    if (i == 0) expected_ = base;
+    if (i == 0 && !start_) expected_ = base;
     // Nothing in it is known to be on the disk, its header included: made anew.
     if (cut_at_ && base >= *cut_at_) return RemoveFrom(i);
     if (base < expected_) {
@@ -334,6 +403,7 @@ absl::Status Recovery::CreateActive(Offset base) {
 absl::Status Recovery::Finish() {
   const bool tail_lost = expected_ < mark_;
   if (tail_lost) Damage(expected_, mark_, Concat("the end of the log in ", directory_, " is gone"));
+  RETURN_IF_ERROR(KeepBounds());
   const bool need_active = candidates_.empty() || candidates_.back().segment.sealed || tail_lost ||
                            !candidates_.back().header_ok;
   if (need_active) RETURN_IF_ERROR(CreateActive(std::max(expected_, mark_)));

@@ -55,7 +55,11 @@ void NoteBatch(SegmentFooter& footer, std::vector<IndexEntry>& index, std::strin
   if (new_epoch || index.empty() || position - index.back().position >= limits::kIndexStrideBytes) {
     index.push_back({header.base_offset, header.base_timestamp, position, header.leader_epoch});
   }
-  if (footer.end_offset == footer.base_offset) footer.first_timestamp = header.base_timestamp;
+  if (footer.end_offset == footer.base_offset) {
+    footer.first_timestamp = header.base_timestamp;
+    footer.first_stored = header.stored_at;
+  }
+  footer.last_stored = header.stored_at;
   if (header.control()) {
     NoteGaps(footer, payload);
   } else {
