@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "core/base/log_text.h"
+
 namespace bascule {
 namespace {
 
@@ -35,7 +37,8 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 void SetLogLevel(LogLevel level) { Logger().set_level(ToSpdlog(level)); }
 bool LogEnabled(LogLevel level) { return Logger().should_log(ToSpdlog(level)); }
 void LogLine(LogLevel level, std::string_view text) {
-  Logger().log(ToSpdlog(level), spdlog::string_view_t(text.data(), text.size()));
+  const std::string line = OneLine(text);
+  Logger().log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace bascule

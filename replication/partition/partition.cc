@@ -19,9 +19,13 @@ LogLimits LimitsOf(const StreamSettings& settings) {
 }  // namespace
 
 std::string ClockBehind(Duration ahead) {
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(ahead).count();
-  return Concat("the newest timestamp is ", seconds,
-                " s ahead of this broker's clock, which was wrong then or is now: new messages get "
+  const int64_t seconds = std::chrono::duration_cast<std::chrono::seconds>(ahead).count();
+  const std::string span = seconds < 2 * 60          ? Concat(seconds, " s")
+                           : seconds < 2 * 3600      ? Concat(seconds / 60, " minutes")
+                           : seconds < 2 * 24 * 3600 ? Concat(seconds / 3600, " hours")
+                                                     : Concat(seconds / 86400, " days");
+  return Concat("the newest timestamp is ", span,
+                " ahead of this broker's clock, which was wrong then or is now: new messages get "
                 "the same timestamp until the clock has passed it, and retention goes by when they "
                 "were stored; if the clock is wrong, set it right");
 }
