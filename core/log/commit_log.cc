@@ -36,7 +36,8 @@ CommitLog::CommitLog(Private, const LogEnvironment& env, LogOptions options, Rec
   flushed_end_ = log_end();
   flushed_facts_ = active().footer;
   zeroed_end_ = FilePosition(std::max(active().file_bytes, active().footer.data_end.value()));
-  BASCULE_CHECK_LE(log_start(), log_end());
+  CheckInvariants();
+  CheckChain();
 }
 
 bool CommitLog::CanAppend(size_t bytes) const {
@@ -58,6 +59,7 @@ bool CommitLog::ShouldRoll() const {
 
 absl::Status CommitLog::Roll() {
   BASCULE_CHECK(!preallocating_);
+  BASCULE_CHECK_GT(active().end(), active().base());  // or the next one would take its name
   Segment next;
   next.footer.base_offset = next.footer.end_offset = log_end();
   next.footer.data_end = FilePosition(kSegmentHeaderBytes);
@@ -80,6 +82,7 @@ absl::Status CommitLog::Roll() {
   zeroed_end_ = FilePosition(kSegmentHeaderBytes);
   next_chunk_ = limits::kPreallocateMinBytes;
   index_saved_ = 0;
+  CheckInvariants();
   StartSealing();
   return absl::OkStatus();
 }
@@ -98,6 +101,7 @@ absl::Status CommitLog::Append(std::string batch) {
   active().file_bytes = std::max(active().file_bytes, facts.data_end.value());
   last_timestamp_ = std::max(last_timestamp_, header.max_timestamp);
   tail_.Add(Bytes(std::move(batch)), header.base_offset, header.end());
+  CheckInvariants();
   MaybePreallocate();
   return absl::OkStatus();
 }
@@ -111,6 +115,7 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
   if (dirty_directory_) ticket.directory = options_.directory;
   dirty_directory_ = false;
   ticket.end = log_end();
+  BASCULE_CHECK_GT(ticket.end, flushed_end_);
   last_flush_bytes_ = BytesBetween(flushed_facts_, active().footer);
   ticket.poisoned = poisoned_;
   ticket.generation = generation_;
@@ -128,6 +133,8 @@ absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status&
   BASCULE_CHECK_LE(ticket.end, log_end());
   flushed_end_ = ticket.end;
   flushed_facts_ = std::move(flushing_facts_);
+  BASCULE_CHECK_EQ(flushed_facts_.end_offset, flushed_end_);
+  CheckInvariants();
   StartSealing();
   return absl::OkStatus();
 }

@@ -166,6 +166,10 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   Segment& active() { return segments_.back(); }
   const Segment& active() const { return segments_.back(); }
   size_t IndexOfSegment(Offset offset) const;
+  // What must hold between any two calls; ours to keep, whatever is on the disk.
+  void CheckInvariants() const;
+  // The same of the whole chain, segment by segment.
+  void CheckChain() const;
   SegmentReadPlan PlanFor(const Segment& segment) const;
   void MaybePreallocate();
   void SaveIndex();

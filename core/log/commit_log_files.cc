@@ -1,6 +1,7 @@
 // The housekeeping half of CommitLog: retention, lost files, what there is.
 #include <algorithm>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -28,6 +29,7 @@ void CommitLog::Clean() {
 // them, the next start finishes it, and files that go any other way are missed.
 void CommitLog::DropBefore(Offset start) {
   dropping_ = true;
+  BASCULE_CHECK_GT(start, bounds_.start);
   LogBounds next = bounds_;
   next.start = start;
   next.end = std::max(bounds_.end, flushed_end_);
@@ -48,17 +50,23 @@ void CommitLog::DropBefore(Offset start) {
 }
 
 void CommitLog::Dropped(const LogBounds& bounds) {
+  BASCULE_CHECK_GT(bounds.sequence, bounds_.sequence);
   bounds_ = bounds;
   std::vector<std::string> paths;
   while (segments_.front().base() < bounds_.start) {
     paths.push_back(segments_.front().path);
     missing_.erase(segments_.front().base());
+    BASCULE_CHECK(segments_.front().sealed);
     segments_.pop_front();
+    BASCULE_CHECK(!segments_.empty());
   }
+  BASCULE_CHECK_EQ(segments_.front().base(), bounds_.start);
   // What retention would have taken by now need not be reported any more; a lost beginning of the
   // log stays known till then.
   std::erase_if(damaged_, [this](const DamagedRange& d) { return d.to <= log_start(); });
   Unlink(std::move(paths));
+  CheckInvariants();
+  CheckChain();
 }
 
 void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
@@ -141,6 +149,40 @@ CommitLog::Stat CommitLog::Describe() const {
     counted = range.to;
   }
   return stat;
+}
+
+void CommitLog::CheckInvariants() const {
+  BASCULE_CHECK(!segments_.empty());
+  BASCULE_CHECK_LE(bounds_.start, bounds_.end);
+  BASCULE_CHECK_LE(bounds_.start, segments_.front().base());
+  BASCULE_CHECK_LE(log_start(), flushed_end_);
+  BASCULE_CHECK_LE(flushed_end_, log_end());
+  BASCULE_CHECK_LE(flushed_facts_.base_offset, active().base());
+  BASCULE_CHECK(!active().sealed);
+  BASCULE_CHECK(active_file_ != nullptr);
+  BASCULE_CHECK_LE(active().base(), active().end());
+  BASCULE_CHECK_GE(active().footer.data_end.value(), kSegmentHeaderBytes);
+  BASCULE_CHECK_LE(active().footer.data_end.value(), active().file_bytes);
+  BASCULE_CHECK_LE(index_saved_, active().index.size());
+  BASCULE_CHECK(!sealing_ || !unsealed_.empty());
+  BASCULE_CHECK_LT(unsealed_.size(), segments_.size());
+}
+
+void CommitLog::CheckChain() const {
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    BASCULE_CHECK_LE(segments_[i].base(), segments_[i].end());
+    BASCULE_CHECK_LE(segments_[i].end(), segments_[i + 1].base());
+  }
+  // Unsealed ones are the newest closed ones, in order.
+  size_t at = segments_.size() - 1 - unsealed_.size();
+  for (const auto& [base, file] : unsealed_) BASCULE_CHECK_EQ(segments_[at++].base(), base);
+  Offset before = log_start();
+  for (const DamagedRange& range : damaged_) {
+    BASCULE_CHECK_LE(before, range.from);
+    BASCULE_CHECK_LT(range.from, range.to);
+    BASCULE_CHECK_LE(range.to, log_end());
+    before = range.to;
+  }
 }
 
 }  // namespace bascule

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/crc32c.h"
 #include "core/base/text.h"
+#include "core/log/segment_format.h"
 #include "core/wire/coding.h"
 
 namespace bascule {
@@ -50,6 +51,7 @@ absl::StatusOr<StoredLogBounds> ParseLogBounds(std::string_view file) {
     stored.bounds.start = Offset(GetFixed<int64_t>(&slot[32]));
     stored.bounds.end = Offset(GetFixed<int64_t>(&slot[40]));
     if (stored.bounds.start < Offset(0) || stored.bounds.end < stored.bounds.start) continue;
+    if (stored.bounds.end > kMaxStoredOffset) continue;
     if (!newest || stored.bounds.sequence > newest->bounds.sequence) newest = stored;
   }
   if (!newest) return absl::DataLossError("neither of its two slots is sound");

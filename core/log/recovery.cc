@@ -33,6 +33,11 @@ std::string Range(Offset from, Offset to) {
   return Concat("offsets ", from.value(), " to ", to.value() - 1);
 }
 
+// What the batch proves to have been durable: at most all before it, whatever it claims.
+Offset Committed(const wire::BatchHeader& header) {
+  return std::min(header.committed_through, header.base_offset);
+}
+
 class Recovery {
  public:
   Recovery(FileSystem& fs, const RecoveryRequest& request)
@@ -137,7 +142,7 @@ absl::Status Recovery::FindBounds() {
 // What is known of both ends is durable before offsets are given.
 absl::Status Recovery::KeepBounds() {
   LogBounds& now = result_.bounds;
-  now.start = start_.value_or(candidates_.empty() ? Offset(0) : candidates_.front().segment.base());
+  now.start = start_.value_or(Offset(0));  // no segment, and nobody knows: a new log
   now.end = std::max(now.start, mark_);
   now.sequence = bounds_ ? bounds_->sequence : 0;
   // A lag of `end` is made good by the recovery point, unless that is all that is left of it.
@@ -187,6 +192,7 @@ absl::Status Recovery::CheckHeader(Candidate& candidate) {
 bool Recovery::StartFromPoint(Candidate& candidate) {
   if (!point_ || point_->active.base_offset != candidate.segment.base()) return false;
   if (point_->active.data_end.value() > candidate.segment.file_bytes) return false;
+  if (point_->active.data_end.value() < kSegmentHeaderBytes) return false;
   absl::StatusOr<std::unique_ptr<File>> file =
       fs_.Open(Path(IndexFileName(candidate.segment.base())), OpenMode::kRead);
   if (file.ok()) {
@@ -217,7 +223,7 @@ absl::Status Recovery::Scan(Candidate& candidate) {
     const bool trusted = !cut_at_ || (sound && scanner.header().base_offset < *cut_at_);
     const bool fits = sound && trusted && scanner.header().base_offset == facts.end_offset;
     if (fits) {
-      candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
+      candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
       candidate.scanned = true;
       continue;
@@ -231,7 +237,7 @@ absl::Status Recovery::Scan(Candidate& candidate) {
       ASSIGN_OR_RETURN(const BatchScanner::Outcome next, scanner.Next());
       BASCULE_CHECK(next == BatchScanner::Outcome::kBatch);
       bad.resumes_at = scanner.header().base_offset;
-      candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
+      candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
       // An entry of its own (one only, if a new epoch gave it one), so that reads behind the damage
       // never walk through it.
@@ -360,7 +366,7 @@ absl::Status Recovery::Settle() {
   for (size_t i = 0; i < candidates_.size() && !cut_; ++i) {
     Candidate& candidate = candidates_[i];
     const Offset base = candidate.segment.base();
-    if (i == 0 && !start_) expected_ = base;
+    if (i == 0 && !start_) start_ = expected_ = base;
     // Nothing in it is known to be on the disk, its header included: made anew.
     if (cut_at_ && base >= *cut_at_) return RemoveFrom(i);
     if (base < expected_) {
@@ -431,6 +437,11 @@ absl::Status Recovery::Finish() {
     }
     result_.segments.push_back(std::move(segment));
   }
+  // What was durable is covered by segments or named as lost, and is not given again.
+  BASCULE_CHECK(!result_.segments.empty());
+  BASCULE_CHECK_LE(result_.bounds.start, result_.segments.front().base());
+  BASCULE_CHECK_GE(result_.segments.back().end(), mark_);
+  BASCULE_CHECK(result_.active_file != nullptr);
   return absl::OkStatus();
 }
 

@@ -63,6 +63,7 @@ class Taker {
     in_.remove_prefix(n);
     return bytes;
   }
+  void Refuse() { ok_ = false; }
   bool ok() const { return ok_; }
   bool done() const { return in_.empty(); }
 
@@ -97,6 +98,12 @@ void TakePoint(Taker& take, uint32_t version, RecoveryPointSet& points) {
     const LeaderEpoch epoch(take.Take<uint64_t>());
     active.epochs.push_back({epoch, Offset(take.Take<int64_t>())});
   }
+  const bool possible = active.base_offset >= Offset(0) &&
+                        active.end_offset >= active.base_offset &&
+                        active.end_offset <= kMaxStoredOffset &&
+                        log_start.value_or(Offset(0)) >= Offset(0) &&
+                        log_start.value_or(Offset(0)) <= kMaxStoredOffset;
+  if (!possible) take.Refuse();
   points.partitions[key] = RecoveryPoint{std::move(active), log_start};
 }
 
@@ -134,7 +141,7 @@ absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes) {
   const auto count = take.Take<uint64_t>();
   take.TakeBytes(boot_bytes);
   for (uint64_t i = 0; i < count && take.ok(); ++i) TakePoint(take, version, points);
-  if (!take.ok() || !take.done()) return absl::DataLossError("lengths do not fit");
+  if (!take.ok() || !take.done()) return absl::DataLossError("numbers do not fit");
   return points;
 }
 

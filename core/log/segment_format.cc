@@ -156,7 +156,8 @@ absl::StatusOr<SegmentFooter> ParseFooter(std::string_view end_of_file, uint64_t
           file_bytes) {
     return absl::DataLossError("footer does not fit the file's length");
   }
-  if (footer.base_offset < Offset(0) || footer.end_offset < footer.base_offset)
+  if (footer.base_offset < Offset(0) || footer.end_offset < footer.base_offset ||
+      footer.end_offset > kMaxStoredOffset)
     return absl::DataLossError("footer's offsets are impossible");
   for (uint64_t i = 0; i < epochs; ++i) {
     const char* at = &in[fixed_bytes + i * kEpochBytes];
@@ -174,7 +175,9 @@ std::optional<Offset> ParseSegmentFileName(std::string_view name) {
   if (name.size() != kDigits + 4 || name.substr(kDigits) != ".log") return std::nullopt;
   int64_t base = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + kDigits, base);
-  if (error != std::errc() || end != name.data() + kDigits || base < 0) return std::nullopt;
+  if (error != std::errc() || end != name.data() + kDigits || base < 0 ||
+      Offset(base) > kMaxStoredOffset)
+    return std::nullopt;
   return Offset(base);
 }
 

@@ -27,6 +27,8 @@ inline constexpr uint32_t kFooterMagic = 0x46435342;   // "BSCF"
 inline constexpr uint8_t kSegmentVersion = 1;
 inline constexpr uint32_t kFooterVersion = 2;  // version 1 has no stored times
 inline constexpr size_t kFooterTailBytes = 16;
+// No offset on disk may claim more: arithmetic on it has room, and none was ever given.
+inline constexpr Offset kMaxStoredOffset{int64_t{1} << 62};
 // Bounds the decoder: a footer that claims more is not a footer.
 inline constexpr size_t kMaxFooterBytes = 1 << 20;
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/text.h"
 
 namespace bascule {
@@ -28,6 +29,7 @@ absl::Status SyncAll(FileSystem& fs, const FlushTicket& ticket) {
 
 void SyncScheduler::Flush(FlushTicket ticket, Executor& home,
                           absl::AnyInvocable<void(FlushTicket, absl::Status)> done) {
+  BASCULE_CHECK(!ticket.files.empty());
   pool_.Post([this, ticket = std::move(ticket), &home, done = std::move(done)]() mutable {
     absl::Status status = SyncAll(fs_, ticket);
     home.Post([ticket = std::move(ticket), status = std::move(status),
