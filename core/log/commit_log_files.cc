@@ -171,6 +171,7 @@ void CommitLog::CheckInvariants() const {
 void CommitLog::CheckChain() const {
   for (size_t i = 0; i + 1 < segments_.size(); ++i) {
     BASCULE_CHECK_LE(segments_[i].base(), segments_[i].end());
+    BASCULE_CHECK_LT(segments_[i].base(), segments_[i + 1].base());
     BASCULE_CHECK_LE(segments_[i].end(), segments_[i + 1].base());
   }
   // Unsealed ones are the newest closed ones, in order.

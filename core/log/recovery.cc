@@ -412,7 +412,13 @@ absl::Status Recovery::Finish() {
   RETURN_IF_ERROR(KeepBounds());
   const bool need_active = candidates_.empty() || candidates_.back().segment.sealed || tail_lost ||
                            !candidates_.back().header_ok;
-  if (need_active) RETURN_IF_ERROR(CreateActive(std::max(expected_, mark_)));
+  if (need_active) {
+    const Offset base = std::max(expected_, mark_);
+    // An empty one whose header is torn, say, would share its name with the new one.
+    if (!candidates_.empty() && candidates_.back().segment.base() == base)
+      RETURN_IF_ERROR(RemoveFrom(candidates_.size() - 1));
+    RETURN_IF_ERROR(CreateActive(base));
+  }
   for (size_t i = 0; i < candidates_.size(); ++i) {
     Candidate& candidate = candidates_[i];
     Segment& segment = candidate.segment;

@@ -213,12 +213,12 @@ TEST_CASE("a footer whose numbers cannot be is refused although its checksum hol
 TEST_CASE("names of files") {
   CHECK(SegmentFileName(Offset(0)) == "00000000000000000000.log");
   CHECK(IndexFileName(Offset(1234567)) == "00000000000001234567.idx");
-  const Offset last(std::numeric_limits<int64_t>::max());
-  CHECK(SegmentFileName(last) == "09223372036854775807.log");
+  const Offset last(int64_t{1} << 62);
+  CHECK(SegmentFileName(last) == "04611686018427387904.log");
   CHECK(*ParseSegmentFileName("00000000000000000042.log") == Offset(42));
   CHECK(*ParseSegmentFileName(SegmentFileName(last)) == last);
   for (const char* name :
-       {"", ".log", "42.log", "00000000000000000042.idx", "00000000000000000042.log.tmp",
+       {"", ".log", "42.log", "09223372036854775807.log", "00000000000000000042.idx", "00000000000000000042.log.tmp",
         "0000000000000000004x.log", "-0000000000000000042.log", "+0000000000000000042.log",
         "99999999999999999999.log", "000000000000000000042.log", " 0000000000000000042.log"}) {
     INFO(name);

@@ -121,6 +121,18 @@ TEST_CASE("5. a torn first segment of an empty log is made anew") {
   CHECK(ParseSegmentHeader(fs.DurableBytes(LogPath(Offset(0)))).ok());
 }
 
+TEST_CASE("5. a torn header with something torn behind it: made anew, once") {
+  SimFileSystem fs(1);
+  SegmentFile first(Offset(0));
+  PutFile(fs, LogPath(Offset(0)), first.AddMany(3).bytes);
+  PutFile(fs, LogPath(Offset(3)), std::string(64, '\0') + "torn" + std::string(60, '\0'));
+  const RecoveredLog log = Recover(fs, Request(PointAt(first)));
+  CHECK(log.segments.size() == 2);
+  CHECK(log.segments.back().base() == Offset(3));
+  CHECK(log.segments.front().base() == Offset(0));
+  CHECK(log.damaged.empty());
+}
+
 TEST_CASE("6. a closed segment without or with a bad footer: scanned, checked and sealed again") {
   SegmentFile first(Offset(0)), second(Offset(3));
   const std::string sealed = first.AddMany(3).Sealed();

@@ -50,10 +50,10 @@ const std::vector<Case> kCases = {
     Vanished("the first segment is gone", Offset(0)),
     Vanished("one in the middle is gone", Offset(3)),
     Vanished("the newest is gone", Offset(6)),
-    {"a segment is damaged", "restore the file from a copy",
+    {"a segment was cut", "restore the file from a copy",
      [](Healthy& log) {
        PutFile(log.fs, CopyOf(Offset(6)), log.fs.VisibleBytes(LogPath(Offset(6))));
-       log.fs.FlipBit(LogPath(Offset(6)), 150, 1);
+       log.fs.TruncateDurably(LogPath(Offset(6)), 100);
      },
      [](Healthy& log) { log.Move(CopyOf(Offset(6)), LogPath(Offset(6))); }},
     {"another partition's directory", "move the directory back to its place",
@@ -77,7 +77,7 @@ const std::vector<Case> kCases = {
 
 TEST_CASE("remedies for a log that is not as it was work") {
   for (const Case& one : kCases) {
-    CAPTURE(one.name);
+    CAPTURE(std::string(one.name));
     Healthy log;
     one.hurt(log);
     const absl::StatusOr<RecoveredLog> hurt = RecoverLog(log.fs, Request(log.point));
