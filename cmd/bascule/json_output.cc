@@ -81,6 +81,7 @@ Json PartitionJson(const v1::Partition& p, const PartitionFlags& flags) {
   out["messages_refused"] = p.messages_refused();
   out["gap_records"] = p.gap_records();
   out["messages_in_gaps"] = p.messages_in_gaps();
+  out["lost_records"] = p.lost_records();
   out["paused"] = flags.paused;
   out["readonly"] = flags.readonly;
   out["degraded"] = p.degraded().empty() ? Json(nullptr) : Json(p.degraded());

@@ -27,16 +27,24 @@ ExitCode Run(Session& session, const LogOptions& options) {
   Console& console = session.console;
   FileSystem& disk = RealFileSystem();
   const bool verify = options.action == LogOptions::Action::kVerify;
-  const absl::StatusOr<std::vector<std::string>> logs = FindLogs(disk, options.directory);
-  if (!logs.ok()) return Report(console, Explain(logs.status(), options.directory));
+  const absl::StatusOr<FoundLogs> found = FindLogs(disk, options.directory);
+  if (!found.ok()) return Report(console, Explain(found.status(), options.directory));
   ExitCode code = ExitCode::kOk;
-  for (const std::string& directory : *logs) {
+  if (!found->points_problem.empty()) {
+    code = Report(console, {ExitCode::kDamaged,
+                            absl::StrCat(found->points_problem,
+                                         "; how far the logs have to reach is not known"),
+                            ""});
+  }
+  const std::vector<FoundLog>& logs = found->logs;
+  for (const FoundLog& one : logs) {
+    const std::string& directory = one.directory;
     Progress progress(console, session.client.clock());
     const auto show = [&](uint64_t done, uint64_t total) {
       progress.Show(done >> 10, total >> 10, "KiB");
     };
     const absl::StatusOr<LogReport> log =
-        InspectLog(disk, directory, verify ? InspectDepth::kBytes : InspectDepth::kFooters, show);
+        InspectLog(disk, one, verify ? InspectDepth::kBytes : InspectDepth::kFooters, show);
     progress.Clear();
     if (!log.ok()) {
       // One directory that cannot be read must not hide the state of the others.
@@ -51,7 +59,7 @@ ExitCode Run(Session& session, const LogOptions& options) {
       PrintVerdict(console.out, *log);
     } else {
       PrintLog(console.out, *log);
-      if (&directory != &logs->back()) console.out << '\n';
+      if (&one != &logs.back()) console.out << '\n';
     }
   }
   return code;

@@ -192,7 +192,8 @@ bool IsUnknown(const v1::Partition& p) {
 
 uint64_t RecordCount(const v1::Partition& p) {
   if (p.oldest_offset() < 0 || p.newest_offset() < p.oldest_offset()) return 0;
-  return static_cast<uint64_t>(p.newest_offset() - p.oldest_offset()) + 1;
+  const auto offsets = static_cast<uint64_t>(p.newest_offset() - p.oldest_offset()) + 1;
+  return offsets - std::min(offsets, p.lost_records());
 }
 
 std::vector<std::string> Troubles(const StreamReport& report) {

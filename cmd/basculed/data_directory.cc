@@ -21,7 +21,7 @@ absl::Status CheckVersion(FileSystem& fs, const std::string& directory) {
   ASSIGN_OR_RETURN(const std::string text, ReadWhole(**file, kMaxFileBytes));
   int version = 0;
   if (!absl::SimpleAtoi(text, &version)) {
-    return absl::DataLossError(Concat(path, " is damaged: it should hold the number ", kVersion));
+    return absl::DataLossError(Concat(path, " is damaged: write the number ", kVersion, " into it"));
   }
   if (version > kVersion) {
     return absl::FailedPreconditionError(Concat(directory, " has format ", version,
@@ -31,15 +31,18 @@ absl::Status CheckVersion(FileSystem& fs, const std::string& directory) {
   return absl::OkStatus();
 }
 
+// Only the operator can know the id again; a new one would be another broker, with this one's data.
+constexpr char kItsId[] =
+    "the id that this broker had (its log and `bascule cluster status` on another broker show it)";
+
 std::string EncodeIdentity(const std::string& id) { return Concat(id, " ", Crc32c(id), "\n"); }
 
 absl::StatusOr<std::string> ParseIdentity(const std::string& path, const std::string& text) {
   const size_t space = text.find(' ');
   const std::string id = text.substr(0, space);
   if (space == std::string::npos || EncodeIdentity(id) != text) {
-    return absl::DataLossError(Concat(path, " is damaged; write the broker's id into it as \"",
-                                      EncodeIdentity("<id>"),
-                                      "\" from a backup, or start on an empty directory"));
+    return absl::DataLossError(Concat(path, " is damaged; restore it from a backup, or remove it and start once "
+                                      "with --id ID, ID being ", kItsId));
   }
   return id;
 }
@@ -50,6 +53,10 @@ absl::StatusOr<std::string> LoadOrMakeIdentity(FileSystem& fs, Rng& rng,
   const std::string path = JoinPath(directory, "server");
   const auto file = fs.Open(path, OpenMode::kRead);
   if (absl::IsNotFound(file.status())) {
+    if (wanted.empty() && fs.Exists(JoinPath(directory, "meta"))) {
+      return absl::DataLossError(Concat(path, " is missing although the directory holds data; restore it "
+                                        "from a backup, or start once with --id ID, ID being ", kItsId));
+    }
     const std::string id = wanted.empty() ? RandomToken(rng, kIdLength) : wanted;
     RETURN_IF_ERROR(WriteFileAtomically(fs, path, EncodeIdentity(id)));
     return id;

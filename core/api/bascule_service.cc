@@ -42,6 +42,7 @@ void FillPartition(const PartitionDescription& partition,
   out.set_messages_refused(status->messages_refused);
   out.set_gap_records(status->gap_records);
   out.set_messages_in_gaps(status->messages_in_gaps);
+  out.set_lost_records(status->lost_records);
   out.set_degraded(status->degraded);
 }
 

@@ -71,6 +71,12 @@ inline constexpr size_t kPreallocateMinBytes = 64 * kKiB;
 inline constexpr size_t kPreallocateMaxBytes = 8 * kMiB;
 // Logs whose flushes are larger get no preallocated blocks.
 inline constexpr size_t kPreallocateFlushBytes = 16 * kKiB;
+// How often an open log looks whether its files are still there. (A flush looks at its own each
+// time.)
+inline constexpr std::chrono::seconds kLogFilesCheckPeriod{30};
+// A newest timestamp this far ahead of the clock is worth a word; what clocks are corrected by all
+// the time is less.
+inline constexpr std::chrono::seconds kClockStepNoticed{2};
 
 // --- recovery points ---
 inline constexpr std::chrono::milliseconds kRecoveryPointPeriod{5000};

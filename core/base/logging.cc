@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "core/base/bounded_output.h"
+#include "core/base/log_text.h"
 
 namespace bascule {
 namespace {
@@ -56,27 +57,6 @@ std::string_view Colour(LogLevel level) {
       return "\033[31m\033[1m";
   }
   return "";
-}
-
-bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-std::string OneLine(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    if (!IsControl(c)) {
-      out.push_back(c);
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else {
-      char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\x%02x", static_cast<unsigned char>(c));
-      out += escape;
-    }
-  }
-  return out;
 }
 
 }  // namespace

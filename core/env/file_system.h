@@ -35,6 +35,9 @@ class File {
   // Durable after Sync.
   virtual absl::Status Truncate(uint64_t size) = 0;
   virtual absl::StatusOr<uint64_t> Size() = 0;
+  // OK when path() still leads to this file; NotFound when it was removed, renamed or replaced, so
+  // that what is written here is lost with the last descriptor.
+  virtual absl::Status CheckInPlace() = 0;
   virtual const std::string& path() const = 0;
 };
 
@@ -86,8 +89,6 @@ class FileSystem {
   virtual absl::StatusOr<DiskSpace> Space(const std::string& path) = 0;
   // FailedPrecondition when another process (or an open lock of this one) holds it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
-  // A value that differs between two boots of the machine; empty when unknown.
-  virtual std::string BootId() = 0;
 };
 
 // Replaces `path` by a file of `contents` so that a crash leaves the old or the new one, whole, and

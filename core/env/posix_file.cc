@@ -44,6 +44,7 @@ class PosixFile final : public File {
   absl::Status Sync() override;
   absl::Status Truncate(uint64_t size) override;
   absl::StatusOr<uint64_t> Size() override;
+  absl::Status CheckInPlace() override;
   const std::string& path() const override { return path_; }
 
  private:
@@ -124,6 +125,15 @@ absl::Status PosixFile::Truncate(uint64_t size) {
     if (errno != EINTR) return Error(errno, "truncate");
   }
   return absl::OkStatus();
+}
+
+absl::Status PosixFile::CheckInPlace() {
+  struct stat here {};
+  struct stat there {};
+  if (fstat(fd_, &here) != 0) return Error(errno, "look at");
+  if (stat(path_.c_str(), &there) != 0) return Error(errno, "look for");
+  if (here.st_dev == there.st_dev && here.st_ino == there.st_ino) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("look for ", path_, ": another file has its name"));
 }
 
 absl::StatusOr<uint64_t> PosixFile::Size() {

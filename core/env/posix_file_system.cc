@@ -148,18 +148,6 @@ class PosixFileSystem final : public FileSystem {
     }
     return std::make_unique<PosixFileLock>(std::move(file));
   }
-
-  std::string BootId() override {
-    absl::StatusOr<std::unique_ptr<File>> file =
-        Open("/proc/sys/kernel/random/boot_id", OpenMode::kRead);
-    if (!file.ok()) return "";
-    std::string id(64, '\0');
-    const absl::StatusOr<size_t> size = (*file)->ReadAt(FilePosition(0), id.data(), id.size());
-    if (!size.ok()) return "";
-    id.resize(*size);
-    while (!id.empty() && id.back() == '\n') id.pop_back();
-    return id;
-  }
 };
 
 }  // namespace

@@ -25,32 +25,41 @@ std::shared_ptr<CommitLog> CommitLog::Create(const LogEnvironment& env, LogOptio
 CommitLog::CommitLog(Private, const LogEnvironment& env, LogOptions options, RecoveredLog recovered)
     : env_(env),
       options_(std::move(options)),
+      bounds_(recovered.bounds),
       damaged_(std::move(recovered.damaged)),
       active_file_(std::move(recovered.active_file)),
       last_timestamp_(recovered.last_timestamp),
+      active_since_(env_.clock.Monotonic()),
       next_chunk_(limits::kPreallocateMinBytes),
       tail_(env.tail_budget, limits::kTailCacheBytes) {
   for (Segment& segment : recovered.segments) segments_.push_back(std::move(segment));
   flushed_end_ = log_end();
   flushed_facts_ = active().footer;
   zeroed_end_ = FilePosition(std::max(active().file_bytes, active().footer.data_end.value()));
-  BASCULE_CHECK_LE(log_start(), log_end());
+  CheckInvariants();
+  CheckChain();
 }
 
 bool CommitLog::CanAppend(size_t bytes) const {
   return !preallocating_ || active().footer.data_end + bytes <= preallocating_from_;
 }
 
-bool CommitLog::ShouldRoll(Timestamp now) const {
+bool CommitLog::ShouldRoll() const {
   const SegmentFooter& facts = active().footer;
   if (facts.end_offset == facts.base_offset || preallocating_) return false;
   if (facts.data_end.value() >= options_.limits.segment_max_bytes) return true;
-  const auto age = std::chrono::nanoseconds(now - facts.first_timestamp);
+  // A clock that was ahead and is right again would say that the segment is from the future: then it
+  // is as old as this process knows it to be.
+  const Timestamp now = env_.clock.Wall();
+  const Timestamp since = active().first_stored();
+  const Duration by_clock(since > Timestamp() && since <= now ? now - since : 0);
+  const Duration age = std::max(by_clock, Between(active_since_, env_.clock.Monotonic()));
   return options_.limits.segment_max_age.count() > 0 && age >= options_.limits.segment_max_age;
 }
 
 absl::Status CommitLog::Roll() {
   BASCULE_CHECK(!preallocating_);
+  BASCULE_CHECK_GT(active().end(), active().base());  // or the next one would take its name
   Segment next;
   next.footer.base_offset = next.footer.end_offset = log_end();
   next.footer.data_end = FilePosition(kSegmentHeaderBytes);
@@ -73,6 +82,7 @@ absl::Status CommitLog::Roll() {
   zeroed_end_ = FilePosition(kSegmentHeaderBytes);
   next_chunk_ = limits::kPreallocateMinBytes;
   index_saved_ = 0;
+  CheckInvariants();
   StartSealing();
   return absl::OkStatus();
 }
@@ -86,10 +96,12 @@ absl::Status CommitLog::Append(std::string batch) {
   SegmentFooter& facts = active().footer;
   const FilePosition position = facts.data_end;
   RETURN_IF_ERROR(active_file_->WriteAt(position, batch));
+  if (facts.end_offset == facts.base_offset) active_since_ = env_.clock.Monotonic();
   NoteBatch(facts, active().index, batch, position);
   active().file_bytes = std::max(active().file_bytes, facts.data_end.value());
   last_timestamp_ = std::max(last_timestamp_, header.max_timestamp);
   tail_.Add(Bytes(std::move(batch)), header.base_offset, header.end());
+  CheckInvariants();
   MaybePreallocate();
   return absl::OkStatus();
 }
@@ -103,6 +115,7 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
   if (dirty_directory_) ticket.directory = options_.directory;
   dirty_directory_ = false;
   ticket.end = log_end();
+  BASCULE_CHECK_GT(ticket.end, flushed_end_);
   last_flush_bytes_ = BytesBetween(flushed_facts_, active().footer);
   ticket.poisoned = poisoned_;
   ticket.generation = generation_;
@@ -120,13 +133,15 @@ absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status&
   BASCULE_CHECK_LE(ticket.end, log_end());
   flushed_end_ = ticket.end;
   flushed_facts_ = std::move(flushing_facts_);
+  BASCULE_CHECK_EQ(flushed_facts_.end_offset, flushed_end_);
+  CheckInvariants();
   StartSealing();
   return absl::OkStatus();
 }
 
 RecoveryPoint CommitLog::Point() {
   SaveIndex();
-  return RecoveryPoint{flushed_facts_};
+  return RecoveryPoint{flushed_facts_, bounds_.start};
 }
 
 // Only entries of durable batches are saved: those are never cut, so what the file holds stays true
@@ -235,30 +250,6 @@ void CommitLog::Unlink(std::vector<std::string> paths) {
   });
 }
 
-void CommitLog::Clean() {
-  const Timestamp now = env_.clock.Wall();
-  if (ShouldRoll(now)) {
-    if (const absl::Status status = Roll(); !status.ok())
-      LogWarning("cannot roll: ", status.message());
-  }
-  std::vector<SegmentStat> stats;
-  for (const Segment& s : segments_) {
-    stats.push_back({s.footer.data_end.value(), s.footer.record_count, s.footer.max_timestamp});
-  }
-  std::vector<std::string> paths;
-  for (size_t expired = CountExpired(stats, options_.limits.retention, now); expired > 0;
-       --expired) {
-    if (!segments_.front().sealed) break;  // its footer is being written: next time
-    paths.push_back(segments_.front().path);
-    segments_.pop_front();
-  }
-  if (paths.empty()) return;
-  // What retention would have taken by now need not be reported any more; a lost beginning of the
-  // log stays known till then.
-  std::erase_if(damaged_, [this](const DamagedRange& d) { return d.to <= log_start(); });
-  Unlink(std::move(paths));
-}
-
 void CommitLog::Trim() {
   const FilePosition data_end = active().footer.data_end;
   if (preallocating_ || active().file_bytes <= data_end.value()) return;
@@ -266,19 +257,6 @@ void CommitLog::Trim() {
   active().file_bytes = data_end.value();
   zeroed_end_ = data_end;
   next_chunk_ = limits::kPreallocateMinBytes;
-}
-
-CommitLog::Stat CommitLog::Describe() const {
-  Stat stat;
-  for (const Segment& segment : segments_) {
-    stat.bytes += segment.file_bytes;
-    stat.messages += segment.footer.record_count;
-    stat.gap_records += segment.footer.gap_records;
-    stat.messages_in_gaps += segment.footer.messages_in_gaps;
-    if (stat.first_timestamp == Timestamp()) stat.first_timestamp = segment.footer.first_timestamp;
-  }
-  stat.segments = segments_.size();
-  return stat;
 }
 
 }  // namespace bascule

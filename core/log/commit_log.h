@@ -10,13 +10,15 @@
 //   Preallocate ───────────────────────► zeros ahead of the data, synced, so that a flush changes
 //                                        no file metadata
 //
-// Positions (exclusive ends): log_start <= flushed_end <= log_end.
+// Positions (exclusive ends): log_start <= flushed_end <= log_end. The log start is durable
+// (log_bounds.h): what lies between it and the first segment is lost, and known to be.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,16 +72,17 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   static std::shared_ptr<CommitLog> Create(const LogEnvironment& env, LogOptions options,
                                            RecoveredLog recovered);
 
-  Offset log_start() const { return segments_.front().base(); }
+  Offset log_start() const { return bounds_.start; }
   Offset log_end() const { return segments_.back().end(); }
   Offset flushed_end() const { return flushed_end_; }
   Offset active_base() const { return active().base(); }
-  // End of the newest record that is not a control record; log_start() when there is none.
+  // End of the newest record that is not a control record; the first segment's base when there is
+  // none.
   Offset last_message_end() const;
   Timestamp last_timestamp() const { return last_timestamp_; }
 
   // Whether work of this log is under way on a pool (cold reads aside).
-  bool busy() const { return flushing_ || preallocating_ || sealing_; }
+  bool busy() const { return flushing_ || preallocating_ || sealing_ || dropping_; }
 
   // --- appending ---
   // False while the place to write to is being preallocated; `ready` (set once) runs when that is
@@ -88,7 +91,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void SetReady(std::function<void()> ready) { ready_ = std::move(ready); }
   // Whether the next batch is to begin a new segment: size or age reached. The leader decides
   // (R12).
-  bool ShouldRoll(Timestamp now) const;
+  bool ShouldRoll() const;
   // Closes the active segment and starts the next one. On error (no space, I/O) the log is as
   // before.
   absl::Status Roll();
@@ -126,8 +129,13 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // --- housekeeping ---
   // From the next roll and the next Clean on.
   void SetLimits(LogLimits limits) { options_.limits = limits; }
-  // Rolls an old active segment and drops expired ones. Called every cleaner interval.
+  // Rolls an old active segment and drops expired ones, once the new log start is durable. Called
+  // every cleaner interval.
   void Clean();
+  // Looks, every limits::kLogFilesCheckPeriod at most, whether the log's files are still there. A
+  // closed segment that is gone counts as lost as long as it stays away; `gone` runs when the
+  // active one or the directory was removed, renamed or replaced: nothing may be acknowledged.
+  void CheckFiles(std::function<void(const absl::Status&)> gone);
   // Gives preallocated space behind the data back (idle partitions, closing).
   void Trim();
   struct Stat {
@@ -136,12 +144,17 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
     uint64_t messages = 0;
     uint64_t gap_records = 0;
     uint64_t messages_in_gaps = 0;
+    uint64_t lost = 0;  // offsets from log_start() on whose records are known to be gone
     Timestamp first_timestamp;
   };
   Stat Describe() const;
+  // How far the newest timestamp is ahead of the clock; zero when it is not. Timestamps stand still
+  // until the clock has caught up (R11).
+  Duration TimestampsAhead() const;
   // DataLoss naming the range when `from` is in one that is known to be damaged.
   absl::Status CheckDamage(Offset from) const;
-  const std::vector<DamagedRange>& damaged() const { return damaged_; }
+  // Ascending: what opening found, and segments that have vanished since.
+  std::vector<DamagedRange> damaged() const;
 
  private:
   struct Private {};
@@ -153,22 +166,35 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   Segment& active() { return segments_.back(); }
   const Segment& active() const { return segments_.back(); }
   size_t IndexOfSegment(Offset offset) const;
+  // What must hold between any two calls; ours to keep, whatever is on the disk.
+  void CheckInvariants() const;
+  // The same of the whole chain, segment by segment.
+  void CheckChain() const;
   SegmentReadPlan PlanFor(const Segment& segment) const;
   void MaybePreallocate();
   void SaveIndex();
   void StartSealing();
   void Unlink(std::vector<std::string> paths);
+  void DropBefore(Offset start);
+  void Dropped(const LogBounds& bounds);
+  void NoteFiles(const std::vector<Offset>& looked_for, const std::set<std::string>& names);
 
   LogEnvironment env_;
   LogOptions options_;
   std::deque<Segment> segments_;
+  LogBounds bounds_;       // as they are on the disk
+  bool dropping_ = false;  // the next ones are being written
   std::vector<DamagedRange> damaged_;
+  std::set<Offset> missing_;  // bases of closed segments whose files were not there when last looked
+  bool checking_files_ = false;
+  std::optional<MonotonicTime> files_checked_;
   std::shared_ptr<File> active_file_;
   // Closed segments that have no footer yet, oldest first, with their files.
   std::deque<std::pair<Offset, std::shared_ptr<File>>> unsealed_;
   bool sealing_ = false;
 
   Timestamp last_timestamp_;
+  MonotonicTime active_since_;  // its first batch in this process; the clock may have been set since
   Offset flushed_end_;
   SegmentFooter flushed_facts_;  // of the active segment, when flushed_end_ was reached
   std::vector<std::shared_ptr<File>>

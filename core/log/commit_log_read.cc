@@ -18,7 +18,7 @@ Offset CommitLog::last_message_end() const {
   for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
     if (segment->footer.last_message_end > segment->base()) return segment->footer.last_message_end;
   }
-  return log_start();
+  return segments_.front().base();
 }
 
 absl::Status CommitLog::CheckDamage(Offset from) const {
@@ -26,7 +26,7 @@ absl::Status CommitLog::CheckDamage(Offset from) const {
     if (from >= range.from && from < range.to) {
       return absl::DataLossError(Concat("offsets ", range.from, " to ", range.to - 1,
                                         " are lost: ", range.cause, "; read on from offset ",
-                                        range.to, ", or restore the file from a copy"));
+                                        range.to, ", or restore the file from a copy and restart the broker"));
     }
   }
   return absl::OkStatus();

@@ -1,9 +1,12 @@
 #include "core/log/inspect.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "core/base/text.h"
 #include "core/log/batch_scanner.h"
+#include "core/log/log_bounds.h"
 #include "core/log/recovery.h"
 #include "core/log/segment.h"
 
@@ -14,7 +17,8 @@ constexpr int kMaxDepth = 3;
 
 bool HoldsSegments(const std::vector<DirectoryEntry>& entries) {
   return std::any_of(entries.begin(), entries.end(), [](const DirectoryEntry& e) {
-    return !e.is_directory && ParseSegmentFileName(e.name).has_value();
+    return !e.is_directory &&
+           (ParseSegmentFileName(e.name).has_value() || e.name == kLogBoundsFileName);
   });
 }
 
@@ -28,6 +32,51 @@ absl::Status FindLogsBelow(FileSystem& fs, const std::string& path, int depth,
     RETURN_IF_ERROR(FindLogsBelow(fs, JoinPath(path, entry.name), depth + 1, found));
   }
   return absl::OkStatus();
+}
+
+// What recovery.points at `path`, or above it, says of the logs at or below `path`.
+void ListedLogs(FileSystem& fs, const std::string& path, std::string& problem,
+                std::map<std::string, std::optional<RecoveryPoint>>& logs) {
+  std::string data = path;
+  absl::StatusOr<RecoveryPointSet> points = LoadRecoveryPoints(fs, data);
+  for (int up = 0; up < kMaxDepth && absl::IsNotFound(points.status()); ++up) {
+    data = ParentPath(data);
+    points = LoadRecoveryPoints(fs, data);
+  }
+  if (!points.ok()) {
+    if (!absl::IsNotFound(points.status())) problem = FromAbsl(points.status().message());
+    return;
+  }
+  for (auto& [key, point] : points->partitions) {
+    const std::string directory =
+        JoinPath(JoinPath(data, "streams"), Concat(key.stream, "/", key.partition));
+    const bool below = path == data || directory == path || directory.starts_with(path + "/");
+    if (below) logs[directory] = std::move(point);
+  }
+}
+
+// Where a log has to begin and to end; the problems of the file that says so go to `log`.
+struct KnownBounds {
+  std::optional<Offset> start;
+  Offset end;
+};
+
+KnownBounds FindBounds(FileSystem& fs, const FoundLog& found, LogReport& log) {
+  KnownBounds known;
+  if (found.point) {
+    known.start = found.point->log_start;
+    known.end = found.point->active.end_offset;
+  }
+  const absl::StatusOr<StoredLogBounds> stored = LoadLogBounds(fs, found.directory);
+  if (stored.ok()) {
+    log.stream = stored->key.stream;
+    log.partition = stored->key.partition;
+    known.start = stored->bounds.start;
+    known.end = std::max(known.end, stored->bounds.end);
+  } else if (!absl::IsNotFound(stored.status())) {
+    log.problems.push_back(std::string(FromAbsl(stored.status().message())));
+  }
+  return known;
 }
 
 // Walks the batches of one segment, checking each.
@@ -134,10 +183,21 @@ bool LogReport::sound() const {
                                          [](const SegmentReport& s) { return s.problems.empty(); });
 }
 
-absl::StatusOr<std::vector<std::string>> FindLogs(FileSystem& fs, const std::string& path) {
-  std::vector<std::string> found;
-  RETURN_IF_ERROR(FindLogsBelow(fs, path, 0, found));
-  if (found.empty()) {
+absl::StatusOr<FoundLogs> FindLogs(FileSystem& fs, const std::string& path) {
+  FoundLogs found;
+  std::map<std::string, std::optional<RecoveryPoint>> logs;
+  std::vector<std::string> directories;
+  // First the points: what they say is on the disk when the segments are looked at.
+  ListedLogs(fs, path, found.points_problem, logs);
+  const absl::Status listed = FindLogsBelow(fs, path, 0, directories);
+  if (!listed.ok() && !(absl::IsNotFound(listed) && !logs.empty())) return listed;
+  for (const std::string& directory : directories) logs.try_emplace(directory);
+  for (auto& [directory, point] : logs) {
+    const bool there = std::count(directories.begin(), directories.end(), directory) > 0;
+    const bool held_data = point && point->active.end_offset > Offset(0);
+    if (there || held_data) found.logs.push_back({directory, std::move(point)});
+  }
+  if (found.logs.empty()) {
     return absl::NotFoundError(
         Concat("no segment files in or below ", path,
                "; pass a broker's data directory or a partition's directory"));
@@ -145,40 +205,51 @@ absl::StatusOr<std::vector<std::string>> FindLogs(FileSystem& fs, const std::str
   return found;
 }
 
-absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& directory,
-                                     InspectDepth depth,
+absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, InspectDepth depth,
                                      const std::function<void(uint64_t, uint64_t)>& progress) {
   LogReport log;
-  log.directory = directory;
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs.List(directory));
+  log.directory = found.directory;
+  const KnownBounds known = FindBounds(fs, found, log);
+  absl::StatusOr<std::vector<DirectoryEntry>> entries = fs.List(found.directory);
+  if (absl::IsNotFound(entries.status())) {
+    log.problems.push_back("the directory is missing although it held data");
+    entries = std::vector<DirectoryEntry>();
+  }
+  RETURN_IF_ERROR(entries.status());
   std::vector<Offset> bases;
   uint64_t total = 0;
-  for (const DirectoryEntry& entry : entries) {
+  for (const DirectoryEntry& entry : *entries) {
     const auto base = ParseSegmentFileName(entry.name);
-    if (!base) continue;
+    // What retention has dropped is no part of the log; a crash, or a broker at work, left the file.
+    if (!base || (known.start && *base < *known.start)) continue;
     bases.push_back(*base);
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     fs.Open(JoinPath(directory, entry.name), OpenMode::kRead));
+                     fs.Open(JoinPath(found.directory, entry.name), OpenMode::kRead));
     ASSIGN_OR_RETURN(const uint64_t bytes, file->Size());
     total += bytes;
   }
   uint64_t before = 0;
+  std::optional<Offset> end = known.start;
   for (const Offset base : bases) {
     SegmentReport report;
-    report.path = JoinPath(directory, SegmentFileName(base));
+    report.path = JoinPath(found.directory, SegmentFileName(base));
     RETURN_IF_ERROR(InspectSegment(fs, depth, base, log, report,
                                    [&](uint64_t done) { progress(before + done, total); }));
-    if (!log.segments.empty() && log.segments.back().facts.end_offset != base) {
-      const Offset end = log.segments.back().facts.end_offset;
+    if (end && *end < base)
       log.problems.push_back(
-          end < base
-              ? Concat("offsets ", end, " to ", base - 1, " are missing before ", report.path)
-              : Concat(report.path, " overlaps the segment before it, which ends at ", end));
-    }
+          Concat("offsets ", *end, " to ", base - 1, " are missing before ", report.path));
+    if (end && *end > base)
+      log.problems.push_back(
+          Concat(report.path, " overlaps the segment before it, which ends at ", *end));
     before += report.file_bytes;
     progress(before, total);
+    end = report.facts.end_offset;
     log.segments.push_back(std::move(report));
   }
+  const Offset reached = end.value_or(Offset(0));
+  if (reached < known.end)
+    log.problems.push_back(
+        Concat("offsets ", reached, " to ", known.end - 1, " are missing at the end of the log"));
   return log;
 }
 

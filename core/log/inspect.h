@@ -3,11 +3,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/status.h"
 #include "core/env/file_system.h"
+#include "core/log/recovery_points.h"
 #include "core/log/segment_format.h"
 
 namespace bascule {
@@ -29,20 +31,33 @@ struct LogReport {
   StreamId stream;
   PartitionId partition;
   std::vector<SegmentReport> segments;  // ascending
-  std::vector<std::string> problems;    // between segments: missing ranges, overlaps
+  std::vector<std::string> problems;    // around segments: missing ranges, overlaps
   bool sound() const;
 };
 
+struct FoundLog {
+  std::string directory;
+  // What recovery.points says of it: how far the log has to reach. Absent: nothing, and only
+  // log.bounds and the segments speak.
+  std::optional<RecoveryPoint> point;
+};
+
+struct FoundLogs {
+  std::vector<FoundLog> logs;  // by directory
+  std::string points_problem;  // not empty: recovery.points cannot be read, and why
+};
+
 // Partition directories at or below `path`: a data directory, its `streams`, a stream's or a
-// partition's own directory. NotFound when there is none.
-absl::StatusOr<std::vector<std::string>> FindLogs(FileSystem& fs, const std::string& path);
+// partition's own directory; those too that recovery.points lists with data and that are gone.
+// NotFound when there is none.
+absl::StatusOr<FoundLogs> FindLogs(FileSystem& fs, const std::string& path);
 
 enum class InspectDepth {
   kFooters,  // sealed segments: the footer only
   kBytes,    // every batch's checksum, every sealed segment's, the order of offsets
 };
 // Blocks. `progress` gets (bytes done, bytes in all) now and then. Errors: the disk's.
-absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& directory,
+absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found,
                                      InspectDepth depth,
                                      const std::function<void(uint64_t, uint64_t)>& progress);
 

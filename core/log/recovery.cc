@@ -33,6 +33,11 @@ std::string Range(Offset from, Offset to) {
   return Concat("offsets ", from.value(), " to ", to.value() - 1);
 }
 
+// What the batch proves to have been durable: at most all before it, whatever it claims.
+Offset Committed(const wire::BatchHeader& header) {
+  return std::min(header.committed_through, header.base_offset);
+}
+
 class Recovery {
  public:
   Recovery(FileSystem& fs, const RecoveryRequest& request)
@@ -45,6 +50,7 @@ class Recovery {
 
   absl::StatusOr<RecoveredLog> Run() {
     RETURN_IF_ERROR(FindFiles());
+    RETURN_IF_ERROR(FindBounds());
     RETURN_IF_ERROR(Inspect());
     RETURN_IF_ERROR(Settle());
     RETURN_IF_ERROR(Finish());
@@ -53,6 +59,9 @@ class Recovery {
 
  private:
   absl::Status FindFiles();
+  absl::Status FindBounds();
+  absl::Status KeepBounds();
+  absl::Status RemoveDropped(std::vector<std::string> dropped);
   absl::Status Inspect();
   absl::StatusOr<Candidate> InspectFile(Offset base, std::optional<Offset> next_base);
   absl::StatusOr<bool> EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
@@ -77,7 +86,9 @@ class Recovery {
   const std::optional<Offset> cut_at_;
   std::vector<Offset> bases_;
   std::vector<Candidate> candidates_;
-  Offset mark_;      // everything below was durable
+  std::optional<LogBounds> bounds_;  // as found on the disk
+  std::optional<Offset> start_;      // of the log, if anything says so
+  Offset mark_;                      // everything below was durable
   Offset expected_;  // end of what has been settled
   bool cut_ = false;
   RecoveredLog result_;
@@ -104,6 +115,54 @@ absl::Status Recovery::FindFiles() {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Recovery::FindBounds() {
+  if (point_) start_ = point_->log_start;
+  const absl::StatusOr<StoredLogBounds> found = LoadLogBounds(fs_, directory_);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  if (absl::IsDataLoss(found.status())) {
+    result_.notes.push_back(
+        Concat(found.status().message(), "; where the log begins is taken from ",
+               start_ ? "recovery.points" : "its first segment, and made durable anew"));
+    return fs_.Remove(Path(kLogBoundsFileName));
+  }
+  RETURN_IF_ERROR(found.status());
+  if (found->key != PartitionKey{stream_, partition_}) {
+    return absl::FailedPreconditionError(
+        Concat(Path(kLogBoundsFileName), " belongs to stream id ", found->key.stream, " partition ",
+               found->key.partition, ", not to stream id ", stream_, " partition ", partition_,
+               "; move the directory back to its place"));
+  }
+  bounds_ = found->bounds;
+  start_ = bounds_->start;
+  return absl::OkStatus();
+}
+
+// What is known of both ends is durable before offsets are given.
+absl::Status Recovery::KeepBounds() {
+  LogBounds& now = result_.bounds;
+  now.start = start_.value_or(Offset(0));  // no segment, and nobody knows: a new log
+  now.end = std::max(now.start, mark_);
+  now.sequence = bounds_ ? bounds_->sequence : 0;
+  // A lag of `end` is made good by the recovery point, unless that is all that is left of it.
+  const bool end_matters = expected_ < mark_;
+  if (bounds_ && (bounds_->end >= now.end || !end_matters)) {
+    now = *bounds_;
+    return absl::OkStatus();
+  }
+  ++now.sequence;
+  RETURN_IF_ERROR(StoreLogBounds(fs_, directory_, {{stream_, partition_}, now}));
+  return bounds_ ? absl::OkStatus() : fs_.SyncDir(directory_);
+}
+
+absl::Status Recovery::RemoveDropped(std::vector<std::string> dropped) {
+  if (dropped.empty()) return absl::OkStatus();
+  for (const std::string& path : dropped) {
+    result_.notes.push_back(Concat("removed ", path, ": retention had dropped it"));
+    RETURN_IF_ERROR(fs_.Remove(path));
+  }
+  return fs_.SyncDir(directory_);
 }
 
 absl::Status Recovery::CheckHeader(Candidate& candidate) {
@@ -133,6 +192,7 @@ absl::Status Recovery::CheckHeader(Candidate& candidate) {
 bool Recovery::StartFromPoint(Candidate& candidate) {
   if (!point_ || point_->active.base_offset != candidate.segment.base()) return false;
   if (point_->active.data_end.value() > candidate.segment.file_bytes) return false;
+  if (point_->active.data_end.value() < kSegmentHeaderBytes) return false;
   absl::StatusOr<std::unique_ptr<File>> file =
       fs_.Open(Path(IndexFileName(candidate.segment.base())), OpenMode::kRead);
   if (file.ok()) {
@@ -163,7 +223,7 @@ absl::Status Recovery::Scan(Candidate& candidate) {
     const bool trusted = !cut_at_ || (sound && scanner.header().base_offset < *cut_at_);
     const bool fits = sound && trusted && scanner.header().base_offset == facts.end_offset;
     if (fits) {
-      candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
+      candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
       candidate.scanned = true;
       continue;
@@ -177,7 +237,7 @@ absl::Status Recovery::Scan(Candidate& candidate) {
       ASSIGN_OR_RETURN(const BatchScanner::Outcome next, scanner.Next());
       BASCULE_CHECK(next == BatchScanner::Outcome::kBatch);
       bad.resumes_at = scanner.header().base_offset;
-      candidate.evidence = std::max(candidate.evidence, scanner.header().committed_through);
+      candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
       // An entry of its own (one only, if a new epoch gave it one), so that reads behind the damage
       // never walk through it.
@@ -232,14 +292,28 @@ absl::StatusOr<Candidate> Recovery::InspectFile(Offset base, std::optional<Offse
 
 absl::Status Recovery::Inspect() {
   if (point_) mark_ = point_->active.end_offset;
+  if (bounds_) mark_ = std::max(mark_, bounds_->end);
+  if (start_) mark_ = std::max(mark_, *start_);
+  if (cut_at_) mark_ = std::max(mark_, *cut_at_);
+  std::vector<std::string> dropped;
   for (size_t i = 0; i < bases_.size(); ++i) {
+    if (start_ && bases_[i] < *start_) {
+      Candidate before;
+      before.segment.path = Path(SegmentFileName(bases_[i]));
+      before.segment.footer.base_offset = bases_[i];
+      ASSIGN_OR_RETURN(before.file, fs_.Open(before.segment.path, OpenMode::kRead));
+      ASSIGN_OR_RETURN(before.segment.file_bytes, before.file->Size());
+      RETURN_IF_ERROR(CheckHeader(before));
+      dropped.push_back(before.segment.path);
+      continue;
+    }
     std::optional<Offset> next_base;
     if (i + 1 < bases_.size()) next_base = bases_[i + 1];
     ASSIGN_OR_RETURN(Candidate candidate, InspectFile(bases_[i], next_base));
     mark_ = std::max(mark_, candidate.evidence);
     candidates_.push_back(std::move(candidate));
   }
-  return absl::OkStatus();
+  return RemoveDropped(std::move(dropped));
 }
 
 // Everything from segment `i` on goes: later segments first, so that a crash in between is
@@ -288,10 +362,11 @@ absl::Status Recovery::SettleBadPlaces(size_t i) {
 }
 
 absl::Status Recovery::Settle() {
+  if (start_) expected_ = *start_;
   for (size_t i = 0; i < candidates_.size() && !cut_; ++i) {
     Candidate& candidate = candidates_[i];
     const Offset base = candidate.segment.base();
-    if (i == 0) expected_ = base;
+    if (i == 0 && !start_) start_ = expected_ = base;
     // Nothing in it is known to be on the disk, its header included: made anew.
     if (cut_at_ && base >= *cut_at_) return RemoveFrom(i);
     if (base < expected_) {
@@ -334,9 +409,16 @@ absl::Status Recovery::CreateActive(Offset base) {
 absl::Status Recovery::Finish() {
   const bool tail_lost = expected_ < mark_;
   if (tail_lost) Damage(expected_, mark_, Concat("the end of the log in ", directory_, " is gone"));
+  RETURN_IF_ERROR(KeepBounds());
   const bool need_active = candidates_.empty() || candidates_.back().segment.sealed || tail_lost ||
                            !candidates_.back().header_ok;
-  if (need_active) RETURN_IF_ERROR(CreateActive(std::max(expected_, mark_)));
+  if (need_active) {
+    const Offset base = std::max(expected_, mark_);
+    // An empty one whose header is torn, say, would share its name with the new one.
+    if (!candidates_.empty() && candidates_.back().segment.base() == base)
+      RETURN_IF_ERROR(RemoveFrom(candidates_.size() - 1));
+    RETURN_IF_ERROR(CreateActive(base));
+  }
   for (size_t i = 0; i < candidates_.size(); ++i) {
     Candidate& candidate = candidates_[i];
     Segment& segment = candidate.segment;
@@ -361,6 +443,11 @@ absl::Status Recovery::Finish() {
     }
     result_.segments.push_back(std::move(segment));
   }
+  // What was durable is covered by segments or named as lost, and is not given again.
+  BASCULE_CHECK(!result_.segments.empty());
+  BASCULE_CHECK_LE(result_.bounds.start, result_.segments.front().base());
+  BASCULE_CHECK_GE(result_.segments.back().end(), mark_);
+  BASCULE_CHECK(result_.active_file != nullptr);
   return absl::OkStatus();
 }
 

@@ -15,11 +15,16 @@
 //  10. directory listed but missing, file shorter       damage: never cut away in silence. The
 //      than its point, a bad batch before the mark      range is kept and named; offsets are not
 //                                                       used again
+//  11. segments before the durable log start           removed: retention was at it
+//  12. segments missing from the durable log start on  damage, as in 10
+//  13. no, or damaged, log.bounds                      the log start is the recovery point's, or the
+//                                                      first segment's, and made durable anew
 //
 // Sound is a whole batch whose checksum holds.
-// The durable mark is the greatest of: the recovery point's end, the end of every segment that has
-// a sound footer (a footer is written after its data was synced), and `committed_through` of every
-// sound batch found. Recovery is idempotent: a crash during it leaves a state that it accepts
+// The durable mark is the greatest of: the recovery point's end, both ends in log.bounds, the end of
+// every segment that has a sound footer (a footer is written after its data was synced),
+// `committed_through` of every sound batch found, and the durable end of a log that is reopened.
+// Recovery is idempotent: a crash during it leaves a state that it accepts
 // again. Cost: the unsettled tail, not the log.
 #pragma once
 
@@ -29,6 +34,7 @@
 
 #include "core/base/status.h"
 #include "core/env/file_system.h"
+#include "core/log/log_bounds.h"
 #include "core/log/recovery_points.h"
 #include "core/log/segment.h"
 
@@ -38,6 +44,7 @@ struct RecoveredLog {
   std::vector<Segment> segments;      // ascending; the last one is active
   std::shared_ptr<File> active_file;  // of the last segment
   std::vector<DamagedRange> damaged;  // ascending
+  LogBounds bounds;                   // as they are on the disk now
   Timestamp last_timestamp;           // greatest in the log; 0 when empty
   uint64_t cut_bytes = 0;             // removed torn tail; > 0 makes a replica doubtful (R7b)
   std::vector<std::string> notes;     // what was found and done, for the log
@@ -48,8 +55,8 @@ struct RecoveryRequest {
   StreamId stream;
   PartitionId partition;
   std::optional<RecoveryPoint> point;
-  // After a failed sync: the page cache may show bytes that the disk never got, so everything from
-  // here on is cut.
+  // The durable end of a log that failed. The page cache may show bytes that the disk never got, so
+  // everything from here on is cut; what is missing below is lost.
   std::optional<Offset> cut_at;
 };
 

@@ -11,11 +11,13 @@ using wire::AppendFixed;
 using wire::GetFixed;
 
 constexpr uint32_t kMagic = 0x50435342;  // "BSCP"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+constexpr int64_t kNoLogStart = -1;
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 constexpr char kFileName[] = "recovery.points";
 
-void AppendPoint(std::string& out, const PartitionKey& key, const SegmentFooter& active) {
+void AppendPoint(std::string& out, const PartitionKey& key, const RecoveryPoint& point) {
+  const SegmentFooter& active = point.active;
   AppendFixed<uint64_t>(out, key.stream.value());
   AppendFixed<int32_t>(out, key.partition.value());
   AppendFixed<uint32_t>(out, static_cast<uint32_t>(active.epochs.size()));
@@ -29,6 +31,9 @@ void AppendPoint(std::string& out, const PartitionKey& key, const SegmentFooter&
   AppendFixed<int64_t>(out, active.max_timestamp.value());
   AppendFixed<int64_t>(out, active.last_message_end.value());
   AppendFixed<uint32_t>(out, active.data_crc);
+  AppendFixed<int64_t>(out, point.log_start ? point.log_start->value() : kNoLogStart);
+  AppendFixed<int64_t>(out, active.first_stored.value());
+  AppendFixed<int64_t>(out, active.last_stored.value());
   for (const EpochStart& start : active.epochs) {
     AppendFixed<uint64_t>(out, start.epoch.value());
     AppendFixed<int64_t>(out, start.start.value());
@@ -58,6 +63,7 @@ class Taker {
     in_.remove_prefix(n);
     return bytes;
   }
+  void Refuse() { ok_ = false; }
   bool ok() const { return ok_; }
   bool done() const { return in_.empty(); }
 
@@ -66,7 +72,7 @@ class Taker {
   bool ok_ = true;
 };
 
-void TakePoint(Taker& take, RecoveryPointSet& points) {
+void TakePoint(Taker& take, uint32_t version, RecoveryPointSet& points) {
   PartitionKey key;
   key.stream = StreamId(take.Take<uint64_t>());
   key.partition = PartitionId(take.Take<int32_t>());
@@ -82,11 +88,23 @@ void TakePoint(Taker& take, RecoveryPointSet& points) {
   active.max_timestamp = Timestamp(take.Take<int64_t>());
   active.last_message_end = Offset(take.Take<int64_t>());
   active.data_crc = take.Take<uint32_t>();
+  std::optional<Offset> log_start;
+  if (version >= 2) {
+    if (const auto start = take.Take<int64_t>(); start != kNoLogStart) log_start = Offset(start);
+    active.first_stored = Timestamp(take.Take<int64_t>());
+    active.last_stored = Timestamp(take.Take<int64_t>());
+  }
   for (uint32_t i = 0; i < epochs && take.ok(); ++i) {
     const LeaderEpoch epoch(take.Take<uint64_t>());
     active.epochs.push_back({epoch, Offset(take.Take<int64_t>())});
   }
-  points.partitions[key] = RecoveryPoint{std::move(active)};
+  const bool possible = active.base_offset >= Offset(0) &&
+                        active.end_offset >= active.base_offset &&
+                        active.end_offset <= kMaxStoredOffset &&
+                        log_start.value_or(Offset(0)) >= Offset(0) &&
+                        log_start.value_or(Offset(0)) <= kMaxStoredOffset;
+  if (!possible) take.Refuse();
+  points.partitions[key] = RecoveryPoint{std::move(active), log_start};
 }
 
 }  // namespace
@@ -95,33 +113,35 @@ std::string EncodeRecoveryPoints(const RecoveryPointSet& points) {
   std::string out;
   AppendFixed<uint32_t>(out, kMagic);
   AppendFixed<uint32_t>(out, kVersion);
-  AppendFixed<uint32_t>(out, points.clean ? 1 : 0);
-  AppendFixed<uint32_t>(out, static_cast<uint32_t>(points.boot_id.size()));
   AppendFixed<uint64_t>(out, points.partitions.size());
-  out.append(points.boot_id);
-  for (const auto& [key, point] : points.partitions) AppendPoint(out, key, point.active);
+  for (const auto& [key, point] : points.partitions) AppendPoint(out, key, point);
   AppendFixed<uint32_t>(out, Crc32c(out));
   return out;
 }
 
 absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes) {
-  if (bytes.size() < 4 + 24) return absl::DataLossError("file is too short");
+  if (bytes.size() < 4 + 16) return absl::DataLossError("file is too short");
   const std::string_view body = bytes.substr(0, bytes.size() - 4);
   if (GetFixed<uint32_t>(bytes.data() + body.size()) != Crc32c(body))
     return absl::DataLossError("checksum differs");
   Taker take(body);
   if (take.Take<uint32_t>() != kMagic) return absl::DataLossError("wrong magic");
-  if (const auto version = take.Take<uint32_t>(); version != kVersion) {
+  const auto version = take.Take<uint32_t>();
+  if (version == 0) return absl::DataLossError("no such format version");
+  if (version > kVersion) {
     return absl::FailedPreconditionError(
         Concat("format version ", version, " is newer than this program knows"));
   }
   RecoveryPointSet points;
-  points.clean = take.Take<uint32_t>() != 0;
-  const auto boot_bytes = take.Take<uint32_t>();
+  uint32_t boot_bytes = 0;
+  if (version == 1) {
+    take.Take<uint32_t>();  // whether the stop was clean, and on which boot: decided nothing
+    boot_bytes = take.Take<uint32_t>();
+  }
   const auto count = take.Take<uint64_t>();
-  points.boot_id = std::string(take.TakeBytes(boot_bytes));
-  for (uint64_t i = 0; i < count && take.ok(); ++i) TakePoint(take, points);
-  if (!take.ok() || !take.done()) return absl::DataLossError("lengths do not fit");
+  take.TakeBytes(boot_bytes);
+  for (uint64_t i = 0; i < count && take.ok(); ++i) TakePoint(take, version, points);
+  if (!take.ok() || !take.done()) return absl::DataLossError("numbers do not fit");
   return points;
 }
 

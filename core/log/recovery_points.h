@@ -19,11 +19,12 @@ namespace bascule {
 // a log that is shorter than `active.end_offset` has lost something.
 struct RecoveryPoint {
   SegmentFooter active;
+  // Absent: not known yet (the partition was listed before its log was opened). May lag behind the
+  // one in log.bounds, which stands in for it.
+  std::optional<Offset> log_start = std::nullopt;
 };
 
 struct RecoveryPointSet {
-  std::string boot_id;  // of the machine when it was written
-  bool clean = false;   // written by an orderly stop: every log ends exactly at its point
   std::map<PartitionKey, RecoveryPoint> partitions;
 };
 

@@ -24,7 +24,15 @@ size_t CountExpired(const std::vector<SegmentStat>& segments, const RetentionLim
   size_t expired = 0;
   if (limits.max_age.count() > 0) {
     const Timestamp oldest_allowed = now - std::chrono::nanoseconds(limits.max_age).count();
-    while (expired + 1 < segments.size() && segments[expired].newest < oldest_allowed) ++expired;
+    // Backwards, so that each segment knows the next one's time. At the end those are counted that
+    // stand before the oldest young one.
+    Timestamp next = now;
+    for (size_t i = segments.size(); i > 0; --i) {
+      const Timestamp stored = segments[i - 1].stored;
+      if (stored != Timestamp() && stored <= now) next = stored;
+      const bool young = next >= oldest_allowed || i == segments.size();
+      expired = young ? 0 : expired + 1;
+    }
   }
   expired = std::max(expired, ExpiredBySum(segments, limits.max_messages, &SegmentStat::messages));
   return std::max(expired, ExpiredBySum(segments, limits.max_bytes, &SegmentStat::bytes));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/check.h"
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/wire/batch.h"
@@ -50,12 +51,18 @@ void NoteBatch(SegmentFooter& footer, std::vector<IndexEntry>& index, std::strin
   wire::BatchHeader header;
   std::string_view payload;
   wire::ParseTrustedBatch(batch, header, payload);
+  BASCULE_CHECK_GE(position, footer.data_end);
+  BASCULE_CHECK(index.empty() || position > index.back().position);
   const bool new_epoch = footer.epochs.empty() || footer.epochs.back().epoch != header.leader_epoch;
   if (new_epoch) footer.epochs.push_back({header.leader_epoch, header.base_offset});
   if (new_epoch || index.empty() || position - index.back().position >= limits::kIndexStrideBytes) {
     index.push_back({header.base_offset, header.base_timestamp, position, header.leader_epoch});
   }
-  if (footer.end_offset == footer.base_offset) footer.first_timestamp = header.base_timestamp;
+  if (footer.end_offset == footer.base_offset) {
+    footer.first_timestamp = header.base_timestamp;
+    footer.first_stored = header.stored_at;
+  }
+  footer.last_stored = header.stored_at;
   if (header.control()) {
     NoteGaps(footer, payload);
   } else {

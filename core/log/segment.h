@@ -32,6 +32,13 @@ struct Segment {
 
   Offset base() const { return footer.base_offset; }
   Offset end() const { return footer.end_offset; }
+  // By the clock when they were stored; what was written before that was kept has timestamps only.
+  Timestamp first_stored() const {
+    return footer.first_stored == Timestamp() ? footer.first_timestamp : footer.first_stored;
+  }
+  Timestamp last_stored() const {
+    return footer.last_stored == Timestamp() ? footer.max_timestamp : footer.last_stored;
+  }
 };
 
 // The greatest entry whose offset is <= `offset`, as a position to start from; the segment's first

@@ -15,7 +15,8 @@ using wire::AppendFixed;
 using wire::GetFixed;
 using wire::PutFixed;
 
-constexpr size_t kFooterFixedBytes = 104;  // up to the epoch list
+constexpr size_t kFooterFixedBytes = 120;    // up to the epoch list
+constexpr size_t kFooterFixedBytesV1 = 104;  // without the stored times
 constexpr size_t kEpochBytes = 16;
 
 }  // namespace
@@ -75,7 +76,7 @@ std::string EncodeSealing(const SegmentFooter& footer, const std::vector<IndexEn
   for (const IndexEntry& entry : index) AppendIndexEntry(out, entry);
   const size_t begin = out.size();
   AppendFixed<uint32_t>(out, kFooterMagic);
-  AppendFixed<uint32_t>(out, kSegmentVersion);
+  AppendFixed<uint32_t>(out, kFooterVersion);
   AppendFixed<int64_t>(out, footer.base_offset.value());
   AppendFixed<int64_t>(out, footer.end_offset.value());
   AppendFixed<uint64_t>(out, footer.record_count);
@@ -88,6 +89,8 @@ std::string EncodeSealing(const SegmentFooter& footer, const std::vector<IndexEn
   AppendFixed<uint32_t>(out, footer.data_crc);
   AppendFixed<uint32_t>(out, footer.index_entries);
   AppendFixed<int64_t>(out, footer.last_message_end.value());
+  AppendFixed<int64_t>(out, footer.first_stored.value());
+  AppendFixed<int64_t>(out, footer.last_stored.value());
   AppendFixed<uint64_t>(out, footer.epochs.size());
   BASCULE_CHECK_EQ(out.size() - begin, kFooterFixedBytes);
   for (const EpochStart& start : footer.epochs) {
@@ -97,7 +100,7 @@ std::string EncodeSealing(const SegmentFooter& footer, const std::vector<IndexEn
   const uint32_t footer_bytes = static_cast<uint32_t>(out.size() - begin);
   AppendFixed<uint32_t>(out, Crc32c(std::string_view(out).substr(begin)));
   AppendFixed<uint32_t>(out, footer_bytes);
-  AppendFixed<uint32_t>(out, kSegmentVersion);
+  AppendFixed<uint32_t>(out, kFooterVersion);
   AppendFixed<uint32_t>(out, kFooterMagic);
   return out;
 }
@@ -110,7 +113,7 @@ absl::StatusOr<SegmentFooter> ParseFooter(std::string_view end_of_file, uint64_t
   const std::string_view tail = end_of_file.substr(end_of_file.size() - kFooterTailBytes);
   if (GetFixed<uint32_t>(&tail[12]) != kFooterMagic) return absl::NotFoundError("no footer");
   const uint32_t footer_bytes = GetFixed<uint32_t>(&tail[4]);
-  if (footer_bytes < kFooterFixedBytes || footer_bytes > kMaxFooterBytes ||
+  if (footer_bytes < kFooterFixedBytesV1 || footer_bytes > kMaxFooterBytes ||
       footer_bytes + kFooterTailBytes > file_bytes) {
     return absl::DataLossError("footer length is impossible");
   }
@@ -119,12 +122,15 @@ absl::StatusOr<SegmentFooter> ParseFooter(std::string_view end_of_file, uint64_t
   const std::string_view in = end_of_file.substr(end_of_file.size() - needed, footer_bytes);
   if (GetFixed<uint32_t>(&tail[0]) != Crc32c(in))
     return absl::DataLossError("footer is damaged (checksum differs)");
-  // Not covered by the checksum, which ends before the tail. A newer version never comes this far:
-  // its segment header is refused.
-  if (GetFixed<uint32_t>(&tail[8]) != kSegmentVersion ||
-      GetFixed<uint32_t>(&in[4]) != kSegmentVersion || GetFixed<uint32_t>(&in[0]) != kFooterMagic) {
+  // The tail's is not covered by the checksum, which ends before it. A footer of a newer version is
+  // as good as none: the batches say the same again.
+  const uint32_t version = GetFixed<uint32_t>(&in[4]);
+  if (GetFixed<uint32_t>(&tail[8]) != version || version == 0 || version > kFooterVersion ||
+      GetFixed<uint32_t>(&in[0]) != kFooterMagic) {
     return absl::DataLossError("footer is damaged (wrong version)");
   }
+  const size_t fixed_bytes = version == 1 ? kFooterFixedBytesV1 : kFooterFixedBytes;
+  if (footer_bytes < fixed_bytes) return absl::DataLossError("footer is torn");
   SegmentFooter footer;
   footer.base_offset = Offset(GetFixed<int64_t>(&in[8]));
   footer.end_offset = Offset(GetFixed<int64_t>(&in[16]));
@@ -138,18 +144,23 @@ absl::StatusOr<SegmentFooter> ParseFooter(std::string_view end_of_file, uint64_t
   footer.data_crc = GetFixed<uint32_t>(&in[80]);
   footer.index_entries = GetFixed<uint32_t>(&in[84]);
   footer.last_message_end = Offset(GetFixed<int64_t>(&in[88]));
-  const uint64_t epochs = GetFixed<uint64_t>(&in[96]);
-  if (epochs != (footer_bytes - kFooterFixedBytes) / kEpochBytes)
+  if (version > 1) {
+    footer.first_stored = Timestamp(GetFixed<int64_t>(&in[96]));
+    footer.last_stored = Timestamp(GetFixed<int64_t>(&in[104]));
+  }
+  const uint64_t epochs = GetFixed<uint64_t>(&in[fixed_bytes - 8]);
+  if (epochs != (footer_bytes - fixed_bytes) / kEpochBytes)
     return absl::DataLossError("footer's epoch list is torn");
   if (footer.data_end.value() < kSegmentHeaderBytes || footer.data_end.value() > file_bytes ||
       footer.data_end.value() + uint64_t{footer.index_entries} * kIndexEntryBytes + needed !=
           file_bytes) {
     return absl::DataLossError("footer does not fit the file's length");
   }
-  if (footer.base_offset < Offset(0) || footer.end_offset < footer.base_offset)
+  if (footer.base_offset < Offset(0) || footer.end_offset < footer.base_offset ||
+      footer.end_offset > kMaxStoredOffset)
     return absl::DataLossError("footer's offsets are impossible");
   for (uint64_t i = 0; i < epochs; ++i) {
-    const char* at = &in[kFooterFixedBytes + i * kEpochBytes];
+    const char* at = &in[fixed_bytes + i * kEpochBytes];
     footer.epochs.push_back(
         {LeaderEpoch(GetFixed<uint64_t>(at)), Offset(GetFixed<int64_t>(at + 8))});
   }
@@ -164,7 +175,9 @@ std::optional<Offset> ParseSegmentFileName(std::string_view name) {
   if (name.size() != kDigits + 4 || name.substr(kDigits) != ".log") return std::nullopt;
   int64_t base = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + kDigits, base);
-  if (error != std::errc() || end != name.data() + kDigits || base < 0) return std::nullopt;
+  if (error != std::errc() || end != name.data() + kDigits || base < 0 ||
+      Offset(base) > kMaxStoredOffset)
+    return std::nullopt;
   return Offset(base);
 }
 

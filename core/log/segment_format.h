@@ -24,7 +24,10 @@ inline constexpr size_t kSegmentHeaderBytes = 64;
 inline constexpr uint32_t kSegmentMagic = 0x53435342;  // "BSCS"
 inline constexpr uint32_t kFooterMagic = 0x46435342;   // "BSCF"
 inline constexpr uint8_t kSegmentVersion = 1;
+inline constexpr uint32_t kFooterVersion = 2;  // version 1 has no stored times
 inline constexpr size_t kFooterTailBytes = 16;
+// No offset on disk may claim more: arithmetic on it has room, and none was ever given.
+inline constexpr Offset kMaxStoredOffset{int64_t{1} << 62};
 // Bounds the decoder: a footer that claims more is not a footer.
 inline constexpr size_t kMaxFooterBytes = 1 << 20;
 
@@ -71,6 +74,10 @@ struct SegmentFooter {
   uint64_t messages_in_gaps = 0;
   Timestamp first_timestamp;  // of the first batch; 0 when there is none
   Timestamp max_timestamp;
+  // By the broker's clock when the first and the last batch were stored; 0 = not known (no batch,
+  // or written before this was kept). Unlike timestamps they go back when the clock does.
+  Timestamp first_stored;
+  Timestamp last_stored;
   FilePosition data_end;  // where batches end
   uint32_t data_crc =
       0;  // CRC-32C over the batches' own CRC fields, in order: a checksum of checksums

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/base/check.h"
+
 namespace bascule {
 
 TailCache::TailCache(TailCacheBudget& budget, size_t limit)
@@ -10,6 +12,16 @@ TailCache::TailCache(TailCacheBudget& budget, size_t limit)
 TailCache::~TailCache() {
   Clear();
   budget_.by_age_.erase(age_);
+}
+
+void TailCache::CheckInvariants() const {
+  BASCULE_CHECK_EQ(entries_.empty(), used_ == 0);
+  BASCULE_CHECK_LE(used_, budget_.used_);
+  if (entries_.empty()) return;
+  BASCULE_CHECK_LT(entries_.front().base, entries_.front().end);
+  BASCULE_CHECK_LE(entries_.front().end, entries_.back().end);
+  if (entries_.size() > 1)
+    BASCULE_CHECK_EQ(entries_[entries_.size() - 2].end, entries_.back().base);
 }
 
 void TailCache::DropOldest() {
@@ -39,6 +51,7 @@ void TailCache::Add(Bytes batch, Offset base, Offset end) {
       oldest->DropOldest();
     }
   }
+  CheckInvariants();
 }
 
 std::optional<Offset> TailCache::start() const {

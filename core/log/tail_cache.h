@@ -57,6 +57,7 @@ class TailCache {
     Offset end;
   };
   void DropOldest();
+  void CheckInvariants() const;
 
   TailCacheBudget& budget_;
   const size_t limit_;

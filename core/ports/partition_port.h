@@ -75,6 +75,7 @@ struct PartitionStatus {
   uint64_t messages_refused = 0;   // too large, wrong offset, ... (since this process started)
   uint64_t gap_records = 0;        // in the log, as far as this process knows
   uint64_t messages_in_gaps = 0;   // known count inside those gaps
+  uint64_t lost_records = 0;       // offsets from log_start on that are known to be lost
   std::string
       degraded;  // empty, or why the partition does not take messages / what range is damaged
 };

@@ -26,6 +26,7 @@ constexpr size_t kCommittedThroughAt = 56;
 constexpr size_t kUncompressedBytesAt = 64;
 constexpr size_t kExtensionBytesAt = 68;
 constexpr size_t kKeyIdAt = 72;
+constexpr size_t kStoredAtAt = 88;
 
 constexpr std::string_view kMagicText = "BSCB";
 static_assert(kBatchMagic == ('B' | 'S' << 8 | 'C' << 16 | 'B' << 24));
@@ -77,6 +78,7 @@ BatchParse ParseBatchHeader(std::string_view in, BatchHeader& header) {
   header.committed_through = Offset(GetFixed<int64_t>(p + kCommittedThroughAt));
   header.uncompressed_bytes = GetFixed<uint32_t>(p + kUncompressedBytesAt);
   header.extension_bytes = GetFixed<uint32_t>(p + kExtensionBytesAt);
+  header.stored_at = Timestamp(GetFixed<int64_t>(p + kStoredAtAt));
   if (GetFixed<uint32_t>(p + kKeyIdAt) != 0) return BatchParse::kNotABatch;
   return Plausible(header) ? BatchParse::kOk : BatchParse::kNotABatch;
 }
@@ -132,7 +134,7 @@ void BatchBuilder::Add(std::string_view body) {
   ++count_;
 }
 
-std::string BatchBuilder::Finish() {
+std::string BatchBuilder::Finish(Timestamp stored_at) {
   BASCULE_CHECK_GT(count_, 0u);
   BASCULE_CHECK_LE(buffer_.size(), limits::kMaxBatchBytes);
   const auto body_bytes = static_cast<uint32_t>(buffer_.size() - kBatchHeaderBytes);
@@ -150,6 +152,7 @@ std::string BatchBuilder::Finish() {
   PutFixed<int64_t>(p + kMaxTimestampAt, timestamp_.value());
   PutFixed<int64_t>(p + kCommittedThroughAt, committed_through_.value());
   PutFixed<uint32_t>(p + kUncompressedBytesAt, body_bytes);
+  PutFixed<int64_t>(p + kStoredAtAt, stored_at.value());
   PutFixed<uint32_t>(p + kCrcAt, BatchCrc(buffer_));
   count_ = 0;
   // A batch may stay in a cache for long: what growing by doubling left over is not worth keeping

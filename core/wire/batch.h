@@ -22,7 +22,8 @@
 //   68  4  extensions length
 //   72  4  key id (0 = not encrypted)
 //   76 12  nonce
-//   88  8  reserved, zero
+//   88  8  stored_at: the leader's clock when the batch was appended; 0 = not known (older writers).
+//          Retention and segment age go by it; it goes back when the clock does
 //
 // The CRC covers every byte but its own four. This version reads neither compressed nor encrypted
 // batches nor attribute bit 7: who begins to write them raises data/VERSION, so that no older
@@ -68,6 +69,7 @@ struct BatchHeader {
   Offset committed_through;
   uint32_t uncompressed_bytes = 0;
   uint32_t extension_bytes = 0;
+  Timestamp stored_at;
 
   Offset end() const { return base_offset + last_offset_delta + 1; }
   size_t total_bytes() const { return size_t{header_bytes} + body_bytes; }
@@ -127,8 +129,9 @@ class BatchBuilder {
   // What Finish would return now: kBatchHeaderBytes while there is no record.
   size_t bytes() const { return buffer_.size(); }
   uint32_t records() const { return count_; }
-  // The encoded batch. At least one record, at most limits::kMaxBatchBytes.
-  std::string Finish();
+  // The encoded batch. At least one record, at most limits::kMaxBatchBytes. `stored_at`: the clock
+  // now, which may be behind the records' timestamp (R11).
+  std::string Finish(Timestamp stored_at = Timestamp());
 
  private:
   std::string buffer_;

@@ -18,6 +18,18 @@ LogLimits LimitsOf(const StreamSettings& settings) {
 
 }  // namespace
 
+std::string ClockBehind(Duration ahead) {
+  const int64_t seconds = std::chrono::duration_cast<std::chrono::seconds>(ahead).count();
+  const std::string span = seconds < 2 * 60          ? Concat(seconds, " s")
+                           : seconds < 2 * 3600      ? Concat(seconds / 60, " minutes")
+                           : seconds < 2 * 24 * 3600 ? Concat(seconds / 3600, " hours")
+                                                     : Concat(seconds / 86400, " days");
+  return Concat("the newest timestamp is ", span,
+                " ahead of this broker's clock, which was wrong then or is now: new messages get "
+                "the same timestamp until the clock has passed it, and retention goes by when they "
+                "were stored; if the clock is wrong, set it right");
+}
+
 Partition::Partition(PartitionEnvironment env, PartitionOptions options)
     : env_(env),
       options_(std::move(options)),
@@ -184,6 +196,11 @@ void Partition::OnIdleTick() {
   if (options_.settings.durability == Durability::kOs) StartFlush();
   if (!appended_since_tick_ && !log_->dirty()) log_->Trim();
   appended_since_tick_ = false;
+  log_->CheckFiles([weak = weak_from_this(), log = std::weak_ptr<CommitLog>(log_)](
+                       const absl::Status& gone) {
+    const std::shared_ptr<Partition> self = weak.lock();
+    if (self && self->log_ && self->log_ == log.lock()) self->Fail(gone);
+  });
   AppendPending();
 }
 
@@ -219,6 +236,7 @@ PartitionStatus Partition::Status() const {
   status.segments = stat.segments;
   status.gap_records = stat.gap_records;
   status.messages_in_gaps = stat.messages_in_gaps;
+  status.lost_records = stat.lost;
   status.first_received = stat.first_timestamp;
   status.latest_received = std::max(latest_received_, log_->last_timestamp());
   status.messages_received = messages_received_;
@@ -230,15 +248,15 @@ PartitionStatus Partition::Status() const {
   if (!listening_.ok()) {
     status.degraded = Concat("does not hear its subject: ", FromAbsl(listening_.message()));
   }
-  if (!damage_read_.empty()) {
+  const auto also = [&status](std::string_view text) {
     if (!status.degraded.empty()) status.degraded += "; ";
-    status.degraded += damage_read_;
-  }
-  for (const DamagedRange& range : log_->damaged()) {
-    if (!status.degraded.empty()) status.degraded += "; ";
-    status.degraded +=
-        Concat("offsets ", range.from, " to ", range.to - 1, " are lost: ", range.cause);
-  }
+    status.degraded += text;
+  };
+  if (!damage_read_.empty()) also(damage_read_);
+  for (const DamagedRange& range : log_->damaged())
+    also(Concat("offsets ", range.from, " to ", range.to - 1, " are lost: ", range.cause));
+  const Duration ahead = log_->TimestampsAhead();
+  if (ahead >= limits::kClockStepNoticed) also(ClockBehind(ahead));
   return status;
 }
 

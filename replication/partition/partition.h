@@ -45,6 +45,9 @@ struct PartitionOptions {
   size_t max_message_bytes = limits::kDefaultMessageBytes;
 };
 
+// What is said while the newest timestamp of a log is `ahead` of the clock.
+std::string ClockBehind(Duration ahead);
+
 // What its partitions tell the owner. Called on the shard.
 class PartitionEvents {
  public:
@@ -136,6 +139,7 @@ class Partition final : public PartitionPort,
 
   // Appending (partition_append.cc)
   bool MayAppend() const;
+  Timestamp NoteClock();
   void BeginBatch(Timestamp now, uint8_t attributes);
   void TakePending(Timestamp now);
   bool AppendBatch();
@@ -196,6 +200,7 @@ class Partition final : public PartitionPort,
   int find_retries_ = 0;
   absl::Status listening_;  // of the feed, as far as known
   bool appended_since_tick_ = false;
+  bool clock_behind_ = false;  // the newest timestamp is ahead of it, and that was said
   std::vector<absl::AnyInvocable<void()>>
       drained_;  // run when nothing is pending or unsynced any more
 };

@@ -1,5 +1,6 @@
 // The appending half of Partition.
 #include <algorithm>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/logging.h"
@@ -78,8 +79,24 @@ void Partition::NoteMissed(uint64_t count, Timestamp now) {
   missed_to_ = now;
 }
 
+// The clock now. Once per time that it falls behind the newest timestamp, a word about it.
+Timestamp Partition::NoteClock() {
+  const Duration ahead = log_->TimestampsAhead();
+  const bool behind = ahead >= limits::kClockStepNoticed;
+  if (behind != std::exchange(clock_behind_, behind)) {
+    if (behind) {
+      LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": ",
+                 ClockBehind(ahead));
+    } else {
+      LogInfo("stream ", options_.stream, " partition ", options_.key.partition,
+              ": the clock has passed the newest timestamp; messages get the time again");
+    }
+  }
+  return env_.log.clock.Wall();
+}
+
 void Partition::BeginBatch(Timestamp now, uint8_t attributes) {
-  if (log_->ShouldRoll(now)) {
+  if (log_->ShouldRoll()) {
     const absl::Status rolled = log_->Roll();
     // A segment past its size goes on; a log that cannot be written at all fails at the append.
     // Unflushed segments cannot be sealed, and retention waits for that.
@@ -120,13 +137,14 @@ bool Partition::AppendBatch() {
   const size_t bound = pending_.front().record->body.length + limits::kBatchTargetBytes +
                        limits::kRecordOverheadBytes;
   if (!log_->CanAppend(bound)) return false;
-  const Timestamp now = std::max(env_.log.clock.Wall(), log_->last_timestamp());
+  const Timestamp wall = NoteClock();
+  const Timestamp now = std::max(wall, log_->last_timestamp());  // R11
   BeginBatch(now, 0);
   in_batch_.clear();
   TakePending(now);
   Offset offset = log_->log_end();
   const absl::Status appended =
-      in_batch_.empty() ? absl::OkStatus() : log_->Append(builder_.Finish());
+      in_batch_.empty() ? absl::OkStatus() : log_->Append(builder_.Finish(wall));
   for (const PendingRecord& pending : in_batch_) {
     if (appended.ok()) {
       acks_.Add(*pending.batch, *pending.record, offset, now);
@@ -149,7 +167,8 @@ bool Partition::AppendBatch() {
 
 bool Partition::AppendGap() {
   if (!log_->CanAppend(limits::kBatchTargetBytes)) return false;
-  const Timestamp now = std::max(env_.log.clock.Wall(), log_->last_timestamp());
+  const Timestamp wall = NoteClock();
+  const Timestamp now = std::max(wall, log_->last_timestamp());
   const bool missed = missed_ > 0;
   const GapReport gap = missed ? GapReport{missed_from_, missed_to_, GapReason::kNotWritable,
                                            static_cast<int64_t>(missed_)}
@@ -157,7 +176,7 @@ bool Partition::AppendGap() {
   BeginBatch(now, wire::kControl);
   builder_.Add(
       wire::EncodeGapBody({gap.from, gap.to, static_cast<uint32_t>(gap.reason), gap.count}));
-  if (const absl::Status appended = log_->Append(builder_.Finish()); !appended.ok())
+  if (const absl::Status appended = log_->Append(builder_.Finish(wall)); !appended.ok())
     return OnAppendError(appended);
   LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": ",
              gap.count >= 0 ? Concat(gap.count, " messages are") : std::string("messages may be"),

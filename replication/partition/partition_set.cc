@@ -296,7 +296,7 @@ void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
   countdown->waiting = static_cast<int>(partitions_.size()) + 1;
   auto points = std::make_shared<RecoveryPointWriter::Points>();
   countdown->all = [this, points, done = std::move(done)](const absl::Status&) mutable {
-    points_->WriteClean(
+    points_->WriteLast(
         std::move(*points), [this, done = std::move(done)](const absl::Status& written) mutable {
           if (!written.ok())
             LogWarning("cannot write recovery points: ", FromAbsl(written.message()));

@@ -66,7 +66,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   // Starts the periodic work (disk space, background syncs). Deltas from here on wait for their
   // feeds to listen, for 2 s at most (there may be no NATS).
   void Start();
-  // Closes every partition; `done` runs on home when all are closed and the clean recovery points
+  // Closes every partition; `done` runs on home when all are closed and the recovery points
   // are written.
   void Stop(absl::AnyInvocable<void()> done);
 

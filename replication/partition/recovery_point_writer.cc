@@ -16,10 +16,7 @@ RecoveryPointWriter::RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor&
       disk_pool_(disk_pool),
       data_directory_(std::move(data_directory)),
       set_(std::move(loaded)),
-      last_write_(clock.Monotonic()) {
-  set_.boot_id = fs_.BootId();
-  set_.clean = false;
-}
+      last_write_(clock.Monotonic()) {}
 
 void RecoveryPointWriter::NoteDurable() {
   moved_at_.store(clock_.Monotonic().value(), std::memory_order_relaxed);
@@ -99,18 +96,17 @@ void RecoveryPointWriter::Written(std::vector<absl::AnyInvocable<void(absl::Stat
                "; the next start scans more");
   }
   for (auto& done : waiting) done(status);
-  if (clean_) return std::exchange(clean_, nullptr)();
+  if (last_) return std::exchange(last_, nullptr)();
   if (std::exchange(again_, false) || !waiting_.empty()) Write();
 }
 
-void RecoveryPointWriter::WriteClean(Points points, absl::AnyInvocable<void(absl::Status)> done) {
+void RecoveryPointWriter::WriteLast(Points points, absl::AnyInvocable<void(absl::Status)> done) {
   // One writer at a time: both would use the same temporary file.
-  clean_ = [this, points = std::move(points), done = std::move(done)]() mutable {
+  last_ = [this, points = std::move(points), done = std::move(done)]() mutable {
     for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
-    set_.clean = true;
     done(SaveRecoveryPoints(fs_, data_directory_, set_));
   };
-  if (!writing_) std::exchange(clean_, nullptr)();
+  if (!writing_) std::exchange(last_, nullptr)();
 }
 
 }  // namespace bascule

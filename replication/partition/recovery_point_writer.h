@@ -41,7 +41,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // a deletion and the next write.
   void KeepOnly(const std::set<StreamId>& known, MetadataIndex applied);
   // The last write of an orderly stop, on the home executor, after one that is under way.
-  void WriteClean(Points points, absl::AnyInvocable<void(absl::Status)> done);
+  void WriteLast(Points points, absl::AnyInvocable<void(absl::Status)> done);
 
  private:
   void Check();
@@ -59,7 +59,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
   bool again_ = false;                // something moved during the write
-  absl::AnyInvocable<void()> clean_;  // the last write, waiting for that one
+  absl::AnyInvocable<void()> last_;   // the last write, waiting for that one
   MonotonicTime last_write_;
   // The only words shared with the shards: "something moved" and when. No protocol hangs on them.
   std::atomic<bool> moved_{false};

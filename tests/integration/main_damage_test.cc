@@ -120,8 +120,8 @@ void CheckGoesOn(MainBroker& broker) {
   broker.Stop();
 }
 
-void CheckAllThere(Damaged& world) {
-  MainBroker broker(world.nats->url(), {}, world.data());
+void CheckAllThere(Damaged& world, const std::vector<std::string>& args = {}) {
+  MainBroker broker(world.nats->url(), args, world.data());
   broker.Start();
   const auto [offsets, status] = ReadFrom(broker, 0);
   BROKER_CHECK(broker, offsets.size() == kMessages);
@@ -178,6 +178,105 @@ TEST_CASE("a sealed segment that is gone: its offsets are named, the rest is ser
   const auto [after, end] = ReadFrom(broker, to);
   CHECK(static_cast<int64_t>(after.size()) == kMessages - to);
   CheckGoesOn(broker);
+}
+
+// From the earliest on: DATA_LOSS at once, over the API and for `bascule subscribe --from earliest`;
+// the records that are lost are not counted; the state says so, after another start too.
+void CheckBeginningLost(Damaged& world, int64_t to) {
+  const RunResult verdict = RunTool("bascule", {"log", "verify", world.data()});
+  CHECK(verdict.exit.code == 5);
+  CHECK_MESSAGE(Has(verdict.output, absl::StrCat("offsets 0 to ", to - 1, " are missing")),
+                verdict.output);
+  for (int start = 0; start < 2; ++start) {
+    CAPTURE(start);
+    MainBroker broker(world.nats->url(), {}, world.data());
+    broker.Start();
+    BROKER_CHECK(broker, Has(broker.Log(), absl::StrCat("DAMAGED: offsets 0 to ", to - 1)));
+    Subscriber earliest(broker, Request("hurt", proto::EARLIEST, proto::STOP_LATEST));
+    CHECK(earliest.Rest().empty());
+    BROKER_CHECK(broker, earliest.status().error_code() == StatusCode::DATA_LOSS);
+    const RunResult replay = RunTool("bascule", {"--server", broker.address(), "subscribe", "hurt",
+                                                 "--from", "earliest", "--until", "latest"});
+    CHECK_MESSAGE(replay.exit.code == 5, replay.output, replay.errors);
+    const auto partition = broker.Describe("hurt").partitions(0);
+    CHECK(partition.oldest_offset() == 0);
+    CHECK(partition.lost_records() == static_cast<uint64_t>(to));
+    CHECK(Has(partition.degraded(), absl::StrCat("offsets 0 to ", to - 1, " are lost")));
+    const auto [after, end] = ReadFrom(broker, to);
+    if (to < kMessages) CHECK(static_cast<int64_t>(after.size()) >= kMessages - to);
+    if (start == 0) broker.Stop();
+    if (start == 1) CheckGoesOn(broker);
+  }
+}
+
+TEST_CASE("the first segments are gone, or all but the active one: a lost beginning, at every start") {
+  for (const bool all : {false, true}) {
+    CAPTURE(all);
+    Damaged world;
+    const std::string left = all ? world.Active() : world.Second();
+    for (const std::string& segment : world.segments) {
+      if (segment < left) fs::remove(segment);
+    }
+    CheckBeginningLost(world, Damaged::Base(left));
+  }
+}
+
+TEST_CASE("every segment is gone, or their directory: all is lost, and no offset is given again") {
+  for (const bool directory : {false, true}) {
+    CAPTURE(directory);
+    Damaged world;
+    for (const std::string& segment : world.segments) fs::remove(segment);
+    if (directory) fs::remove_all(world.partition);
+    CheckBeginningLost(world, kMessages);
+  }
+}
+
+TEST_CASE("what the message says works: a file that is given back from a copy heals the log") {
+  Damaged world;
+  const std::string aside = world.files.Path("aside");
+  fs::rename(world.First(), aside);
+  {
+    MainBroker broker(world.nats->url(), {}, world.data());
+    broker.Start();
+    const auto [before, status] = ReadFrom(broker, 0);
+    CHECK(Has(status.error_message(), "restore the file from a copy and restart the broker"));
+    broker.Stop();
+  }
+  fs::rename(aside, world.First());
+  const RunResult verdict = RunTool("bascule", {"log", "verify", world.data()});
+  CHECK_MESSAGE(verdict.exit.code == 0, verdict.output, verdict.errors);
+  MainBroker broker(world.nats->url(), {}, world.data());
+  broker.Start();
+  BROKER_CHECK(broker, !Has(broker.Log(), "DAMAGED"));
+  const auto [offsets, status] = ReadFrom(broker, 0);
+  BROKER_CHECK(broker, offsets.size() >= kMessages);
+  broker.Stop();
+}
+
+TEST_CASE("a directory removed under a running broker: no ack, and it says which") {
+  Damaged world;
+  MainBroker broker(world.nats->url(), {}, world.data());
+  broker.Start();
+  fs::remove_all(world.partition);
+  int64_t offset = -1;
+  REQUIRE(Eventually([&] {
+    // What was published into the removed file is not acknowledged.
+    proto::PublishRequest request;
+    request.set_stream("hurt");
+    request.set_value("x");
+    request.set_ackpolicy(proto::ALL);
+    proto::PublishResponse response;
+    grpc::ClientContext context;
+    Bound(context, std::chrono::seconds(2));
+    const grpc::Status status = broker.api().Publish(&context, request, &response);
+    if (status.ok()) offset = response.ack().offset();
+    return status.ok();
+  }));
+  CHECK(offset >= kMessages);
+  BROKER_CHECK(broker, Has(broker.Log(), world.partition + " was changed under the running broker"));
+  CHECK(broker.Describe("hurt").partitions(0).lost_records() >= uint64_t{kMessages});
+  CHECK(RunTool("bascule", {"log", "verify", world.data()}).exit.code == 5);
+  broker.Stop();
 }
 
 TEST_CASE("a damaged footer or header of a sealed segment: named; messages are read all the same") {
@@ -308,6 +407,8 @@ TEST_CASE("metadata: one bad copy of term and vote is healed from the other") {
 
 TEST_CASE("damaged identity and version files are named, and refuse the start") {
   Damaged world;
+  const std::string identity = ReadFile(world.data() + "/server");
+  const std::string id = identity.substr(0, identity.find(' '));
   for (const char* name : {"server", "VERSION"}) {
     CAPTURE(name);
     const std::string path = absl::StrCat(world.data(), "/", name);
@@ -320,6 +421,16 @@ TEST_CASE("damaged identity and version files are named, and refuse the start") 
     }
     WriteFile(path, sound);
   }
+  // The remedies that were named.
+  WriteFile(world.data() + "/VERSION", "1");
+  fs::remove(world.data() + "/server");
+  {
+    MainBroker broker(world.nats->url(), {}, world.data());
+    CHECK(broker.StartRefused().code == 1);
+    BROKER_CHECK(broker, Has(broker.Log(), "is missing although the directory holds data"));
+    BROKER_CHECK(broker, Has(broker.Log(), "start once with --id ID"));
+  }
+  CheckAllThere(world, {"--id", id});
   WriteFile(world.data() + "/VERSION", "2\n");
   MainBroker broker(world.nats->url(), {}, world.data());
   CHECK(broker.StartRefused().code == 1);

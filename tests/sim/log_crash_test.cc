@@ -97,4 +97,46 @@ TEST_CASE("a flipped bit never changes what is read: the damage is named or the 
   }
 }
 
+TEST_CASE("retention and crashes at any moment of it: the log keeps its beginning") {
+  for (int seed = FirstSeed(); seed <= Seeds(300); ++seed) {
+    LogWorldOptions options = Options(static_cast<uint64_t>(seed));
+    options.segment_bytes = 4 * 1024;
+    options.retention_messages = 30;
+    LogWorld world(static_cast<uint64_t>(seed) + 40'000'000, options);
+    world.Recover();
+    for (int life = 0; life < kLives; ++life) {
+      world.Live(static_cast<int>(Between(world.rng(), 20, 200)));
+      if (world.rng().Below(2) == 0) {
+        world.Crash();
+      } else {
+        world.Kill();
+      }
+      world.RecoverThroughCrashes(static_cast<int>(world.rng().Below(3)));
+      world.CheckReads();
+    }
+  }
+}
+
+TEST_CASE("segments that vanish, anywhere in the log, are lost loudly") {
+  for (int seed = FirstSeed(); seed <= Seeds(200); ++seed) {
+    LogWorldOptions options = Options(static_cast<uint64_t>(seed));
+    options.segment_bytes = 4 * 1024;
+    if (seed % 2 == 0) options.retention_messages = 60;
+    LogWorld world(static_cast<uint64_t>(seed) + 50'000'000, options);
+    world.Recover();
+    world.ExpectDamage();
+    for (int life = 0; life < kLives; ++life) {
+      world.Live(static_cast<int>(Between(world.rng(), 20, 120)));
+      world.Kill();
+      for (uint64_t n = 1 + world.rng().Below(3); n > 0; --n) {
+        world.LoseRandomSegment();
+        world.RecoverThroughCrashes(static_cast<int>(world.rng().Below(2)));
+        world.Kill();
+      }
+      world.Recover();
+      world.CheckReads();
+    }
+  }
+}
+
 }  // namespace bascule

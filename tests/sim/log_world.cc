@@ -64,11 +64,13 @@ void LogWorld::Adopt(RecoveredLog recovered) {
     CHECK(recovered.damaged.empty());
   }
   known_damage_ = recovered.damaged;
+  said_lost_.clear();
   LogOptions log_options;
   log_options.directory = kDirectory;
   log_options.stream = StreamId(7);
   log_options.limits.segment_max_bytes = options_.segment_bytes;
   log_options.preallocate = options_.preallocate;
+  log_options.limits.retention.max_messages = options_.retention_messages;
   log_ =
       CommitLog::Create({fs_, clock_, *shard_, *pool_, budget_}, log_options, std::move(recovered));
   const Offset end = log_->log_end();
@@ -80,7 +82,9 @@ void LogWorld::Adopt(RecoveredLog recovered) {
     CHECK(end >= durable_end_);
   }
   if (!told_.empty()) CHECK(end <= std::prev(told_.end())->first + 1);
-  CheckAgainstModel(ReadForward(Offset(0), end), Offset(0), end);
+  const Offset start = log_->log_start();
+  CHECK((start == Offset(0) || options_.retention_messages > 0));
+  CheckAgainstModel(ReadForward(start, end), start, end);
   // What recovery kept is durable; what it cut will be told anew.
   told_.erase(told_.lower_bound(end), told_.end());
   durable_end_ = end;
@@ -93,7 +97,7 @@ void LogWorld::AppendOne() {
   const size_t bound = 8 * (options_.max_value + 64) + 4096;
   if (failed_ || !log_->CanAppend(bound)) return;
   const Timestamp now = std::max(clock_.Wall(), log_->last_timestamp());
-  if (log_->ShouldRoll(now) && !log_->Roll().ok()) return;
+  if (log_->ShouldRoll() && !log_->Roll().ok()) return;
   wire::BatchBuilder builder;
   const bool first = log_->log_end() == log_->active_base();
   builder.Begin(log_->log_end(), LeaderEpoch(life_), now, log_->flushed_end(),
@@ -108,7 +112,7 @@ void LogWorld::AppendOne() {
     telling[builder.next_offset()] = {std::move(value), now};
     builder.Add(body);
   }
-  if (log_->Append(builder.Finish()).ok()) told_.insert(telling.begin(), telling.end());
+  if (log_->Append(builder.Finish(clock_.Wall())).ok()) told_.insert(telling.begin(), telling.end());
 }
 
 void LogWorld::StartFlush() {
@@ -201,6 +205,17 @@ void LogWorld::FlipRandomBit() {
   if (bytes > 0) fs_.FlipBit(path, rng_.Below(bytes), static_cast<int>(rng_.Below(8)));
 }
 
+void LogWorld::LoseRandomSegment() {
+  const auto entries = fs_.List(kDirectory);
+  REQUIRE(entries.ok());
+  std::vector<std::string> segments;
+  for (const DirectoryEntry& entry : *entries) {
+    if (ParseSegmentFileName(entry.name)) segments.push_back(entry.name);
+  }
+  REQUIRE(fs_.Remove(JoinPath(kDirectory, segments[rng_.Below(segments.size())])).ok());
+  REQUIRE(fs_.SyncDir(kDirectory).ok());
+}
+
 absl::StatusOr<SegmentReadResult> LogWorld::ReadStep(Offset from, bool reverse, ReadPlace& place) {
   ASSIGN_OR_RETURN(CommitLog::ReadStep step,
                    log_->Read(from, log_->log_end(), reverse, kReadBytes, place));
@@ -217,6 +232,7 @@ std::map<Offset, LogWorld::Told> LogWorld::ReadForward(Offset from, Offset to) {
   while (at < to) {
     absl::StatusOr<SegmentReadResult> step = ReadStep(at, false, place);
     if (absl::IsDataLoss(step.status()) && damaged_) {
+      said_lost_.insert(at);
       at += 1;  // said so; what lies behind must still be readable
       continue;
     }
@@ -246,8 +262,11 @@ std::map<Offset, LogWorld::Told> LogWorld::ReadForward(Offset from, Offset to) {
 void LogWorld::CheckAgainstModel(const std::map<Offset, Told>& read, Offset from, Offset to) {
   for (auto it = told_.lower_bound(from); it != told_.end() && it->first < to; ++it) {
     const auto found = read.find(it->first);
-    if (found == read.end() && damaged_) continue;
     INFO("seed ", seed_, " life ", life_, " offset ", it->first.value());
+    if (found == read.end() && damaged_) {
+      REQUIRE(said_lost_.contains(it->first));  // never in silence
+      continue;
+    }
     REQUIRE(found != read.end());
     REQUIRE(found->second.value == it->second.value);
     REQUIRE(found->second.timestamp == it->second.timestamp);
@@ -258,14 +277,15 @@ void LogWorld::CheckAgainstModel(const std::map<Offset, Told>& read, Offset from
 
 void LogWorld::CheckReads() {
   const Offset end = log_->log_end();
-  if (end == Offset(0)) return;
-  const Offset from(static_cast<int64_t>(rng_.Below(static_cast<uint64_t>(end.value()))));
+  const Offset start = log_->log_start();
+  if (end == start) return;
+  const Offset from = start + static_cast<int64_t>(rng_.Below(static_cast<uint64_t>(end - start)));
   CheckAgainstModel(ReadForward(from, end), from, end);
   if (damaged_) return;
   // Backwards: every offset, descending.
   Offset expect = from;
   ReadPlace place;
-  while (expect >= Offset(0)) {
+  while (expect >= start) {
     const absl::StatusOr<SegmentReadResult> step = ReadStep(expect, true, place);
     INFO("seed ", seed_, " life ", life_, " at ", expect.value(), ": ", step.status().ToString());
     REQUIRE(step.ok());
@@ -280,7 +300,7 @@ void LogWorld::CheckReads() {
   const auto told = told_.find(from);
   REQUIRE(told != told_.end());
   const Timestamp time = told->second.timestamp;
-  const auto first = std::find_if(told_.begin(), told_.end(),
+  const auto first = std::find_if(told_.lower_bound(start), told_.end(),
                                   [&](const auto& t) { return t.second.timestamp >= time; });
   const auto plan = log_->PlanFindTimestamp(time);
   REQUIRE(plan.has_value());

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/log/commit_log.h"
@@ -17,6 +18,7 @@ struct LogWorldOptions {
   uint64_t segment_bytes = 8 * 1024;
   size_t max_value = 400;
   bool preallocate = true;
+  int64_t retention_messages = 0;  // 0 = none
   double write_error = 0;
   double sync_error = 0;
   double short_read = 0;
@@ -41,6 +43,8 @@ class LogWorld {
   void Kill();
   // The disk turns a random bit of a random log file.
   void FlipRandomBit();
+  // A random segment file is gone.
+  void LoseRandomSegment();
   // From now on lost offsets are allowed, but never wrong bytes and never a silent loss before the
   // saved point.
   void ExpectDamage() { damaged_ = true; }
@@ -86,6 +90,7 @@ class LogWorld {
   std::map<Offset, Told> told_;  // what each offset was last given
   Offset durable_end_;           // FlushDone has said so
   std::vector<DamagedRange> known_damage_;
+  std::set<Offset> said_lost_;  // reads of this life that ended with DataLoss
 };
 
 }  // namespace bascule

@@ -44,6 +44,11 @@ class SimFile final : public File {
     RETURN_IF_ERROR(Usable(false));
     return node_->content.visible().size();
   }
+  absl::Status CheckInPlace() override {
+    RETURN_IF_ERROR(Usable(false));
+    if (fs_.tree_.Find(path_) == node_) return absl::OkStatus();
+    return absl::NotFoundError(absl::StrCat("look for ", path_, ": it is gone (simulated)"));
+  }
   const std::string& path() const override { return path_; }
 
  private:
@@ -306,8 +311,6 @@ absl::StatusOr<std::unique_ptr<FileLock>> SimFileSystem::Lock(const std::string&
   return std::make_unique<SimFileLock>(*this, node.get());
 }
 
-std::string SimFileSystem::BootId() { return absl::StrCat("boot-", boot_); }
-
 // --- death, damage, inspection ---
 
 void SimFileSystem::Kill() {
@@ -317,7 +320,6 @@ void SimFileSystem::Kill() {
 
 void SimFileSystem::Crash(Rng& rng, SimCrash crash) {
   Kill();
-  ++boot_;
   faults_.PowerOn();
   tree_.Crash(crash.entries, crash.unsynced, rng);
   used_bytes_ = tree_.UsedBytes();

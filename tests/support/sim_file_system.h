@@ -49,9 +49,8 @@ class SimFileSystem final : public FileSystem {
   bool Exists(const std::string& path) override;
   absl::StatusOr<DiskSpace> Space(const std::string& path) override;
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
-  std::string BootId() override;
 
-  // The machine dies and comes back: a new boot id, power on; planned faults stay planned.
+  // The machine dies and comes back, power on; planned faults stay planned.
   void Crash(Rng& rng, SimCrash crash = {});
   // The process dies: what it wrote stays in the page cache, unsynced.
   void Kill();
@@ -97,7 +96,6 @@ class SimFileSystem final : public FileSystem {
   SimFaults faults_;
   std::function<void(const std::string& path)> on_sync_;
   uint64_t process_ = 1;  // handles and locks remember theirs; those of another process are dead
-  uint64_t boot_ = 1;
   std::map<const SimNode*, SimNodePtr> locked_;
 };
 

@@ -180,7 +180,34 @@ TEST_CASE("a lock is held by one, until its object goes") {
   CHECK(fs.Lock(dir.Path("none/LOCK")).status().code() == StatusCode::kNotFound);
 }
 
-TEST_CASE("space and boot id") {
+TEST_CASE("a file that loses its name says so, however it lost it") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  const std::string path = dir.Path("d/f");
+  const auto make = [&] {
+    REQUIRE(fs.CreateDirectories(dir.Path("d")).ok());
+    auto file = fs.Open(path, OpenMode::kReplace);
+    REQUIRE(file.ok());
+    CHECK((*file)->CheckInPlace().ok());
+    return *std::move(file);
+  };
+  auto removed = make();
+  REQUIRE(fs.Remove(path).ok());
+  CHECK(absl::IsNotFound(removed->CheckInPlace()));
+  auto replaced = make();
+  CHECK(absl::IsNotFound(removed->CheckInPlace()));  // another one has its name
+  REQUIRE(fs.Rename(path, dir.Path("d/g")).ok());
+  CHECK(absl::IsNotFound(replaced->CheckInPlace()));
+  auto moved = make();
+  REQUIRE(fs.Rename(dir.Path("d"), dir.Path("e")).ok());
+  CHECK(absl::IsNotFound(moved->CheckInPlace()));
+  REQUIRE(fs.Rename(dir.Path("e"), dir.Path("d")).ok());
+  CHECK(moved->CheckInPlace().ok());
+  REQUIRE(fs.RemoveTree(dir.Path("d")).ok());
+  CHECK(absl::IsNotFound(moved->CheckInPlace()));
+}
+
+TEST_CASE("space") {
   TempDir dir;
   auto& fs = RealFileSystem();
   const auto space = fs.Space(dir.path());
@@ -188,8 +215,6 @@ TEST_CASE("space and boot id") {
   CHECK(space->total_bytes > 0);
   CHECK(space->available_bytes <= space->total_bytes);
   CHECK(fs.Space(dir.Path("none")).status().code() == StatusCode::kNotFound);
-  CHECK(fs.BootId() == fs.BootId());
-  CHECK(fs.BootId().find('\n') == std::string::npos);
 }
 
 TEST_CASE("paths join and have parents") {

@@ -238,10 +238,12 @@ TEST_CASE("retention by messages, bytes and age takes whole sealed segments and 
     if (kind == 2) {
       world.clock.Advance(milliseconds(100));
       world.log->Clean();
+      world.scheduler.RunUntilIdle();
       CHECK(world.log->log_start() ==
             Offset(16));  // the newest record of the active one is no limit
     } else {
       world.log->Clean();
+      world.scheduler.RunUntilIdle();
       CHECK(world.log->log_start() == Offset(8));
     }
     world.scheduler.RunUntilIdle();
@@ -266,9 +268,11 @@ TEST_CASE("a segment without its footer yet is kept until the next round") {
   REQUIRE(world.log->Roll().ok());
   REQUIRE(world.AppendMany(5).ok());
   world.log->Clean();
+  world.scheduler.RunUntilIdle();
   CHECK(world.log->log_start() == Offset(0));
   REQUIRE(world.Flush().ok());
   world.log->Clean();
+  world.scheduler.RunUntilIdle();
   CHECK(world.log->log_start() == Offset(5));
 }
 
@@ -318,8 +322,123 @@ TEST_CASE("with its segments damage is forgotten") {
   world.Open();
   CHECK(world.log->damaged().size() == 1);
   world.log->Clean();
+  world.scheduler.RunUntilIdle();
   CHECK(world.log->log_start() == Offset(12));
   CHECK(world.log->damaged().empty());
+}
+
+TEST_CASE("the new log start is durable before the first file goes, whenever the power does") {
+  for (uint64_t calls = 1; calls < 30; ++calls) {
+    LogAtWork world;
+    world.options.limits.retention.max_messages = 8;
+    ThreeSegments(world, 8);
+    world.fs.faults().PowerOffAfter(calls);
+    world.log->Clean();
+    world.scheduler.RunUntilIdle();
+    SimRng rng(calls);
+    world.log.reset();
+    world.fs.Crash(rng);
+    INFO("power off at call ", calls);
+    world.Open();
+    CHECK(world.log->damaged().empty());
+    const Offset start = world.log->log_start();
+    CHECK((start == Offset(0) || start == Offset(16)));
+    CHECK(world.ReadAll(Offset(0))->size() == static_cast<size_t>(24 - start.value()));
+    CHECK(world.fs.Exists(LogPath(Offset(0))) == (start == Offset(0)));
+  }
+}
+
+TEST_CASE("retention that cannot note the new beginning drops nothing, and tries again") {
+  LogAtWork world;
+  world.options.limits.retention.max_messages = 8;
+  ThreeSegments(world, 8);
+  for (int round = 0; round < 2; ++round) {
+    world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+    world.log->Clean();
+    CHECK(world.log->busy());
+    world.scheduler.RunUntilIdle();
+    CHECK(world.log->log_start() == Offset(0));
+    CHECK(world.fs.Exists(LogPath(Offset(0))));
+  }
+  for (int round = 0; round < 2; ++round) {
+    world.log->Clean();
+    world.scheduler.RunUntilIdle();
+    CHECK(world.log->log_start() == Offset(16));
+    CHECK_FALSE(world.fs.Exists(LogPath(Offset(0))));
+    CHECK_FALSE(world.log->busy());
+  }
+}
+
+TEST_CASE("a lost beginning is read as lost from both sides, and counted") {
+  LogAtWork world;
+  ThreeSegments(world, 8);
+  world.log.reset();
+  REQUIRE(world.fs.Remove(LogPath(Offset(0))).ok());
+  world.Open();
+  CHECK(world.log->log_start() == Offset(0));
+  CHECK(world.log->Describe().lost == 8);
+  ReadPlace place;
+  CHECK(absl::IsDataLoss(world.Read(Offset(0), false, place).status()));
+  CHECK(absl::IsDataLoss(world.Read(Offset(7), true, place).status()));
+  CHECK(world.ReadAll(Offset(8))->size() == 16);
+  world.options.limits.retention.max_messages = 8;
+  world.log->SetLimits(world.options.limits);
+  world.log->Clean();
+  world.scheduler.RunUntilIdle();
+  CHECK(world.log->Describe().lost == 0);
+  CHECK(world.log->damaged().empty());
+}
+
+TEST_CASE("files that vanish under an open log are noticed; what comes back is forgiven") {
+  LogAtWork world;
+  ThreeSegments(world, 8);
+  absl::Status gone;
+  const auto look = [&] {
+    world.clock.Advance(limits::kLogFilesCheckPeriod);
+    world.log->CheckFiles([&](const absl::Status& status) { gone = status; });
+    world.scheduler.RunUntilIdle();
+  };
+  for (int round = 0; round < 2; ++round) {
+    look();
+    CHECK(world.log->damaged().empty());
+    REQUIRE(world.fs.Rename(LogPath(Offset(8)), "/data/aside").ok());
+    world.log->CheckFiles([&](const absl::Status& status) { gone = status; });  // too early
+    world.scheduler.RunUntilIdle();
+    CHECK(world.log->damaged().empty());
+    look();
+    REQUIRE(world.log->damaged().size() == 1);
+    CHECK(world.log->damaged()[0].from == Offset(8));
+    CHECK(world.log->damaged()[0].to == Offset(16));
+    CHECK(world.log->Describe().lost == 8);
+    CHECK(gone.ok());
+    REQUIRE(world.fs.Rename("/data/aside", LogPath(Offset(8))).ok());
+  }
+  look();
+  CHECK(world.log->damaged().empty());
+  REQUIRE(world.fs.Remove(LogPath(Offset(16))).ok());
+  look();
+  CHECK(absl::IsNotFound(gone));
+  CHECK(gone.ToString().find(kLogDirectory) != std::string::npos);
+  gone = absl::OkStatus();
+  REQUIRE(world.fs.RemoveTree(kLogDirectory).ok());
+  look();
+  CHECK(absl::IsNotFound(gone));
+}
+
+TEST_CASE("a flush into a file that has lost its name fails: nothing of it is called durable") {
+  for (const bool replaced : {false, true}) {
+    LogAtWork world;
+    world.Open();
+    REQUIRE(world.AppendMany(3).ok());
+    REQUIRE(world.Flush().ok());
+    REQUIRE(world.AppendMany(3).ok());
+    REQUIRE(world.fs.Remove(LogPath(Offset(0))).ok());
+    if (replaced) PutFile(world.fs, LogPath(Offset(0)), "another");
+    const absl::Status flushed = world.Flush();
+    CHECK(absl::IsNotFound(flushed));
+    CHECK(flushed.ToString().find(kLogDirectory) != std::string::npos);
+    CHECK(world.log->flushed_end() == Offset(3));
+  }
 }
 
 }  // namespace

@@ -79,9 +79,9 @@ TEST_CASE("a failing sync of the directory fails the flush after a roll") {
 TEST_CASE("a log rolls by bytes, and never an empty segment") {
   LogAtWork world(/*segment_bytes=*/2000);
   CommitLog& log = world.Open();
-  CHECK_FALSE(log.ShouldRoll(world.clock.Wall()));
+  CHECK_FALSE(log.ShouldRoll());
   int batches = 0;
-  while (!log.ShouldRoll(world.clock.Wall())) {
+  while (!log.ShouldRoll()) {
     REQUIRE(world.AppendMany(1, 200).ok());
     ++batches;
   }
@@ -89,7 +89,7 @@ TEST_CASE("a log rolls by bytes, and never an empty segment") {
   CHECK(log.Describe().bytes < 2400);
   REQUIRE(log.Roll().ok());
   CHECK(log.active_base() == Offset(batches));
-  CHECK_FALSE(log.ShouldRoll(world.clock.Wall()));
+  CHECK_FALSE(log.ShouldRoll());
   CHECK(log.Describe().segments == 2);
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("what was flushed survives a crash with everything unsynced lost") {
   LogAtWork world(/*segment_bytes=*/1000);
   world.Open();
   for (int i = 0; i < 30; ++i) {
-    if (world.log->ShouldRoll(world.clock.Wall())) REQUIRE(world.log->Roll().ok());
+    if (world.log->ShouldRoll()) REQUIRE(world.log->Roll().ok());
     REQUIRE(world.AppendMany(1, 200).ok());
   }
   REQUIRE(world.Flush().ok());
@@ -257,7 +257,7 @@ TEST_CASE("zeros are laid ahead of the data; an append waits only where they are
   CHECK(world.log->busy());
   CHECK(world.log->CanAppend(1000));           // before the first page that is being zeroed
   CHECK_FALSE(world.log->CanAppend(100'000));  // into it
-  CHECK_FALSE(world.log->ShouldRoll(world.clock.Wall()));
+  CHECK_FALSE(world.log->ShouldRoll());
   world.scheduler.RunUntilIdle();
   CHECK(ready == 1);
   CHECK(world.log->CanAppend(100'000));
@@ -312,6 +312,46 @@ TEST_CASE("sealing cuts off the zeros") {
   REQUIRE(world.AppendMany(1).ok());
   REQUIRE(world.Flush().ok());
   CHECK(world.fs.DurableBytes(LogPath(Offset(0))).size() < 1000);
+}
+
+// --- time ---
+
+TEST_CASE("after the clock was ahead, segments age and go by when they were stored") {
+  LogAtWork world;
+  world.options.limits.segment_max_age = std::chrono::hours(1);
+  world.options.limits.retention.max_age = std::chrono::hours(3);
+  world.Open();
+  const auto append = [&] {
+    const Timestamp wall = world.clock.Wall();
+    if (world.log->ShouldRoll()) REQUIRE(world.log->Roll().ok());
+    wire::BatchBuilder builder;
+    builder.Begin(world.log->log_end(), LeaderEpoch(1),
+                  std::max(wall, world.log->last_timestamp()), Offset(0), 0);
+    builder.Add("");
+    REQUIRE(world.log->Append(builder.Finish(wall)).ok());
+    REQUIRE(world.Flush().ok());
+  };
+  append();
+  CHECK(world.log->TimestampsAhead() == Duration());
+  world.clock.JumpWall(std::chrono::hours(240));
+  append();
+  world.clock.JumpWall(-std::chrono::hours(240));
+  CHECK(world.log->TimestampsAhead() == std::chrono::hours(240));
+  for (int hour = 0; hour < 6; ++hour) {
+    append();
+    world.clock.Advance(std::chrono::hours(1));
+    world.log->Clean();
+    world.scheduler.RunUntilIdle();
+    CHECK(world.log->TimestampsAhead() == std::chrono::hours(240 - hour - 1));
+  }
+  // Offsets 2 to 7 were stored an hour apart, and three hours are kept: so it is after a restart.
+  CHECK(world.log->log_start() == Offset(5));
+  world.log.reset();
+  world.Open();
+  world.clock.Advance(std::chrono::hours(2));
+  world.log->Clean();
+  world.scheduler.RunUntilIdle();
+  CHECK(world.log->log_start() == Offset(7));
 }
 
 }  // namespace

@@ -215,7 +215,9 @@ class LogAtWork {
     std::vector<std::string> names;
     const auto entries = fs.List(kLogDirectory);
     BASCULE_CHECK(entries.ok());
-    for (const DirectoryEntry& entry : *entries) names.push_back(entry.name);
+    for (const DirectoryEntry& entry : *entries) {
+      if (entry.name != kLogBoundsFileName) names.push_back(entry.name);
+    }
     return names;
   }
 

@@ -50,6 +50,8 @@ SegmentFooter Footer() {
   footer.messages_in_gaps = 5;
   footer.first_timestamp = Timestamp(1000);
   footer.max_timestamp = Timestamp(1001);
+  footer.first_stored = Timestamp(2000);
+  footer.last_stored = Timestamp(2001);
   footer.data_end = FilePosition(180);
   footer.data_crc = 0x01020304;
   footer.last_message_end = Offset(102);
@@ -59,6 +61,15 @@ SegmentFooter Footer() {
   return footer;
 }
 const std::string kFooterBytes = FromHex(
+    "42534346 02000000 6400000000000000 6600000000000000 0200000000000000"
+    "0400000000000000 0500000000000000 e803000000000000 e903000000000000"
+    "b400000000000000 6500000000000000 04030201 01000000 6600000000000000"
+    "d007000000000000 d107000000000000"
+    "0100000000000000 0300000000000000 6400000000000000"
+    "db51f962 88000000 02000000 42534346");
+
+// As the first version wrote it.
+const std::string kFooterBytesV1 = FromHex(
     "42534346 01000000 6400000000000000 6600000000000000 0200000000000000"
     "0400000000000000 0500000000000000 e803000000000000 e903000000000000"
     "b400000000000000 6500000000000000 04030201 01000000 6600000000000000"
@@ -127,6 +138,21 @@ TEST_CASE("the bytes of index, footer and tail") {
   CHECK(ToHex(EncodeSealing(*footer, {kEntry})) == ToHex(kEntryBytes + kFooterBytes));
 }
 
+TEST_CASE("a footer of version 1 is read: it knows no stored times") {
+  const auto footer = ParseFile(Data() + kEntryBytes + kFooterBytesV1);
+  REQUIRE(footer.ok());
+  SegmentFooter expected = Footer();
+  expected.first_stored = expected.last_stored = Timestamp();
+  CHECK(ToHex(EncodeSealing(*footer, {kEntry})) == ToHex(EncodeSealing(expected, {kEntry})));
+  const size_t footer_at = Data().size() + kEntryBytes.size();
+  const std::string file = Data() + kEntryBytes + kFooterBytesV1;
+  for (size_t bit = footer_at * 8; bit < file.size() * 8; ++bit) {
+    std::string bytes = file;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    CHECK_FALSE(ParseFile(bytes).ok());
+  }
+}
+
 TEST_CASE("a footer says how many bytes it wants to see") {
   const std::string file = Data() + kEntryBytes + kFooterBytes;
   for (size_t shown = 0; shown <= file.size(); ++shown) {
@@ -180,19 +206,19 @@ TEST_CASE("a footer whose numbers cannot be is refused although its checksum hol
   const size_t at = bytes.size() - kFooterBytes.size();
   wire::PutFixed<uint32_t>(&bytes[at + 84], 0xffffffff);
   wire::PutFixed<uint64_t>(&bytes[at + 64], 220 - uint64_t{0xffffffff} * kIndexEntryBytes);
-  wire::PutFixed<uint32_t>(&bytes[at + 120], Crc32c(std::string_view(bytes).substr(at, 120)));
+  wire::PutFixed<uint32_t>(&bytes[at + 136], Crc32c(std::string_view(bytes).substr(at, 136)));
   CHECK(absl::IsDataLoss(ParseFile(bytes).status()));
 }
 
 TEST_CASE("names of files") {
   CHECK(SegmentFileName(Offset(0)) == "00000000000000000000.log");
   CHECK(IndexFileName(Offset(1234567)) == "00000000000001234567.idx");
-  const Offset last(std::numeric_limits<int64_t>::max());
-  CHECK(SegmentFileName(last) == "09223372036854775807.log");
+  const Offset last(int64_t{1} << 62);
+  CHECK(SegmentFileName(last) == "04611686018427387904.log");
   CHECK(*ParseSegmentFileName("00000000000000000042.log") == Offset(42));
   CHECK(*ParseSegmentFileName(SegmentFileName(last)) == last);
   for (const char* name :
-       {"", ".log", "42.log", "00000000000000000042.idx", "00000000000000000042.log.tmp",
+       {"", ".log", "42.log", "09223372036854775807.log", "00000000000000000042.idx", "00000000000000000042.log.tmp",
         "0000000000000000004x.log", "-0000000000000000042.log", "+0000000000000000042.log",
         "99999999999999999999.log", "000000000000000000042.log", " 0000000000000000042.log"}) {
     INFO(name);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/log/log_bounds.h"
 #include "tests/unit/log_files.h"
 
 namespace bascule {
@@ -9,10 +10,16 @@ namespace {
 
 LogReport Inspect(SimFileSystem& fs, InspectDepth depth = InspectDepth::kBytes) {
   absl::StatusOr<LogReport> report =
-      InspectLog(fs, kLogDirectory, depth, [](uint64_t done, uint64_t all) { CHECK(done <= all); });
+      InspectLog(fs, {kLogDirectory, std::nullopt}, depth, [](uint64_t done, uint64_t all) { CHECK(done <= all); });
   INFO(report.status().ToString());
   REQUIRE(report.ok());
   return *std::move(report);
+}
+
+std::vector<std::string> Directories(const absl::StatusOr<FoundLogs>& found) {
+  std::vector<std::string> directories;
+  for (const FoundLog& log : found->logs) directories.push_back(log.directory);
+  return directories;
 }
 
 // Offsets 0 to 9 in a sealed, 10 to 14 in the active segment.
@@ -140,13 +147,51 @@ TEST_CASE("logs are found from the data directory down to their own") {
     PutFile(fs, JoinPath(log, SegmentFileName(Offset(0))), SegmentFile(Offset(0)).bytes);
   PutFile(fs, JoinPath("/data/trash/9/0", SegmentFileName(Offset(0))), "");
   PutFile(fs, "/data/recovery.points", "");
-  CHECK(*FindLogs(fs, "/data") == logs);
-  CHECK(*FindLogs(fs, "/data/streams") == logs);
-  CHECK(FindLogs(fs, "/data/streams/7")->size() == 2);
-  CHECK(FindLogs(fs, "/data/streams/7/1")->size() == 1);
+  CHECK(Directories(FindLogs(fs, "/data")) == logs);
+  CHECK(Directories(FindLogs(fs, "/data/streams")) == logs);
+  CHECK(FindLogs(fs, "/data/streams/7")->logs.size() == 2);
+  CHECK(FindLogs(fs, "/data/streams/7/1")->logs.size() == 1);
+  CHECK(FindLogs(fs, "/data/streams/7/1")->points_problem == "/data/recovery.points: file is too short");
   REQUIRE(fs.CreateDirectories("/elsewhere").ok());
   CHECK(absl::IsNotFound(FindLogs(fs, "/elsewhere").status()));
   CHECK_FALSE(FindLogs(fs, "/nowhere").ok());
+}
+
+TEST_CASE("what is missing at either end is a problem, as far as anything durable knows the ends") {
+  TwoSegments log;
+  const StoredLogBounds bounds{{kLogStream, PartitionId(0)}, {Offset(0), Offset(12), 1}};
+  PutFile(log.fs, kLogDirectory + std::string("/log.bounds"), EncodeLogBounds(bounds));
+  CHECK(Inspect(log.fs).sound());
+  REQUIRE(log.fs.Remove(LogPath(Offset(0))).ok());
+  CHECK(Mentions(Inspect(log.fs).problems, "offsets 0 to 9 are missing before"));
+  REQUIRE(log.fs.Remove(LogPath(Offset(10))).ok());
+  CHECK(Mentions(Inspect(log.fs).problems, "offsets 0 to 11 are missing at the end of the log"));
+  CHECK(Inspect(log.fs).stream == kLogStream);
+  CHECK(FindLogs(log.fs, kLogDirectory)->logs.size() == 1);
+  log.fs.FlipBit(kLogDirectory + std::string("/log.bounds"), 33, 1);
+  CHECK(Mentions(Inspect(log.fs).problems, "log.bounds: neither of its two slots is sound"));
+}
+
+TEST_CASE("recovery.points names the logs that are gone, and where the others end") {
+  TwoSegments log;
+  RecoveryPointSet points;
+  points.partitions[{kLogStream, PartitionId(0)}] = {log.active.facts, Offset(0)};
+  points.partitions[{kLogStream, PartitionId(1)}] = {log.active.facts, Offset(4)};
+  points.partitions[{kLogStream, PartitionId(2)}];  // never held anything
+  REQUIRE(SaveRecoveryPoints(log.fs, "/data", points).ok());
+  const auto found = FindLogs(log.fs, "/data");
+  CHECK(Directories(found) == std::vector<std::string>{"/data/streams/7/0", "/data/streams/7/1"});
+  CHECK(Directories(FindLogs(log.fs, "/data/streams/7/1")).size() == 1);
+  const auto ignore = [](uint64_t, uint64_t) {};
+  const auto whole = InspectLog(log.fs, found->logs[0], InspectDepth::kBytes, ignore);
+  CHECK(whole->sound());
+  const auto gone = InspectLog(log.fs, found->logs[1], InspectDepth::kBytes, ignore);
+  CHECK(Mentions(gone->problems, "the directory is missing although it held data"));
+  CHECK(Mentions(gone->problems, "offsets 4 to 14 are missing"));
+  // A tail that was cut behind the point is no torn one.
+  log.fs.TruncateDurably(LogPath(Offset(10)), log.active.starts[3].value());
+  const auto cut = InspectLog(log.fs, found->logs[0], InspectDepth::kBytes, ignore);
+  CHECK(Mentions(cut->problems, "offsets 13 to 14 are missing at the end of the log"));
 }
 
 }  // namespace

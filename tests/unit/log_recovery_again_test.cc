@@ -37,6 +37,7 @@ TEST_CASE("after a failed sync everything from cut_at on goes, whole batches too
   CHECK(log.damaged.empty());
   CHECK_FALSE(fs.Exists(LogPath(Offset(6))));
 
+  REQUIRE(fs.Remove(JoinPath(kLogDirectory, kLogBoundsFileName)).ok());  // they say 5 by now
   request.cut_at = Offset(4);  // at a segment's first offset: its header is not trusted either
   CHECK(End(Recover(fs, request)) == Offset(4));
   CHECK(ParseSegmentHeader(fs.DurableBytes(LogPath(Offset(0)))).ok());
