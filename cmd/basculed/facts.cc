@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "core/base/limits.h"
 #include "core/base/text.h"
+#include "replication/peer/certificates.h"
 
 namespace bascule {
 
@@ -13,6 +15,7 @@ BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, F
     : config_(config),
       directory_(directory),
       fs_(fs),
+      clock_(clock),
       started_(clock.Wall()),
       bus_(bus),
       partitions_(partitions),
@@ -21,6 +24,23 @@ BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, F
 void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
   listen_ = std::move(listen);
   advertised_ = std::move(advertised);
+}
+
+// Of the API's own certificate, which is read at the start only.
+std::vector<std::string> BrokerFacts::CertificateWarnings() const {
+  constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
+  const std::string& path = config_.tls.cert;
+  if (path.empty()) return {};
+  const auto file = fs_.Open(path, OpenMode::kRead);
+  const absl::StatusOr<std::string> pem =
+      file.ok() ? ReadWhole(**file, kMaxPemBytes) : absl::StatusOr<std::string>(file.status());
+  if (!pem.ok()) {
+    return {Concat("tls.cert: ", FromAbsl(pem.status().message()),
+                   "; the certificate that was read at the start is in use")};
+  }
+  return peer::ExpiryWarnings(
+      Concat("the API's certificate ", path), *pem, clock_.Wall(),
+      "put a new one in its place (tls.cert, tls.key) and restart this broker");
 }
 
 ServerFacts BrokerFacts::Facts() {
@@ -45,6 +65,7 @@ ServerFacts BrokerFacts::Facts() {
   facts.counters = bus_.ReadCounters();
   facts.counters.merge(metadata_.ReadCounters());
   facts.degraded = metadata_.Degraded();
+  for (std::string& sentence : CertificateWarnings()) facts.degraded.push_back(std::move(sentence));
   if (!facts.nats_connected) {
     facts.degraded.push_back(
         "not connected to NATS: nothing is recorded until the connection is back");

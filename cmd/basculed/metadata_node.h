@@ -20,6 +20,7 @@
 #include "core/ports/discovery.h"
 #include "replication/meta/cluster_control.h"
 #include "replication/meta/cluster_joiner.h"
+#include "replication/meta/cluster_lookout.h"
 #include "replication/meta/group/raft_group.h"
 #include "replication/peer/grpc_peer_transport.h"
 
@@ -63,8 +64,8 @@ class MetadataNode final : private PeerEvents {
   absl::Status Upgrade();
   absl::Status BindDirectory();
   absl::Status StartGroup();
-  void Advertise();
-  void NoteOthers(std::string_view answer);
+  absl::Status LookBefore();
+  void StartLookout();
   void TellAddress();
   void Refresh();
   void KeepFresh();
@@ -84,6 +85,7 @@ class MetadataNode final : private PeerEvents {
   StoredRaft stored_;
   std::unique_ptr<GrpcPeerTransport> peers_;  // null: alone
   std::unique_ptr<ClusterJoiner> join_;
+  std::unique_ptr<ClusterLookout> lookout_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
   std::unique_ptr<MetaBackend> backend_;
@@ -92,11 +94,9 @@ class MetadataNode final : private PeerEvents {
   std::string cluster_id_;
   bool had_metadata_ = false;  // before this start
   bool lost_all_ = false;
-  // What the bus is answered, and what is shown: immutable, exchanged whole.
-  std::atomic<std::shared_ptr<const std::string>> answer_;
+  // What is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
   // --- on the metadata thread ---
-  std::string other_cluster_;
   int leaderless_seconds_ = 0;
   int removed_answers_ = 0;
   bool told_address_ = false;  // likewise
