@@ -119,6 +119,9 @@ void ClusterLookout::OnOwn(const IntroAnswer&) {
 }
 
 bool ClusterLookout::IsNewer(const IntroAnswer& other) const {
+  // Who still looks around before its start names no members, and gives way to who has started.
+  const bool other_started = !other.members.empty();
+  if (started_ != other_started) return other_started;
   const Duration older = other.uptime - Uptime();
   if (older > kSameAge) return true;
   if (older < -Duration(kSameAge)) return false;
