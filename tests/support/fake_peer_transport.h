@@ -194,6 +194,7 @@ inline void FakePeerTransport::IntroduceTo(std::string server_id, std::string ad
                                            std::string request, Duration timeout, Done done) {
   FakePeerTransport* there = network_.At(address);
   if (network_.tls && there != nullptr && there->self_.server_id != server_id) {
+    ++network_.introductions;
     return network_.Later([done = std::move(done)]() mutable {
       done(absl::UnavailableError("another broker answers there"));
     });
