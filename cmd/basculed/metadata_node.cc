@@ -6,6 +6,7 @@
 #include <future>
 #include <utility>
 
+#include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "replication/meta/legacy_metadata.h"
@@ -180,12 +181,15 @@ absl::Status MetadataNode::FindCluster() {
   };
   options.note_file = KnownClusterFile(env_.directory.path());
   options.bus_asked = [this] { return query_ != nullptr && query_->asked(); };
-  join_ = std::make_unique<ClusterJoiner>(env_.home, env_.clock, *peers_, std::move(options));
-  env_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
-  query_ = env_.discovery.Ask(join_->Question(),
-                              [this](std::string_view answer) { join_->OnDiscovered(answer); });
   absl::StatusOr<JoinOutcome> outcome = Await<absl::StatusOr<JoinOutcome>>(
-      env_.home, [this](auto done) { join_->Start(std::move(done)); });
+      env_.home, [this, options = std::move(options)](auto done) mutable {
+        join_ = std::make_unique<ClusterJoiner>(env_.home, env_.clock, *peers_, std::move(options));
+        env_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
+        query_ = env_.discovery.Ask(
+            join_->Question(), [this](std::string_view answer) { join_->OnDiscovered(answer); });
+        join_->Start(std::move(done));
+        AnswerEarly();
+      });
   query_.reset();
   RETURN_IF_ERROR(outcome.status());
   if (outcome->start_new) {
@@ -266,6 +270,7 @@ absl::Status MetadataNode::StartGroup() {
       peers->Handle(PeerService::kSession, *backend_);
     }
     backend_->Start();
+    AnswerEarly();
     KeepFresh();
     done(absl::OkStatus());
   });
@@ -425,8 +430,18 @@ void MetadataNode::OnIntroduction(const std::string& server_id, std::string requ
       return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
     if (join_)
       return join_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
-    respond(absl::UnavailableError("the broker is starting"));
+    if (early_.size() >= limits::kPeerIntroductions)
+      return respond(absl::UnavailableError("the broker is starting"));
+    early_.push_back([this, server_id, request = std::move(request), timeout,
+                      respond = std::move(respond)]() mutable {
+      OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+    });
   });
+}
+
+// An invitation may come as soon as the peer port is open.
+void MetadataNode::AnswerEarly() {
+  for (Task& task : std::exchange(early_, {})) task();
 }
 
 }  // namespace bascule

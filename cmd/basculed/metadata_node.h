@@ -66,6 +66,7 @@ class MetadataNode final : private PeerEvents {
   absl::Status StartGroup();
   absl::Status LookBefore();
   void StartLookout();
+  void AnswerEarly();
   void TellAddress();
   void Refresh();
   void KeepFresh();
@@ -97,6 +98,7 @@ class MetadataNode final : private PeerEvents {
   // What is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
   // --- on the metadata thread ---
+  std::vector<Task> early_;  // introductions that came before anybody could answer
   int leaderless_seconds_ = 0;
   int removed_answers_ = 0;
   bool told_address_ = false;  // likewise
