@@ -96,7 +96,8 @@ void ClusterJoiner::OnIntroduction(const std::string& /*server_id*/, std::string
   }
   home_.Post(
       [this, alive = alive_, invite = std::move(invite), respond = std::move(respond)]() mutable {
-        if (!*alive || !done_) return respond(absl::UnavailableError("the broker is starting"));
+        if (!*alive) return respond(absl::UnavailableError("the broker is stopping"));
+        if (!done_) return respond(Answer());  // it has found its cluster already
         Invited(invite, std::move(respond));
       });
 }

@@ -188,6 +188,11 @@ TEST_CASE("an invitation names whom to ask; one of another namespace is refused"
     REQUIRE(seeker.outcome.has_value());
     CHECK(seeker.outcome->ok());
     CHECK(member.joins.size() == 1);
+    // Again, now that it is a member.
+    answered.reset();
+    seeker.OnIntroduction("b9", EncodeIntroRequest(invite), kSecond, respond);
+    world.scheduler.RunFor(kSecond);
+    CHECK(answered->ok());
   }
   SUBCASE("another's") {
     invite.cluster_namespace = "other";
