@@ -225,6 +225,12 @@ void ClusterJoiner::Take(const std::string& address, Source source, const IntroA
   Join(to_leader ? answer.leader_address : address);
 }
 
+// How a directory forgets its cluster. One that holds a cluster's streams never does.
+std::string ClusterJoiner::Forget() const {
+  if (known_->file == options_.note_file) return Concat("remove ", known_->file);
+  return Concat("move the whole data directory away, which is bound to it (", known_->file, ")");
+}
+
 bool ClusterJoiner::Know(const std::string& cluster_id, const std::string& named_by) {
   if (known_ && known_->cluster_id == cluster_id) return true;
   if (known_ && !known_->cluster_id.empty()) {
@@ -232,8 +238,8 @@ bool ClusterJoiner::Know(const std::string& cluster_id, const std::string& named
       LogError(named_by, " names the cluster ", cluster_id,
                ", but this broker is to be part of the cluster ", known_->cluster_id, ", which ",
                known_->named_by,
-               " named: it is not joined. If that one is gone for good, stop this ",
-               "broker, remove ", known_->file, ", and start it again");
+               " named: it is not joined. If that one is gone for good, stop this broker, ",
+               Forget(), ", and start it again");
     }
     return false;
   }
@@ -331,12 +337,12 @@ void ClusterJoiner::SayWhatIsMissing() {
   const auto answered = std::count_if(asked_.begin(), asked_.end(),
                                       [&](const auto& entry) { return IsFresh(entry.second); });
   if (known_) {
-    LogWarning("waiting for the cluster ", known_->cluster_id, " of namespace ",
-               options_.cluster_namespace, ", which ", known_->named_by, " named, to take this ",
-               "broker; ", answered,
-               " other brokers answer. If that cluster is gone for good, stop ",
-               "all brokers that wait for it, remove ", known_->file,
-               " in the data directory of each, and start them again");
+    LogWarning(
+        "waiting for the cluster ", known_->cluster_id, " of namespace ",
+        options_.cluster_namespace, ", which ", known_->named_by, " named, to take this ",
+        "broker; ", answered,
+        " other brokers answer. If that cluster is gone for good, stop all brokers that wait for ",
+        "it, ", Forget(), ", on each of them, and start them again");
     return;
   }
   if (!options_.peers.empty()) {

@@ -98,6 +98,7 @@ class ClusterJoiner {
   // A peer names a cluster. False: it is not the one that this broker is to join, or cannot be
   // noted.
   bool Know(const std::string& cluster_id, const std::string& named_by);
+  std::string Forget() const;
   void Invited(const InviteRequest& invite, PeerHandler::Respond respond);
   void Join(const std::string& address);
   void OnJoinAnswer(const std::string& address, const absl::StatusOr<std::string>& answer);
