@@ -378,6 +378,41 @@ TEST_CASE("dead addresses on the bus keep nobody from being asked") {
   }
 }
 
+TEST_CASE("what the bus says is asked in turn by who says it, each address once in a while") {
+  ClusterHearsay hearsay;
+  MonotonicTime now(1);
+  const auto answer = [](uint64_t node, const std::string& prefix) {
+    IntroAnswer says;
+    says.node = PeerId(node);
+    for (size_t i = 0; i < limits::kHearsayAddresses + 2; ++i)
+      says.members.push_back({PeerId(50), "s", Concat(prefix, i), true});
+    return says;
+  };
+  for (int round = 1; round <= 2; ++round) {
+    hearsay.Hear(answer(1, "one"), {"one0"}, now);
+    hearsay.Hear(answer(2, "two"), {}, now);
+    hearsay.Hear(answer(2, "two"), {}, now);
+    std::set<std::string> first;
+    for (int i = 0; i < 4; ++i) first.insert(*hearsay.Next(now));
+    CHECK(first == std::set<std::string>{"one1", "two0", "one2", "two1"});
+    size_t rest = 4;
+    while (hearsay.Next(now).has_value()) ++rest;
+    CHECK(rest == 2 * limits::kHearsayAddresses);
+    CHECK_FALSE(hearsay.Pending(now));
+    hearsay.Hear(answer(1, "one"), {}, now);
+    // Only what had no place before is new.
+    CHECK(*hearsay.Next(now) == "one0");
+    while (hearsay.Next(now).has_value()) continue;
+    now = Add(now, 2 * limits::kHearsayAgain);
+  }
+  for (uint64_t node = 1; node <= limits::kHearsayBrokers; ++node)
+    hearsay.Hear(answer(node, Concat("n", node, "-")), {}, now);
+  hearsay.Hear(answer(1000, "late"), {}, now);
+  while (hearsay.Next(now).has_value()) continue;
+  CHECK(hearsay.Pending(now));  // it found no place
+  CHECK_FALSE(hearsay.Pending(Add(now, limits::kHearsayAgain)));
+}
+
 TEST_CASE("more configured addresses than can be asked at once: all have their turn") {
   JoinWorld world;
   world.network.silent = "nowhere";

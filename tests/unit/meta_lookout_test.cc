@@ -327,6 +327,15 @@ TEST_CASE("nobody on the bus can stop a broker that runs") {
     world.Run(100 * kSecond);
     CHECK(victim->before->ok());
   }
+  SUBCASE("a member, by its own address") {
+    lie.address = "b2:1";
+    lies();
+    victim = &world.Add(2, "b2:1");
+    victim->Start();
+    world.Run(100 * kSecond);
+    REQUIRE(victim->lookout->Degraded().size() == 1);
+    CHECK(Has(victim->lookout->Degraded()[0], "Nobody with this broker's id answers there"));
+  }
   SUBCASE("a group of one, once it runs") {
     victim = &world.Add(2, "", true);
     victim->Start();
