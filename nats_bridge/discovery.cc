@@ -95,12 +95,15 @@ class BusDiscovery::Query : public DiscoveryQuery {
     answers_->Close();
   }
 
+  bool asked() const override { return asked_.load(std::memory_order_relaxed); }
+
  private:
   void Repeat() {
     std::unique_lock lock(mutex_);
     while (!ended_) {
       lock.unlock();
       const bool sent = discovery_.Publish(Concat(discovery_.base_, "ask"), inbox_, question_);
+      asked_.store(sent, std::memory_order_relaxed);
       if (sent) discovery_.counts_.asked.fetch_add(1, std::memory_order_relaxed);
       lock.lock();
       // Without a connection it looks for one more often, so that the first question is early.
@@ -118,6 +121,7 @@ class BusDiscovery::Query : public DiscoveryQuery {
   const std::shared_ptr<Subscription> subscription_;
   std::mutex mutex_;
   std::condition_variable end_;
+  std::atomic<bool> asked_{false};
   bool ended_ = false;  // guarded by mutex_
   std::thread asker_;   // last: it uses all of the above
 };

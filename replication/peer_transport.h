@@ -81,6 +81,9 @@ class PeerTransport {
   // peers that were added are listened to.
   virtual void AddPeer(PeerId id, std::string server_id, std::string address) = 0;
   virtual void RemovePeer(PeerId id) = 0;
+  // The peer is there now: dials it at `address` until AddPeer names one that it did not name
+  // before. Nothing happens to who is no peer, or is dialled there already.
+  virtual void Redirect(PeerId id, std::string address) = 0;
 
   // Control channel. Kept for a moment while the peer is away, then dropped, the oldest first
   // (limits::kPeerQueueBytes). No word about its fate.
@@ -95,6 +98,10 @@ class PeerTransport {
                         std::shared_ptr<const std::string> body, Duration timeout, Done done) = 0;
   // To whoever answers at `address`, before either is the other's peer.
   virtual void Introduce(std::string address, std::string request, Duration timeout, Done done) = 0;
+  // The same, to the broker `server_id` only: whoever else answers there is asked nothing. Without
+  // TLS nobody can tell, and whoever is there is asked.
+  virtual void IntroduceTo(std::string server_id, std::string address, std::string request,
+                           Duration timeout, Done done) = 0;
 };
 
 }  // namespace bascule

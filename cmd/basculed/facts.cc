@@ -6,6 +6,7 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "replication/peer/certificates.h"
 
 namespace bascule {
 
@@ -15,6 +16,7 @@ BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, F
     : config_(config),
       directory_(directory),
       fs_(fs),
+      clock_(clock),
       started_(clock.Wall()),
       bus_(bus),
       partitions_(partitions),
@@ -23,6 +25,23 @@ BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, F
 void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
   listen_ = std::move(listen);
   advertised_ = std::move(advertised);
+}
+
+// Of the API's own certificate, which is read at the start only.
+std::vector<std::string> BrokerFacts::CertificateWarnings() const {
+  constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
+  const std::string& path = config_.tls.cert;
+  if (path.empty()) return {};
+  const auto file = fs_.Open(path, OpenMode::kRead);
+  const absl::StatusOr<std::string> pem =
+      file.ok() ? ReadWhole(**file, kMaxPemBytes) : absl::StatusOr<std::string>(file.status());
+  if (!pem.ok()) {
+    return {Concat("tls.cert: ", FromAbsl(pem.status().message()),
+                   "; the certificate that was read at the start is in use")};
+  }
+  return peer::ExpiryWarnings(
+      Concat("the API's certificate ", path), *pem, clock_.Wall(),
+      "put a new one in its place (tls.cert, tls.key) and restart this broker");
 }
 
 ServerFacts BrokerFacts::Facts() {
@@ -54,6 +73,7 @@ ServerFacts BrokerFacts::Facts() {
         Concat("nothing reads this process's standard error: log lines are kept up to ",
                limits::kLogQueueBytes, " bytes and then dropped (", log.dropped, " so far)"));
   }
+  for (std::string& sentence : CertificateWarnings()) facts.degraded.push_back(std::move(sentence));
   if (!facts.nats_connected) {
     facts.degraded.push_back(
         "not connected to NATS: nothing is recorded until the connection is back");

@@ -21,9 +21,12 @@ class BrokerFacts final : public ServerFactsSource {
   ServerFacts Facts() override;
 
  private:
+  std::vector<std::string> CertificateWarnings() const;
+
   const Config& config_;
   const DataDirectory& directory_;
   FileSystem& fs_;
+  Clock& clock_;
   const Timestamp started_;
   const NatsBus& bus_;
   const PartitionSet& partitions_;

@@ -1,9 +1,12 @@
 #include "cmd/basculed/metadata_node.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <future>
 #include <utility>
 
+#include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "replication/meta/legacy_metadata.h"
@@ -13,7 +16,6 @@ namespace {
 
 constexpr int kClusterIdLength = 16;
 constexpr std::chrono::seconds kRefreshPeriod{1};
-constexpr std::chrono::seconds kLookAround{5};  // for another cluster in our namespace
 constexpr int kTicksPerHeartbeat = 2;
 // Without a leader for so many seconds a broker asks the others whether it is a member still; after
 // so many answers of a leader that it is not, it believes them.
@@ -29,6 +31,12 @@ Result Await(Executor& home, Call call) {
     call([promise](Result value) { promise->set_value(std::move(value)); });
   });
   return result.get();
+}
+
+std::string ThisProcess() {
+  char host[256] = {};
+  const bool named = gethostname(host, sizeof(host) - 1) == 0;
+  return Concat("process ", getpid(), " on ", named ? host : "a machine without a name");
 }
 
 std::string EmptyState() { return MetaTable().Snapshot(); }
@@ -49,6 +57,7 @@ MetadataNode::MetadataNode(MetadataNodeEnvironment environment)
   self_.id = env_.directory.server_id();
   self_.incarnation = env_.directory.incarnation();
   self_.rack = env_.config.cluster.rack;
+  self_.began = env_.clock.Monotonic();
 }
 
 MetadataNode::~MetadataNode() { *alive_ = false; }
@@ -59,10 +68,14 @@ absl::Status MetadataNode::Start() {
   RETURN_IF_ERROR(OpenStore());
   had_metadata_ = had_metadata_ || store_ != nullptr;
   if (env_.config.cluster.enabled) RETURN_IF_ERROR(StartPeers());
+  StartLookout();
   if (!store_) RETURN_IF_ERROR(Upgrade());
   const bool empty = !store_ || stored_.raft.snapshot.index == MetadataIndex();
   if (empty) RETURN_IF_ERROR(FindCluster());
   RETURN_IF_ERROR(BindDirectory());
+  RETURN_IF_ERROR(ForgetKnownCluster(env_.fs, env_.directory.path()));
+  // Who has just joined was let in as the only one of its id.
+  if (had_metadata_ || !peers_) RETURN_IF_ERROR(LookBefore());
   return StartGroup();
 }
 
@@ -156,11 +169,19 @@ absl::Status MetadataNode::Found(MetadataIndex applied, const std::string& state
 }
 
 absl::Status MetadataNode::FindCluster() {
+  ASSIGN_OR_RETURN(const std::optional<KnownCluster> known,
+                   ReadKnownCluster(env_.fs, env_.directory.path(), env_.config.cluster_namespace));
   if (!peers_) {
     // An absent metadata log beside existing data is lost, not new: with a new one stream ids would
     // be given out again, and one stream would serve, or remove, another's records.
     ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
                      env_.fs.List(JoinPath(env_.directory.path(), "streams")));
+    if (streams.empty() && known) {
+      return absl::FailedPreconditionError(Concat(
+          env_.directory.path(), " is to be part of the cluster ", known->cluster_id, " (says ",
+          known->file, "), but this broker is configured as no cluster member: set ",
+          "cluster.listen and cluster.join, or move the whole directory away to start empty"));
+    }
     if (streams.empty()) return Found(MetadataIndex(), EmptyState());
     return absl::FailedPreconditionError(
         Concat(meta_, " is missing, but ", env_.directory.path(), " holds the data of ",
@@ -181,12 +202,22 @@ absl::Status MetadataNode::FindCluster() {
   }
   for (const Address& address : env_.config.cluster.join)
     options.addresses.push_back(ToText(address));
-  join_ = std::make_unique<ClusterJoiner>(env_.home, env_.clock, *peers_, std::move(options));
-  env_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
-  query_ = env_.discovery.Ask(join_->Question(),
-                              [this](std::string_view answer) { join_->OnDiscovered(answer); });
+  options.known = known;
+  if (store_) options.known = KnownCluster{cluster_id_, "this data directory", meta_};
+  options.note = [this](const KnownCluster& cluster) {
+    return NoteKnownCluster(env_.fs, env_.directory.path(), env_.config.cluster_namespace, cluster);
+  };
+  options.note_file = KnownClusterFile(env_.directory.path());
+  options.bus_asked = [this] { return query_ != nullptr && query_->asked(); };
   absl::StatusOr<JoinOutcome> outcome = Await<absl::StatusOr<JoinOutcome>>(
-      env_.home, [this](auto done) { join_->Start(std::move(done)); });
+      env_.home, [this, options = std::move(options)](auto done) mutable {
+        join_ = std::make_unique<ClusterJoiner>(env_.home, env_.clock, *peers_, std::move(options));
+        env_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
+        query_ = env_.discovery.Ask(
+            join_->Question(), [this](std::string_view answer) { join_->OnDiscovered(answer); });
+        join_->Start(std::move(done));
+        AnswerEarly();
+      });
   query_.reset();
   RETURN_IF_ERROR(outcome.status());
   if (outcome->start_new) {
@@ -273,39 +304,38 @@ absl::Status MetadataNode::StartGroup() {
       peers->Handle(PeerService::kSession, *backend_);
     }
     backend_->Start();
+    AnswerEarly();
     KeepFresh();
     done(absl::OkStatus());
   });
-  if (started.ok()) Advertise();
   return started;
 }
 
-// Others find the cluster over the bus. Whoever answers with another cluster's id in our namespace
-// records the same subjects beside us: that is nobody's wish.
-void MetadataNode::Advertise() {
-  env_.discovery.AnswerQueries([this](std::string_view) {
-    const std::shared_ptr<const std::string> answer = answer_.load();
-    return answer ? *answer : std::string();
-  });
-  query_ = env_.discovery.Ask(EncodeIntroRequest(WhoRequest{env_.config.cluster_namespace}),
-                              [this](std::string_view answer) { NoteOthers(answer); });
-  env_.home.After(kLookAround, [this, alive = alive_] {
-    if (*alive) query_.reset();
-  });
+void MetadataNode::StartLookout() {
+  ClusterLookoutOptions options;
+  options.cluster_namespace = env_.config.cluster_namespace;
+  options.self = self_;
+  options.place = ThisProcess();
+  for (const Address& address : env_.config.cluster.join)
+    options.addresses.push_back(ToText(address));
+  lookout_ = std::make_unique<ClusterLookout>(env_.home, env_.clock, env_.discovery, peers_.get(),
+                                              std::move(options), [this](const absl::Status& why) {
+                                                LogError(FromAbsl(why.message()));
+                                                env_.fatal();
+                                              });
 }
 
-void MetadataNode::NoteOthers(std::string_view bytes) {
-  absl::StatusOr<IntroAnswer> answer = DecodeIntroAnswer(bytes);
-  if (!answer.ok() || answer->cluster_namespace != env_.config.cluster_namespace) return;
-  if (answer->cluster_id.empty() || answer->cluster_id == cluster_id_) return;
-  env_.home.Post([this, alive = alive_, answer = *std::move(answer)] {
-    if (!*alive || !other_cluster_.empty()) return;
-    other_cluster_ = Concat(
-        "broker ", answer.server_id, " on the same NATS has namespace ", answer.cluster_namespace,
-        " too, but belongs to another cluster (", answer.cluster_id, ", ours is ", cluster_id_,
-        "): both record the same subjects; give one another clustering.namespace, or have it join "
-        "with cluster.join");
-    LogError(other_cluster_);
+// Nothing is done under our id while another process uses it.
+absl::Status MetadataNode::LookBefore() {
+  IntroAnswer own;
+  own.cluster_namespace = env_.config.cluster_namespace;
+  own.cluster_id = cluster_id_;
+  own.server_id = self_.id;
+  own.node = self_.node;
+  own.incarnation = self_.incarnation;
+  own.address = self_.peer_address;
+  return Await<absl::Status>(env_.home, [this, own = std::move(own)](auto done) mutable {
+    lookout_->LookBefore(std::move(own), std::move(done));
   });
 }
 
@@ -352,17 +382,20 @@ std::string MetadataNode::Trouble() const {
 // On the metadata thread: after each change of the role, and once a second.
 void MetadataNode::Refresh() {
   TellAddress();
+  lookout_->Tick(control_->Answer(), group_->members());
   const std::string past = peers_ && group_->Status().stalled ? group_->degraded() : "";
   if (past != past_) {
     past_ = past;
     env_.past(past_);
   }
-  answer_.store(std::make_shared<const std::string>(EncodeIntroAnswer(control_->Answer())));
   std::vector<std::string> degraded;
   if (!group_->degraded().empty()) degraded.push_back(group_->degraded());
   if (group_->role().leader == PeerId())
     degraded.push_back("no metadata leader is known: streams can be neither made nor changed");
-  if (!other_cluster_.empty()) degraded.push_back(other_cluster_);
+  for (std::string& sentence : lookout_->Degraded()) degraded.push_back(std::move(sentence));
+  if (peers_) {
+    for (std::string& sentence : peers_->Degraded()) degraded.push_back(std::move(sentence));
+  }
   if (env_.config.cluster.insecure)
     degraded.push_back("cluster.insecure: brokers talk to each other in plain text, unchecked");
   degraded_.store(std::make_shared<const std::vector<std::string>>(std::move(degraded)));
@@ -422,9 +455,10 @@ std::map<std::string, uint64_t> MetadataNode::ReadCounters() const {
 }
 
 void MetadataNode::Stop() {
-  if (group_) {
+  if (lookout_) {
     (void)Await<absl::Status>(env_.home, [this](auto done) {
-      query_.reset();
+      lookout_->Stop();
+      if (!group_) return done(absl::OkStatus());
       group_->Stop([done = std::move(done)]() mutable { done(absl::OkStatus()); });
     });
   }
@@ -432,8 +466,8 @@ void MetadataNode::Stop() {
 }
 
 // The transport logs both, and Raft finds out by itself who answers.
-void MetadataNode::OnPeerUp(const PeerIdentity&) {}
-void MetadataNode::OnPeerDown(const PeerIdentity&) {}
+void MetadataNode::OnPeerUp(const PeerIdentity& peer) { lookout_->OnPeerUp(peer.id); }
+void MetadataNode::OnPeerDown(const PeerIdentity& peer) { lookout_->OnPeerDown(peer.id); }
 
 void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
                                   Duration timeout, PeerHandler::Respond respond) {
@@ -444,8 +478,18 @@ void MetadataNode::OnIntroduction(const std::string& server_id, std::string requ
       return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
     if (join_)
       return join_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
-    respond(absl::UnavailableError("the broker is starting"));
+    if (early_.size() >= limits::kPeerIntroductions)
+      return respond(absl::UnavailableError("the broker is starting"));
+    early_.push_back([this, server_id, request = std::move(request), timeout,
+                      respond = std::move(respond)]() mutable {
+      OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+    });
   });
+}
+
+// An invitation may come as soon as the peer port is open.
+void MetadataNode::AnswerEarly() {
+  for (Task& task : std::exchange(early_, {})) task();
 }
 
 }  // namespace bascule

@@ -21,6 +21,7 @@
 #include "core/ports/discovery.h"
 #include "replication/meta/cluster_control.h"
 #include "replication/meta/cluster_joiner.h"
+#include "replication/meta/cluster_lookout.h"
 #include "replication/meta/group/raft_group.h"
 #include "replication/meta/registration_record.h"
 #include "replication/peer/grpc_peer_transport.h"
@@ -71,8 +72,9 @@ class MetadataNode final : private PeerEvents {
   absl::Status Upgrade();
   absl::Status BindDirectory();
   absl::Status StartGroup();
-  void Advertise();
-  void NoteOthers(std::string_view answer);
+  absl::Status LookBefore();
+  void StartLookout();
+  void AnswerEarly();
   void TellAddress();
   std::string Trouble() const;
   void Refresh();
@@ -93,6 +95,7 @@ class MetadataNode final : private PeerEvents {
   StoredRaft stored_;
   std::unique_ptr<GrpcPeerTransport> peers_;  // null: alone
   std::unique_ptr<ClusterJoiner> join_;
+  std::unique_ptr<ClusterLookout> lookout_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
   std::unique_ptr<MetaBackend> backend_;
@@ -102,13 +105,12 @@ class MetadataNode final : private PeerEvents {
   bool rejoining_ = false;     // as a new member: the directory is an older copy
   bool had_metadata_ = false;  // before this start
   std::unique_ptr<RegistrationRecord> record_;
-  // What the bus is answered, and what is shown: immutable, exchanged whole.
-  std::atomic<std::shared_ptr<const std::string>> answer_;
+  // What is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
   // --- on the metadata thread ---
+  std::vector<Task> early_;  // introductions that came before anybody could answer
   std::function<bool()> disk_full_;
   std::string past_;  // as it was told
-  std::string other_cluster_;
   int leaderless_seconds_ = 0;
   int removed_answers_ = 0;
   bool told_address_ = false;  // likewise

@@ -13,6 +13,8 @@ namespace bascule {
 class DiscoveryQuery {
  public:
   virtual ~DiscoveryQuery() = default;
+  // Whether the question went out when it was to be asked last: silence means something.
+  virtual bool asked() const = 0;
 };
 
 // Any thread; callbacks on foreign threads, and must not block.

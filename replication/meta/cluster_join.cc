@@ -29,6 +29,9 @@ IntroAnswer ClusterControl::Answer() const {
   answer.node = self_.node;
   answer.leader = status.role.leader;
   answer.feature_level = frontend_.table().feature_level();
+  answer.address = self_.peer_address;
+  answer.incarnation = self_.incarnation;
+  answer.uptime = Between(self_.began, clock_.Monotonic());
   for (const GroupMemberStatus& member : status.members) {
     answer.members.push_back(member.member);
     if (member.member.id == status.role.leader) answer.leader_address = member.member.address;

@@ -117,6 +117,11 @@ std::string EncodeIntroAnswer(const IntroAnswer& answer) {
   out.set_leader_address(answer.leader_address);
   for (const GroupMember& member : answer.members) ToProto(member, *out.add_members());
   out.set_feature_level(answer.feature_level);
+  out.set_address(answer.address);
+  out.set_incarnation(answer.incarnation);
+  out.set_uptime(answer.uptime.count());
+  out.set_place(answer.place);
+  out.set_known_cluster_id(answer.known_cluster_id);
   return out.SerializeAsString();
 }
 
@@ -133,6 +138,11 @@ absl::StatusOr<IntroAnswer> DecodeIntroAnswer(std::string_view bytes) {
   answer.leader_address = in.leader_address();
   for (const meta::Member& member : in.members()) answer.members.push_back(FromProto(member));
   answer.feature_level = in.feature_level();
+  answer.address = in.address();
+  answer.incarnation = in.incarnation();
+  answer.uptime = Duration(in.uptime());
+  answer.place = in.place();
+  answer.known_cluster_id = in.known_cluster_id();
   return answer;
 }
 

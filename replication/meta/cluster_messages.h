@@ -43,7 +43,12 @@ struct IntroAnswer {
   PeerId leader;  // 0: nobody is known
   std::string leader_address;
   std::vector<GroupMember> members;
-  uint32_t feature_level = 0;  // in force
+  uint32_t feature_level = 0;    // in force
+  std::string address;           // of the peer port of who answers; empty: it has none
+  uint64_t incarnation = 0;      // of its process
+  Duration uptime{0};            // of that
+  std::string place;             // machine and process, for people
+  std::string known_cluster_id;  // of no member: the cluster that a peer has named to it
 };
 
 std::string EncodeIntroRequest(const IntroRequest& request);

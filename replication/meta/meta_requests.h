@@ -24,6 +24,7 @@ struct BrokerSelf {
   uint64_t incarnation = 0;  // of this process
   std::string peer_address;
   std::string rack;
+  MonotonicTime began{};  // this process
 };
 
 struct RequestOutcome {

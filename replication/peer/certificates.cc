@@ -11,8 +11,13 @@
 #include "core/base/limits.h"
 #include "core/base/openssl_handles.h"
 #include "core/base/text.h"
+#include "replication/peer/frame.h"
 
 namespace bascule::peer {
+
+const std::string_view kRenewPeerCertificate =
+    "make a new one (bascule cluster certs --force) over it, no restart is needed";
+
 namespace {
 
 using openssl::BioPtr;
@@ -24,7 +29,7 @@ using openssl::X509Ptr;
 
 constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
 constexpr std::string_view kScheme = "bascule://";
-constexpr time_t kSoonSeconds = 30 * 24 * 3600;
+constexpr time_t kSoonSeconds = 14 * 24 * 3600;
 
 using StorePtr = openssl::Owned<X509_STORE, &X509_STORE_free>;
 using StoreContextPtr = openssl::Owned<X509_STORE_CTX, &X509_STORE_CTX_free>;
@@ -107,23 +112,24 @@ std::string DateText(const ASN1_TIME* time) {
   return std::string(data, static_cast<size_t>(size));
 }
 
-void AddWarning(std::vector<std::string>& out, std::string_view what, const std::string& path,
-                X509* certificate, time_t now) {
+void AddWarning(std::vector<std::string>& out, const std::string& what, X509* certificate,
+                time_t now, std::string_view remedy = kRenewPeerCertificate) {
   const ASN1_TIME* begin = X509_get0_notBefore(certificate);
   const ASN1_TIME* end = X509_get0_notAfter(certificate);
   time_t soon = now + kSoonSeconds;
   if (X509_cmp_time(end, &now) < 0) {
-    out.push_back(Concat(what, " ", path, " expired on ", DateText(end),
-                         ": no broker talks to this one; make a new one (bascule cluster certs "
-                         "--force) and restart"));
+    out.push_back(Concat(what, " expired on ", DateText(end),
+                         ": no new connection can be made with it; ", remedy));
   } else if (X509_cmp_time(begin, &now) > 0) {
-    out.push_back(Concat(what, " ", path, " is not valid before ", DateText(begin),
-                         ": no broker talks to this one; is the clock of this machine right?"));
+    out.push_back(Concat(what, " is not valid before ", DateText(begin),
+                         ": no new connection can be made with it; are the clocks of both machines "
+                         "right?"));
   } else if (X509_cmp_time(end, &soon) < 0) {
-    out.push_back(Concat(what, " ", path, " expires on ", DateText(end),
-                         ": make a new one (bascule cluster certs --force) and restart before"));
+    out.push_back(Concat(what, " expires on ", DateText(end), ": before that ", remedy));
   }
 }
+
+time_t Seconds(Timestamp now) { return static_cast<time_t>(now.value() / 1'000'000'000); }
 
 }  // namespace
 
@@ -182,16 +188,67 @@ absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_
   return texts;
 }
 
+absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std::string_view ca,
+                               PeerRole role, Timestamp now) {
+  const std::vector<X509Ptr> leaf = ReadCertificates(pem);
+  const std::vector<X509Ptr> between = ReadCertificates(chain);
+  const std::vector<X509Ptr> authorities = ReadCertificates(ca);
+  if (leaf.empty()) return absl::InvalidArgumentError("there is no certificate");
+  const auto named = CertificateServerId(pem);
+  const std::string what =
+      named.ok() ? Concat("the certificate of broker ", Quoted(*named)) : "the certificate there";
+  const StorePtr store(X509_STORE_new());
+  for (const X509Ptr& authority : authorities) X509_STORE_add_cert(store.get(), authority.get());
+  STACK_OF(X509)* rest = sk_X509_new_null();
+  for (const X509Ptr& certificate : between) sk_X509_push(rest, certificate.get());
+  const StoreContextPtr context(X509_STORE_CTX_new());
+  absl::Status status = absl::InternalError("OpenSSL has no memory");
+  if (store != nullptr && rest != nullptr && context != nullptr &&
+      X509_STORE_CTX_init(context.get(), store.get(), leaf[0].get(), rest) == 1 &&
+      X509_STORE_CTX_set_default(context.get(),
+                                 role == PeerRole::kDialler ? "ssl_client" : "ssl_server") == 1) {
+    X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(context.get()), Seconds(now));
+    if (X509_verify_cert(context.get()) == 1) {
+      status = absl::OkStatus();
+    } else {
+      const int code = X509_STORE_CTX_get_error(context.get());
+      X509* bad = X509_STORE_CTX_get_current_cert(context.get());
+      std::vector<std::string> dates;
+      const bool date =
+          code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID;
+      if (date && bad != nullptr) {
+        const bool own = X509_cmp(bad, leaf[0].get()) == 0;
+        AddWarning(dates, own ? what : Concat("an authority of ", what), bad, Seconds(now));
+      }
+      status =
+          dates.empty()
+              ? absl::InvalidArgumentError(Concat(what, " is not one of this cluster's authority: ",
+                                                  X509_verify_cert_error_string(code)))
+              : absl::FailedPreconditionError(dates[0]);
+    }
+  }
+  sk_X509_free(rest);  // not what is in it
+  ERR_clear_error();
+  return status;
+}
+
 std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,
                                           Timestamp now) {
   std::vector<std::string> out;
-  const auto seconds = static_cast<time_t>(now.value() / 1'000'000'000);
   const auto check = [&](std::string_view what, const std::string& path, const std::string& pem) {
     for (const X509Ptr& certificate : ReadCertificates(pem))
-      AddWarning(out, what, path, certificate.get(), seconds);
+      AddWarning(out, Concat(what, " ", path), certificate.get(), Seconds(now));
   };
   check("the broker's certificate", paths.cert, texts.cert);
   check("the cluster's authority", paths.ca, texts.ca);
+  return out;
+}
+
+std::vector<std::string> ExpiryWarnings(const std::string& what, std::string_view pem,
+                                        Timestamp now, std::string_view remedy) {
+  std::vector<std::string> out;
+  const std::vector<X509Ptr> certificates = ReadCertificates(pem);
+  if (!certificates.empty()) AddWarning(out, what, certificates[0].get(), Seconds(now), remedy);
   return out;
 }
 

@@ -36,9 +36,23 @@ absl::StatusOr<std::string> CertificateServerId(std::string_view pem);
 absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_id,
                                  FileSystem& files);
 
-// A sentence for each certificate that cannot be used at `now`, or not much longer; empty = all is
-// well.
+// Which side of a connection a certificate is shown by.
+enum class PeerRole : uint8_t { kDialler, kAcceptor };
+
+// Whether one of the authorities in `ca` has signed the first certificate of `pem`, with those of
+// `chain` between them, for this role. InvalidArgument: it has not. FailedPrecondition: it has, but
+// the certificate (or one above it) is not valid at `now`; the text has the date and the remedy.
+absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std::string_view ca,
+                               PeerRole role, Timestamp now);
+
+// A sentence for each certificate that cannot be used at `now`, or ends within 14 days; empty = all
+// is well.
 std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,
                                           Timestamp now);
+// The same of the first certificate of `pem`, which is called `what`. `remedy`: what is to be done.
+std::vector<std::string> ExpiryWarnings(const std::string& what, std::string_view pem,
+                                        Timestamp now, std::string_view remedy);
+// The remedy for a certificate between brokers.
+extern const std::string_view kRenewPeerCertificate;
 
 }  // namespace bascule::peer

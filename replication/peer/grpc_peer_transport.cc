@@ -120,7 +120,7 @@ struct GrpcPeerTransport::Impl {
 
 namespace {
 
-// The two that repeat themselves end with the core's deadlines.
+// Those that repeat themselves end with the core's deadlines.
 void RemindOfInsecurity(const std::shared_ptr<PeerCore>& core) {
   LogWarning(
       "peer: cluster.insecure is on: whoever reaches the peer port can act as a broker, and reads "
@@ -131,12 +131,21 @@ void RemindOfInsecurity(const std::shared_ptr<PeerCore>& core) {
   });
 }
 
-void WarnOfDates(const std::shared_ptr<PeerCore>& core, const peer::PemFiles& paths,
-                 const peer::PemTexts& pem) {
-  for (const std::string& text : peer::ValidityWarnings(paths, pem, core->clock.Wall()))
-    LogError("peer: ", text);
-  core->deadlines->After(kValidityCheck, [weak = std::weak_ptr(core), paths, pem] {
-    if (const auto again = weak.lock()) WarnOfDates(again, paths, pem);
+void WarnOfDates(const std::shared_ptr<PeerCore>& core) {
+  for (const std::string& text : core->credentials.state()->Warnings({})) LogError("peer: ", text);
+  core->deadlines->After(kValidityCheck, [weak = std::weak_ptr(core)] {
+    if (const auto again = weak.lock()) WarnOfDates(again);
+  });
+}
+
+void KeepReading(const std::shared_ptr<PeerCore>& core, FileSystem& files,
+                 std::chrono::seconds period) {
+  core->deadlines->After(period, [weak = std::weak_ptr(core), &files, period] {
+    const auto again = weak.lock();
+    if (again == nullptr) return;
+    peer::TlsState& state = *again->credentials.state();
+    state.Reload(peer::LoadPem(state.paths(), again->names().self.server_id, files));
+    KeepReading(again, files, period);
   });
 }
 
@@ -161,8 +170,15 @@ absl::Status GrpcPeerTransport::Impl::Secure() {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(peer::PemTexts pem, peer::LoadPem(paths, options.self.server_id, files));
-  WarnOfDates(core, paths, {pem.ca, pem.cert, ""});
-  core->credentials = peer::Credentials::Tls(std::move(pem));
+  core->credentials = peer::Credentials::Tls(std::make_shared<peer::TlsState>(
+      paths, std::move(pem), core->clock, [weak = std::weak_ptr(core)](const std::string& why) {
+        const auto noting = weak.lock();
+        if (noting == nullptr) return;
+        noting->refusals.Note({peer::Refusal::kStranger, absl::UnauthenticatedError(why)},
+                              "a connection");
+      }));
+  WarnOfDates(core);
+  KeepReading(core, files, options.tls_refresh);
   return absl::OkStatus();
 }
 
@@ -182,7 +198,7 @@ absl::Status GrpcPeerTransport::Impl::Listen() {
   }
   acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      core->credentials.ForServer());
+      core->credentials.ForServer(static_cast<unsigned>(options.tls_refresh.count())));
   builder.RegisterService(&service);
   server = builder.BuildAndStart();
   if (server == nullptr)
@@ -257,6 +273,10 @@ void GrpcPeerTransport::AddPeer(PeerId id, std::string server_id, std::string ad
 
 void GrpcPeerTransport::RemovePeer(PeerId id) { impl_->registry.Remove(id); }
 
+void GrpcPeerTransport::Redirect(PeerId id, std::string address) {
+  impl_->registry.Redirect(id, address);
+}
+
 void GrpcPeerTransport::Send(PeerId to, PeerService service, std::string message) {
   const auto line = impl_->registry.Control(to);
   if (line == nullptr || message.size() > limits::kPeerFrameBytes) {
@@ -300,7 +320,19 @@ void GrpcPeerTransport::SendBulk(PeerId to, PeerService service, std::string hea
 
 void GrpcPeerTransport::Introduce(std::string address, std::string request, Duration timeout,
                                   Done done) {
-  impl_->introductions->Ask(std::move(address), std::move(request), timeout, std::move(done));
+  impl_->introductions->Ask(std::move(address), std::nullopt, std::move(request), timeout,
+                            std::move(done));
+}
+
+void GrpcPeerTransport::IntroduceTo(std::string server_id, std::string address, std::string request,
+                                    Duration timeout, Done done) {
+  impl_->introductions->Ask(std::move(address), std::move(server_id), std::move(request), timeout,
+                            std::move(done));
+}
+
+std::vector<std::string> GrpcPeerTransport::Degraded() const {
+  const auto& state = impl_->core->credentials.state();
+  return state == nullptr ? std::vector<std::string>() : state->Warnings(impl_->registry.Names());
 }
 
 std::map<std::string, uint64_t> GrpcPeerTransport::ReadCounters() const {

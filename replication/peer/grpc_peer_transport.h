@@ -13,10 +13,12 @@
 // certificate of the cluster's authority does not get past TLS: it is told nothing.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/limits.h"
 #include "core/base/status.h"
@@ -43,6 +45,8 @@ struct PeerOptions {
   PeerTlsOptions tls;
   bool insecure = false;                                  // no TLS at all; then `tls` is empty
   size_t max_connections = limits::kPeerConnections / 2;  // accepted ones; more are closed at once
+  bool insecure = false;                                  // no TLS at all; then `tls` is empty
+  std::chrono::seconds tls_refresh{10};  // how often the files of `tls` are read again
 };
 
 // Any thread, except Start and Stop. Callbacks come on gRPC's threads and the executor's, never
@@ -65,18 +69,23 @@ class GrpcPeerTransport final : public PeerTransport {
   std::string address() const;  // as hellos name it
   // The cluster that this broker has joined.
   void SetCluster(std::string cluster_id);
+  // What is not as it should be with certificates, a sentence each: this broker's and its peers'.
+  std::vector<std::string> Degraded() const;
   // Everything that is counted, by name ("peer_messages_sent", "peer_refused_cluster", ...).
   std::map<std::string, uint64_t> ReadCounters() const;
 
   void Handle(PeerService service, PeerHandler& handler) override;
   void AddPeer(PeerId id, std::string server_id, std::string address) override;
   void RemovePeer(PeerId id) override;
+  void Redirect(PeerId id, std::string address) override;
   void Send(PeerId to, PeerService service, std::string message) override;
   void Call(PeerId to, PeerService service, std::string request, Duration timeout,
             Done done) override;
   void SendBulk(PeerId to, PeerService service, std::string header,
                 std::shared_ptr<const std::string> body, Duration timeout, Done done) override;
   void Introduce(std::string address, std::string request, Duration timeout, Done done) override;
+  void IntroduceTo(std::string server_id, std::string address, std::string request,
+                   Duration timeout, Done done) override;
 
  private:
   struct Impl;

@@ -38,8 +38,8 @@ struct Introductions::Question {
   PeerTransport::Done done;
 };
 
-void Introductions::Ask(std::string address, std::string request, Duration timeout,
-                        PeerTransport::Done done) {
+void Introductions::Ask(std::string address, std::optional<std::string> server_id,
+                        std::string request, Duration timeout, PeerTransport::Done done) {
   Count(core_->counts.introductions_sent);
   if (request.size() > limits::kPeerIntroductionBytes) {
     return core_->AnswerLater(std::move(done),
@@ -66,7 +66,7 @@ void Introductions::Ask(std::string address, std::string request, Duration timeo
   question->address = std::move(address);
   question->request = ToByteBuffer(EncodeIntroduction(introduction));
   question->channel =
-      MakeChannel(*core_, question->address, std::nullopt, ChannelKind::kIntroduction);
+      MakeChannel(*core_, question->address, std::move(server_id), ChannelKind::kIntroduction);
   question->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                               gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
   grpc::GenericStub stub(question->channel);

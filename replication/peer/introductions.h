@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "replication/peer/peer_core.h"
@@ -20,7 +21,9 @@ class Introductions : public std::enable_shared_from_this<Introductions> {
  public:
   explicit Introductions(std::shared_ptr<PeerCore> core) : core_(std::move(core)) {}
   // `done` never before this returns.
-  void Ask(std::string address, std::string request, Duration timeout, PeerTransport::Done done);
+  // `server_id`: whose certificate is wanted there; nullopt = any broker's.
+  void Ask(std::string address, std::optional<std::string> server_id, std::string request,
+           Duration timeout, PeerTransport::Done done);
   // Cancels what is under way; its callers hear it.
   void Stop();
 

@@ -48,7 +48,6 @@ void PeerLine::DialNow() {
     waits_ = false;
     failures_ = 0;
     retry = std::exchange(retry_, 0);
-    if (channel_ != nullptr) grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
   }
   core_->deadlines->Cancel(retry);
   Dial();
@@ -114,6 +113,9 @@ void PeerLine::OnClosed(const absl::Status& why) {
   {
     const std::lock_guard lock(mutex_);
     stream_.reset();
+    // The name may mean another machine by now, and our certificate may be a new one: the next
+    // connection resolves the one and takes the other.
+    channel_.reset();
   }
   if (Wanted()) DialAgain();
 }

@@ -13,24 +13,44 @@ void PeerRegistry::Add(PeerId id, std::string server_id, std::string address) {
     const std::lock_guard lock(mutex_);
     if (stopped_) return;
     Peer& peer = peers_[id];
-    if (peer.control != nullptr && peer.server_id == server_id && peer.address == address) return;
+    // Said again: it may have been found elsewhere since.
+    if (peer.control != nullptr && peer.server_id == server_id && peer.told == address) return;
     // Streams of the same broker stay: they do not depend on where we reach it.
-    if (peer.server_id == server_id) {
-      old.control = std::exchange(peer.control, nullptr);
-      old.bulk = std::exchange(peer.bulk, nullptr);
-    } else {
-      old = std::exchange(peer, Peer());
-    }
-    const Destination destination{id, server_id, address};
-    peer.control = std::make_shared<ControlLine>(core_, destination, UpStateOf(id));
-    peer.bulk = std::make_shared<BulkLine>(core_, destination);
+    if (peer.server_id != server_id) old = std::exchange(peer, Peer());
     peer.server_id = std::move(server_id);
-    peer.address = std::move(address);
-    if (!peer.address.empty()) dial = peer.control;
+    peer.told = address;
+    if (peer.control == nullptr || peer.address != address)
+      dial = DialAt(id, peer, std::move(address), old);
   }
   EndLines(old, absl::CancelledError("its address has changed"));
   EndStreams(old, {Refusal::kIdentity, absl::PermissionDeniedError("its server id has changed")});
   if (dial != nullptr) dial->Dial();
+}
+
+void PeerRegistry::Redirect(PeerId id, const std::string& address) {
+  Peer old;
+  std::shared_ptr<ControlLine> dial;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = peers_.find(id);
+    if (stopped_ || found == peers_.end() || found->second.address == address) return;
+    dial = DialAt(id, found->second, address, old);
+  }
+  EndLines(old, absl::CancelledError("its address has changed"));
+  if (dial != nullptr) dial->Dial();
+}
+
+std::shared_ptr<ControlLine> PeerRegistry::DialAt(PeerId id, Peer& peer, std::string address,
+                                                  Peer& old) {
+  if (peer.control != nullptr) {
+    old.control = std::exchange(peer.control, nullptr);
+    old.bulk = std::exchange(peer.bulk, nullptr);
+  }
+  const Destination destination{id, peer.server_id, address};
+  peer.control = std::make_shared<ControlLine>(core_, destination, UpStateOf(id));
+  peer.bulk = std::make_shared<BulkLine>(core_, destination);
+  peer.address = std::move(address);
+  return peer.address.empty() ? nullptr : peer.control;
 }
 
 // With the lock.
@@ -84,6 +104,13 @@ std::shared_ptr<ControlLine> PeerRegistry::Control(PeerId id) const {
   return found == peers_.end() ? nullptr : found->second.control;
 }
 
+std::vector<std::string> PeerRegistry::Names() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [id, peer] : peers_) names.push_back(peer.server_id);
+  return names;
+}
+
 std::shared_ptr<BulkLine> PeerRegistry::Bulk(PeerId id) const {
   const std::lock_guard lock(mutex_);
   const auto found = peers_.find(id);
@@ -118,7 +145,7 @@ std::optional<Refused> PeerRegistry::Admit(const Hello& hello,
   }
   // It came back at another address: it is dialled there, long before the metadata says so.
   if (moved) {
-    Add(hello.from.id, hello.from.server_id, hello.from.address);
+    Redirect(hello.from.id, hello.from.address);
   } else {
     control->DialNow();
   }

@@ -22,10 +22,12 @@ class PeerRegistry final : public Admission {
   // As PeerTransport has them.
   void Add(PeerId id, std::string server_id, std::string address);
   void Remove(PeerId id);
+  void Redirect(PeerId id, const std::string& address);
   // All of them, for good.
   void Stop();
 
   std::shared_ptr<ControlLine> Control(PeerId id) const;  // null = no peer
+  std::vector<std::string> Names() const;                 // server ids
   std::shared_ptr<BulkLine> Bulk(PeerId id) const;
 
   std::optional<Refused> Admit(const Hello& hello, const std::optional<std::string>& certificate,
@@ -35,12 +37,15 @@ class PeerRegistry final : public Admission {
  private:
   struct Peer {
     std::string server_id;
-    std::string address;
+    std::string told;     // address that Add named
+    std::string address;  // that is dialled
     std::shared_ptr<ControlLine> control;
     std::shared_ptr<BulkLine> bulk;
     std::weak_ptr<AcceptedStream> accepted_control, accepted_bulk;
   };
   std::shared_ptr<UpState> UpStateOf(PeerId id);
+  // With the lock. New lines to `address`; what was dialled before goes to `old`.
+  std::shared_ptr<ControlLine> DialAt(PeerId id, Peer& peer, std::string address, Peer& old);
   static void EndLines(const Peer& peer, const absl::Status& why);
   static void EndStreams(const Peer& peer, const Refused& why);
 

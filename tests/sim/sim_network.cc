@@ -67,6 +67,11 @@ class SimTransport final : public PeerTransport {
                      handler->OnPeerBulk(from, header, *body, std::move(respond));
                  });
   }
+  void Redirect(PeerId, std::string) override {}  // everybody is found by its node id
+  void IntroduceTo(std::string, std::string address, std::string request, Duration timeout,
+                   Done done) override {
+    Introduce(std::move(address), std::move(request), timeout, std::move(done));
+  }
   void Introduce(std::string address, std::string request, Duration timeout, Done done) override {
     for (const auto& [id, other] : network_.endpoints_) {
       if (other->self.address != address) continue;

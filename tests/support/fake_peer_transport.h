@@ -7,6 +7,7 @@
 //   network.Cut(PeerId(1), PeerId(2));
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -29,12 +30,17 @@ class FakePeerTransport final : public PeerTransport {
   void HandleEvents(PeerEvents& events) { events_ = &events; }
   void AddPeer(PeerId, std::string, std::string) override {}
   void RemovePeer(PeerId) override {}
+  void Redirect(PeerId id, std::string address) override { redirected[id] = std::move(address); }
   void Send(PeerId to, PeerService service, std::string message) override;
   void Call(PeerId to, PeerService service, std::string request, Duration timeout,
             Done done) override;
   void SendBulk(PeerId to, PeerService service, std::string header,
                 std::shared_ptr<const std::string> body, Duration timeout, Done done) override;
   void Introduce(std::string address, std::string request, Duration timeout, Done done) override;
+  void IntroduceTo(std::string server_id, std::string address, std::string request,
+                   Duration timeout, Done done) override;
+
+  std::map<PeerId, std::string> redirected;
 
  private:
   friend class FakePeerNetwork;
@@ -68,6 +74,10 @@ class FakePeerNetwork {
   Duration max_delay = std::chrono::milliseconds(1);
   std::set<PeerId> down;
   std::set<PeerId> isolated;
+  bool tls = true;     // who a broker is, is checked
+  std::string silent;  // addresses that begin so swallow what is sent there
+  uint64_t introductions = 0;
+  uint64_t under_way = 0, most_introductions = 0;  // of these
   uint64_t calls = 0;
   uint64_t messages = 0;
 
@@ -155,7 +165,18 @@ inline void FakePeerTransport::SendBulk(PeerId to, PeerService service, std::str
 }
 
 inline void FakePeerTransport::Introduce(std::string address, std::string request, Duration timeout,
-                                         Done done) {
+                                         Done given) {
+  ++network_.introductions;
+  network_.most_introductions = std::max(network_.most_introductions, ++network_.under_way);
+  Done done = [&network = network_, given = std::move(given)](auto answer) mutable {
+    --network.under_way;
+    given(std::move(answer));
+  };
+  if (!network_.silent.empty() && address.starts_with(network_.silent)) {
+    return network_.After(timeout, [done = std::move(done)]() mutable {
+      done(absl::DeadlineExceededError("no answer in time"));
+    });
+  }
   FakePeerTransport* there = network_.At(address);
   if (there == nullptr || there->events_ == nullptr) {
     return network_.Later([done = std::move(done), address = std::move(address)]() mutable {
@@ -167,6 +188,18 @@ inline void FakePeerTransport::Introduce(std::string address, std::string reques
                                                                      PeerHandler::Respond respond) {
                  node.events_->OnIntroduction(from.server_id, request, timeout, std::move(respond));
                });
+}
+
+inline void FakePeerTransport::IntroduceTo(std::string server_id, std::string address,
+                                           std::string request, Duration timeout, Done done) {
+  FakePeerTransport* there = network_.At(address);
+  if (network_.tls && there != nullptr && there->self_.server_id != server_id) {
+    ++network_.introductions;
+    return network_.Later([done = std::move(done)]() mutable {
+      done(absl::UnavailableError("another broker answers there"));
+    });
+  }
+  Introduce(std::move(address), std::move(request), timeout, std::move(done));
 }
 
 }  // namespace bascule

@@ -184,7 +184,8 @@ TEST_CASE("peer tls: certificates that are not valid now are told of, by name an
   };
   CHECK(warnings(-1).find(Concat("certificate ", files.cert, " is not valid before Nov 14")) !=
         std::string::npos);
-  CHECK(warnings(1).find(Concat("certificate ", files.cert, " expires on Dec  4")) !=
+  CHECK(warnings(5).empty());
+  CHECK(warnings(7).find(Concat("certificate ", files.cert, " expires on Dec  4")) !=
         std::string::npos);
   CHECK(warnings(21).find(Concat("certificate ", files.cert, " expired on Dec  4")) !=
         std::string::npos);
@@ -196,6 +197,92 @@ TEST_CASE("peer tls: certificates that are not valid now are told of, by name an
   const auto good_texts = peer::LoadPem(good_paths, "b1", RealFileSystem()).value();
   const int64_t skew = Duration(std::chrono::minutes(59)).count();  // of another broker's clock
   CHECK(peer::ValidityWarnings(good_paths, good_texts, RealClock().Wall() - skew).empty());
+}
+
+namespace {
+
+std::string Said(const PeerBroker& broker) {
+  std::string all;
+  for (const std::string& text : broker.transport->Degraded()) all += text + "\n";
+  return all;
+}
+
+bool Says(const PeerBroker& broker, const std::string& part) {
+  return Said(broker).find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("peer tls: an expired certificate is named at both ends") {
+  PeerCertificates certificates;
+  const auto days = [](int n) { return std::chrono::hours(24 * n); };
+  PeerBroker old(1, With(certificates.For("b1", 2, days(5))));
+  PeerBroker b(2, With(certificates.For("b2")));
+  old.Start();
+  b.Start();
+  old.Know(b);
+  b.Know(old);
+  CHECK(Eventually([&] { return Says(b, "the certificate of broker 'b1' expired on "); }));
+  CHECK_MESSAGE(
+      Says(old, Concat("the broker's certificate ", old.options.tls.cert, " expired on ")),
+      Said(old));
+  const absl::Status dialled = b.Call(old, "x").get().status();
+  CHECK(absl::IsUnavailable(dialled));
+  const absl::Status asked = b.Introduce(old.transport->address(), "x").status();
+  CHECK_MESSAGE(
+      asked.message().find("the certificate of broker 'b1' expired on ") != absl::string_view::npos,
+      asked.ToString());
+  CHECK(b.Reaches("peer_refused_stranger", 1));  // it dialled too
+  CHECK_FALSE(old.Introduce(b.transport->address(), "x").ok());
+  CHECK(old.events.Count("up b2") + b.events.Count("up b1") == 0);
+  CHECK(b.events.Count("introduction of b1") == 0);
+  CHECK(old.events.Count("introduction of b2") == 0);
+}
+
+TEST_CASE("peer tls: certificates that end soon are told of, and replaced without a restart") {
+  PeerCertificates certificates;
+  PeerOptions options = With(certificates.For("b1", 5));
+  options.tls_refresh = seconds(1);
+  PeerBroker a(1, options), b(2, With(certificates.For("b2")));
+  a.Start();
+  b.Start();
+  Introduce(a, b);
+  CHECK_MESSAGE(Says(a, "expires on "), Said(a));
+  CHECK_MESSAGE(Says(b, "the certificate of broker 'b1' expires on "), Said(b));
+  // What cannot be used is said, and does no harm.
+  certificates.Spoil("b1.pem");
+  CHECK(Eventually([&] { return Says(a, "cluster.tls.cert: cannot use "); }));
+  CHECK(a.Introduce(b.transport->address(), "with the old one").ok());
+  certificates.For("b1", 30);
+  CHECK(Eventually([&] { return Said(a).empty(); }));
+  CHECK(Eventually([&] {
+    return a.Introduce(b.transport->address(), "by the new one").ok() &&
+           b.Introduce(a.transport->address(), "to the new one").ok() && Said(b).empty();
+  }));
+}
+
+TEST_CASE("peer tls: a certificate is checked whole: authority, use, dates, and those between") {
+  PeerCertificates certificates(Timestamp(1'700'000'000'000'000'000)), others;
+  const auto at = [](int days) {
+    return Timestamp(1'700'000'000'000'000'000) +
+           std::chrono::nanoseconds(std::chrono::hours(24 * days)).count();
+  };
+  const std::string pem = certificates.Text(certificates.For("b1", 20).cert);
+  const std::string& ca = certificates.authority().cert;
+  for (const peer::PeerRole role : {peer::PeerRole::kDialler, peer::PeerRole::kAcceptor}) {
+    const auto verify = [&](const std::string& chain, const std::string& by, int days) {
+      return peer::VerifyCertificate(pem, chain, by, role, at(days));
+    };
+    CHECK(verify("", ca, 1).ok());
+    CHECK(verify(pem, ca, 1).ok());
+    CHECK(absl::IsFailedPrecondition(verify("", ca, 21)));
+    CHECK(absl::IsFailedPrecondition(verify("", ca, -1)));
+    CHECK(absl::IsInvalidArgument(verify("", others.authority().cert, 1)));
+    // Whoever shows the authority along with it is not trusted for that.
+    CHECK(absl::IsInvalidArgument(verify(ca, others.authority().cert, 1)));
+    CHECK(absl::IsInvalidArgument(verify("", "", 1)));
+    CHECK(absl::IsInvalidArgument(peer::VerifyCertificate("junk", "", ca, role, at(1))));
+  }
 }
 
 TEST_CASE("peer tls: which broker a certificate speaks for") {

@@ -1,6 +1,8 @@
 // Messages, calls and bodies between brokers, and what becomes of them when a connection breaks.
 #include <doctest/doctest.h>
 
+#include <atomic>
+
 #include <condition_variable>
 
 #include "tests/unit/peer_world.h"
@@ -307,6 +309,55 @@ TEST_CASE("peer: introductions are answered between brokers that do not know eac
   const absl::Status gone = a.Introduce(to, "anyone?").status();
   CHECK_MESSAGE(absl::IsUnavailable(gone), gone.ToString());
   CHECK(absl::IsUnavailable(a.Introduce("no.such.host.invalid:1", "anyone?").status()));
+}
+
+TEST_CASE("peer: places for introductions are limited, and given back") {
+  PeerBroker a(1), b(2), c(3);
+  a.Start();
+  b.Start();
+  c.Start();
+  const std::string to = b.transport->address();
+  for (size_t round = 1; round <= 2; ++round) {
+    std::atomic<size_t> released{0};
+    for (size_t i = 0; i < limits::kPeerIntroductions; ++i) {
+      a.transport->Introduce(to, "hold me", seconds(60), [&](const auto& result) {
+        released += result.ok() && *result == "released" ? 1 : 0;
+      });
+    }
+    REQUIRE(Eventually([&] {
+      return b.events.Count("introduction of b1") == round * limits::kPeerIntroductions;
+    }));
+    const absl::Status one_more = a.Introduce(to, "one more").status();
+    CHECK_MESSAGE(absl::IsUnavailable(one_more), one_more.ToString());
+    const absl::Status full = c.Introduce(to, "and another's").status();
+    CHECK_MESSAGE(absl::IsResourceExhausted(full), full.ToString());
+    CHECK(b.Counter("peer_refused_too_many") == round);
+    b.events.Release();
+    CHECK(Eventually([&] { return released == limits::kPeerIntroductions; }));
+  }
+  CHECK(a.Introduce(to, "again").ok());
+  CHECK(Eventually([&] { return c.Introduce(to, "again").ok(); }));
+}
+
+TEST_CASE("peer: one that was found elsewhere is dialled there until another address is named") {
+  PeerBroker a(1), b(2);
+  a.Start();
+  b.Start();
+  b.transport->AddPeer(a.id(), "b1", "");  // listened to, and not dialled
+  const std::string nowhere = "127.0.0.1:1";
+  a.transport->AddPeer(b.id(), "b2", nowhere);
+  a.transport->Redirect(b.id(), b.transport->address());
+  REQUIRE(a.IsUp(b));
+  // What the log says again, because something else in it changed, means nothing new.
+  a.transport->AddPeer(b.id(), "b2", nowhere);
+  a.transport->Redirect(b.id(), b.transport->address());
+  a.transport->Redirect(PeerId(9), "127.0.0.1:2");
+  CHECK(a.Call(b, "still there").get().ok());
+  CHECK(a.events.Count("down b2") == 0);
+  a.transport->AddPeer(b.id(), "b2", "127.0.0.1:2");
+  CHECK(Eventually([&] { return a.events.Count("down b2") == 1; }));
+  a.transport->AddPeer(b.id(), "b2", b.transport->address());
+  CHECK(a.IsUp(b, 2));
 }
 
 TEST_CASE("peer: a message to a peer that is not connected yet goes out when it is") {

@@ -89,9 +89,23 @@ class NotingEvents final : public PeerEvents {
     Note(Concat("introduction of ", server_id), {});
     if (request == "refuse me") return respond(absl::AlreadyExistsError("you are here already"));
     if (request == "forget me") return;
+    if (request == "hold me") {
+      const std::lock_guard lock(mutex_);
+      held_.push_back(std::move(respond));
+      return;
+    }
     respond(Concat("welcome ", server_id, ": ", request));
   }
 
+  // Answers those who asked to be held.
+  void Release() {
+    std::vector<PeerHandler::Respond> held;
+    {
+      const std::lock_guard lock(mutex_);
+      held.swap(held_);
+    }
+    for (auto& respond : held) respond("released");
+  }
   size_t Count(const std::string& what) const {
     const std::lock_guard lock(mutex_);
     size_t count = 0;
@@ -116,6 +130,7 @@ class NotingEvents final : public PeerEvents {
   mutable std::mutex mutex_;
   std::vector<std::string> events_;
   PeerIdentity last_;
+  std::vector<PeerHandler::Respond> held_;
 };
 
 // Time that moves when told, for timers that no test wants to wait for. Any thread.
@@ -268,8 +283,10 @@ class PeerCertificates {
     REQUIRE(file.ok());
     return ReadWhole(**file, limits::kMiB).value();
   }
-  PeerTlsOptions For(const std::string& server_id, int days = 30) {
-    auto made = cli::MakeBrokerCertificate(authority_, server_id, {}, now_, days);
+  // Valid from `ago` before now; over what was made before.
+  void Spoil(const std::string& name) { Write(name, "spoilt"); }
+  PeerTlsOptions For(const std::string& server_id, int days = 30, Duration ago = Duration(0)) {
+    auto made = cli::MakeBrokerCertificate(authority_, server_id, {}, now_ - ago.count(), days);
     REQUIRE_MESSAGE(made.ok(), made.status().ToString());
     Write(server_id + ".pem", made->cert);
     Write(server_id + ".key", made->key);

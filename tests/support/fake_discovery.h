@@ -1,0 +1,73 @@
+// Brokers of one simulated bus ask and answer each other. Header only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "core/ports/discovery.h"
+#include "tests/support/sim_executor.h"
+
+namespace bascule {
+
+class FakeDiscovery;
+
+class FakeBus {
+ public:
+  explicit FakeBus(SimScheduler& scheduler) : wire(scheduler.NewExecutor("bus")) {}
+  using Found = absl::AnyInvocable<void(std::string_view)>;
+
+  bool connected = true;
+  Duration period = std::chrono::milliseconds(500);
+  uint64_t asked = 0;
+  SimExecutor& wire;
+  std::map<FakeDiscovery*, absl::AnyInvocable<std::string(std::string_view)>> answerers;
+};
+
+class FakeDiscovery final : public Discovery {
+ public:
+  explicit FakeDiscovery(FakeBus& bus) : bus_(bus) {}
+  ~FakeDiscovery() override { bus_.answerers.erase(this); }
+
+  void AnswerQueries(absl::AnyInvocable<std::string(std::string_view)> answer) override {
+    bus_.answerers[this] = std::move(answer);
+  }
+  std::unique_ptr<DiscoveryQuery> Ask(std::string question, FakeBus::Found found) override {
+    return std::make_unique<Query>(bus_, std::move(question), std::move(found));
+  }
+
+ private:
+  class Query final : public DiscoveryQuery {
+   public:
+    Query(FakeBus& bus, std::string question, FakeBus::Found found)
+        : bus_(bus), question_(std::move(question)), found_(std::move(found)) {
+      Repeat();
+    }
+    ~Query() override { *alive_ = false; }
+    bool asked() const override { return bus_.connected; }
+
+   private:
+    void Repeat() {
+      if (bus_.connected) {
+        ++bus_.asked;
+        for (auto& [who, answer] : bus_.answerers) {
+          const std::string bytes = answer(question_);
+          bus_.wire.After(std::chrono::milliseconds(1), [this, alive = alive_, bytes] {
+            if (*alive && !bytes.empty()) found_(bytes);
+          });
+        }
+      }
+      bus_.wire.After(bus_.period, [this, alive = alive_] {
+        if (*alive) Repeat();
+      });
+    }
+    FakeBus& bus_;
+    const std::string question_;
+    FakeBus::Found found_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  };
+  FakeBus& bus_;
+};
+
+}  // namespace bascule
