@@ -45,7 +45,6 @@ struct PeerOptions {
   PeerTlsOptions tls;
   bool insecure = false;                                  // no TLS at all; then `tls` is empty
   size_t max_connections = limits::kPeerConnections / 2;  // accepted ones; more are closed at once
-  bool insecure = false;                                  // no TLS at all; then `tls` is empty
   std::chrono::seconds tls_refresh{10};  // how often the files of `tls` are read again
 };
 
