@@ -25,9 +25,9 @@ Partition::Partition(PartitionEnvironment env, PartitionOptions options)
 
 Partition::~Partition() = default;
 
-void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vector<std::string>& isr,
-                     int min_isr) {
+void Partition::Open(RecoveredLog recovered) {
   if (state_ == State::kClosed) return;
+  BASCULE_CHECK(!log_ || !log_->busy());
   for (const std::string& note : recovered.notes)
     LogWarning("stream ", options_.stream, ": ", note);
   const Offset end_before = log_ ? log_->log_end() : Offset();
@@ -37,39 +37,42 @@ void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vecto
   log_options.partition = options_.key.partition;
   log_options.limits = LimitsOf(options_.settings);
   log_ = CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
-  log_->SetReady([this] { AppendPending(); });  // the log goes before us
-  // Everything recovery kept is durable here; alone in the ISR that is committed.
-  const bool alone = isr.size() == 1;
-  const Offset knew = replica_ ? std::min(replica_->high_watermark(), log_->log_end()) : Offset();
-  const Offset known = alone ? log_->log_end() : std::max(knew, log_->log_start());  // R5c
-  replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
-                   log_->log_end(), log_->flushed_end(), known);
-  if (state_ == State::kStandby && epoch <= resigned_) return;
-  state_ = State::kLeading;
-  why_ = absl::OkStatus();
+  log_->SetReady([this] { OnLogReady(); });  // the log goes before us
+  opened_ = true;
+  failure_told_ = false;
   for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
   if (end_before > log_->log_end()) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
   }
-  AppendPending();
+  if (replica_) {
+    // Readers of what a failed reign committed go on; it moves no more.
+    const Offset known = std::clamp(replica_->high_watermark(), log_->log_start(), log_->log_end());
+    replica_.emplace(options_.broker, replica_->epoch(), std::vector{options_.broker}, 1,
+                     options_.settings.durability, log_->log_end(), log_->flushed_end(), known);
+  } else if (state_ == State::kFailed) {
+    state_ = State::kOpening;  // it could not be opened before
+  }
 }
 
-bool Partition::EnterEpoch(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
-  const bool sound = (state_ == State::kLeading || state_ == State::kStandby) && log_;
-  if (!sound) return false;
-  const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();
+void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
+  if (state_ == State::kClosed) return;
+  BASCULE_CHECK(log_ != nullptr);
+  if (!log_->trust().ok()) return;
+  // Everything recovery kept is durable here; alone in the ISR that is committed.
+  const bool all = std::exchange(opened_, false) && isr.size() == 1;
+  const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();  // R5c
   replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
-                   log_->log_end(), log_->flushed_end(), knew);
+                   log_->log_end(), log_->flushed_end(),
+                   all ? log_->log_end() : std::clamp(knew, log_->log_start(), log_->log_end()));
   state_ = State::kLeading;
   why_ = absl::OkStatus();
-  Advance(replica_->OnFlushed(log_->flushed_end()));
+  (void)replica_->OnFlushed(log_->flushed_end());
+  Advance(replica_->high_watermark());
   AppendPending();
-  return true;
 }
 
-void Partition::Resign(LeaderEpoch epoch) {
-  resigned_ = epoch;
-  if (state_ == State::kClosed || state_ == State::kFailed) return;
+void Partition::StandBy() {
+  if (state_ == State::kClosed) return;
   state_ = State::kStandby;
   why_ = absl::FailedPreconditionError("Server not partition leader");
   feed_.reset();
@@ -77,6 +80,18 @@ void Partition::Resign(LeaderEpoch epoch) {
   acks_.Abandon();
   watch_.EndAll(why_);
   RunDrained();
+}
+
+void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
+  if (!log_) return done(std::nullopt);
+  // Not to be kept alive by its own log.
+  log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
+    const auto self = weak.lock();
+    if (!self || !self->log_) return done(std::nullopt);
+    const bool promised = self->options_.settings.durability == Durability::kFsync;
+    const bool cut = promised && !self->log_->trust().ok();
+    done(cut ? std::optional(self->log_->flushed_end()) : std::nullopt);
+  });
 }
 
 void Partition::Reconfigure(const StreamSettings& settings) {
@@ -134,21 +149,28 @@ void Partition::RunDrained() {
   for (auto& done : std::exchange(drained_, {})) done();
 }
 
-void Partition::Close(const absl::Status& why) {
-  if (state_ == State::kClosed) return;
-  state_ = State::kClosed;
-  why_ = why;
-  feed_.reset();
-  pending_.clear();
-  acks_.Abandon();
-  watch_.EndAll(why);
-  readers_.clear();
-  if (log_) {
-    log_->SetReady(nullptr);
-    log_->Trim();
+void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed) {
+  if (state_ != State::kClosed) {
+    state_ = State::kClosed;
+    why_ = why;
+    feed_.reset();
+    pending_.clear();
+    acks_.Abandon();
+    watch_.EndAll(why);
+    readers_.clear();
+    if (log_) {
+      log_->SetReady(nullptr);
+      log_->Trim();
+    }
+    replica_.reset();
+    closing_ = std::move(log_);
+    RunDrained();
   }
-  replica_.reset();
-  log_.reset();
+  if (!closing_) return closed();
+  closing_->WhenAtRest([weak = weak_from_this(), closed = std::move(closed)]() mutable {
+    if (const auto self = weak.lock()) self->closing_.reset();
+    closed();
+  });
 }
 
 void Partition::FailOpening(absl::Status why) {
@@ -160,18 +182,20 @@ void Partition::FailOpening(absl::Status why) {
 }
 
 void Partition::Fail(const absl::Status& why) {
-  if (state_ != State::kLeading) return;
-  state_ = State::kFailed;
-  why_ = why;
+  if (std::exchange(failure_told_, true)) return;
   LogError("stream ", options_.stream, " partition ", options_.key.partition,
            " stops taking messages: ", why.message(), "; it is checked and reopened by itself");
-  acks_.Abandon();
+  if (state_ == State::kLeading) {
+    state_ = State::kFailed;
+    why_ = why;
+    acks_.Abandon();
+  }
   env_.events.OnFailed(options_.key, log_->flushed_end(), why);
   RunDrained();
 }
 
 std::optional<RecoveryPoint> Partition::Point() {
-  if (state_ != State::kLeading) return std::nullopt;
+  if (!log_) return std::nullopt;
   return log_->Point();
 }
 
@@ -197,7 +221,7 @@ absl::Status Partition::NotServing() const {
     case State::kClosed:
       return why_;
     case State::kFailed:
-      if (log_) return absl::OkStatus();  // what is durable can be read
+      if (log_ && replica_) return absl::OkStatus();  // what is durable can be read
       return absl::Status(absl::StatusCode::kUnavailable, why_.message());
     case State::kLeading:
       return absl::OkStatus();
