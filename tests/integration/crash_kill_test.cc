@@ -98,7 +98,7 @@ std::vector<std::string> FailsyncRound(CrashBroker& broker, CrashPublisher& publ
                                        size_t& dropped) {
   if (!publisher.Publish(200, 50)) return {"no ack for 10 s\n" + broker.Log()};
   broker.FailNextSync();
-  (void)publisher.Publish(1, 50);  // more is on its way when it returns
+  publisher.Fire(20);
   if (!broker.SyncFailed()) return {"no sync of a segment for 30 s"};
   if (dies) {
     broker.KillProcess();

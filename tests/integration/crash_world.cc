@@ -204,6 +204,11 @@ bool CrashPublisher::Probe() {
   return false;
 }
 
+void CrashPublisher::Fire(size_t count) {
+  for (; count > 0; --count) Send();
+  natsConnection_Flush(connection_);
+}
+
 bool CrashPublisher::Publish(size_t acks, size_t window) {
   std::unique_lock<std::mutex> lock(mutex_);
   // What the last kill took on its way is not waited for.

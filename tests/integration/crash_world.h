@@ -75,6 +75,8 @@ class CrashPublisher {
   // One number after the other until one is acknowledged: the broker records again. False after 30
   // s.
   bool Probe();
+  // `count` more, and waits for nothing.
+  void Fire(size_t count);
   // Keeps `window` messages unacknowledged until `acks` more have come, and returns in the middle
   // of it. False when none comes for 10 s.
   bool Publish(size_t acks, size_t window);
