@@ -26,6 +26,7 @@ Partition::Partition(PartitionEnvironment env, PartitionOptions options)
 Partition::~Partition() = default;
 
 void Partition::Open(RecoveredLog recovered) {
+  CheckOnShard();
   if (state_ == State::kClosed) return;
   BASCULE_CHECK(!log_ || !log_->busy());
   for (const std::string& note : recovered.notes)
@@ -52,9 +53,11 @@ void Partition::Open(RecoveredLog recovered) {
   } else if (state_ == State::kFailed) {
     state_ = State::kOpening;  // it could not be opened before
   }
+  CheckInvariants();
 }
 
 void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
+  CheckOnShard();
   if (state_ == State::kClosed) return;
   BASCULE_CHECK(log_ != nullptr);
   if (!log_->trust().ok()) return;
@@ -68,10 +71,12 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());
   Advance(replica_->high_watermark());
+  CheckInvariants();
   AppendPending();
 }
 
 void Partition::StandBy() {
+  CheckOnShard();
   if (state_ == State::kClosed) return;
   state_ = State::kStandby;
   why_ = absl::FailedPreconditionError("Server not partition leader");
@@ -79,10 +84,12 @@ void Partition::StandBy() {
   pending_.clear();
   acks_.Abandon();
   watch_.EndAll(why_);
+  CheckInvariants();
   RunDrained();
 }
 
 void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
+  CheckOnShard();
   if (!log_) return done(std::nullopt);
   // Not to be kept alive by its own log.
   log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
@@ -95,6 +102,7 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
 }
 
 void Partition::Reconfigure(const StreamSettings& settings) {
+  CheckOnShard();
   options_.settings = settings;
   acks_.SetLeaderAcks(settings.leader_acks);
   if (log_) log_->SetLimits(LimitsOf(settings));
@@ -102,6 +110,7 @@ void Partition::Reconfigure(const StreamSettings& settings) {
 }
 
 void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> listening) {
+  CheckOnShard();
   if (state_ == State::kClosed) return listening(why_);
   FeedOptions feed;
   feed.subject = PartitionSubject(options_.base_subject, options_.key.partition);
@@ -150,6 +159,7 @@ void Partition::RunDrained() {
 }
 
 void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed) {
+  CheckOnShard();
   if (state_ != State::kClosed) {
     state_ = State::kClosed;
     why_ = why;
@@ -164,6 +174,7 @@ void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed
     }
     replica_.reset();
     closing_ = std::move(log_);
+    CheckInvariants();
     RunDrained();
   }
   if (!closing_) return closed();
@@ -174,6 +185,7 @@ void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed
 }
 
 void Partition::FailOpening(absl::Status why) {
+  CheckOnShard();
   if (state_ == State::kClosed) return;
   state_ = State::kFailed;
   why_ = std::move(why);
@@ -194,16 +206,47 @@ void Partition::Fail(const absl::Status& why) {
   RunDrained();
 }
 
+void Partition::CheckInvariants() const {
+  CheckOnShard();
+  acks_.CheckInvariants();
+  if (state_ == State::kClosed) {
+    BASCULE_CHECK(!log_ && !replica_ && !feed_);
+    BASCULE_CHECK(pending_.empty() && acks_.waiting() == 0);
+    return;
+  }
+  BASCULE_CHECK(!closing_);
+  BASCULE_CHECK(in_batch_.empty());
+  if (state_ == State::kLeading) {
+    BASCULE_CHECK(log_ && replica_ && why_.ok());
+    BASCULE_CHECK(!failure_told_);
+  } else {
+    BASCULE_CHECK_EQ(acks_.waiting(), 0u);
+  }
+  if (state_ == State::kStandby) BASCULE_CHECK(!feed_);
+  if (!log_) return;
+  BASCULE_CHECK_LE(log_->flushed_end(), log_->log_end());
+  if (!replica_) return;
+  replica_->CheckInvariants();
+  BASCULE_CHECK_LE(replica_->high_watermark(), log_->log_end());
+  // Committed is durable here too, where that is promised.
+  const bool synced = options_.settings.durability == Durability::kFsync;
+  if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), log_->flushed_end());
+}
+
 std::optional<RecoveryPoint> Partition::Point() {
+  CheckOnShard();
   if (!log_) return std::nullopt;
   return log_->Point();
 }
 
 void Partition::Clean() {
+  CheckOnShard();
   if (state_ == State::kLeading) log_->Clean();
 }
 
 void Partition::OnIdleTick() {
+  CheckOnShard();
+  CheckInvariants();
   if (state_ != State::kLeading) return;
   if (options_.settings.durability == Durability::kOs) StartFlush();
   if (!appended_since_tick_ && !log_->dirty()) log_->Trim();
@@ -211,7 +254,10 @@ void Partition::OnIdleTick() {
   AppendPending();
 }
 
-void Partition::OnDiskSpace() { AppendPending(); }
+void Partition::OnDiskSpace() {
+  CheckOnShard();
+  AppendPending();
+}
 
 absl::Status Partition::NotServing() const {
   switch (state_) {

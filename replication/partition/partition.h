@@ -24,6 +24,7 @@
 #include <optional>
 #include <string>
 
+#include "core/base/check.h"
 #include "core/log/commit_log.h"
 #include "core/ports/ack_sink.h"
 #include "core/ports/ingress.h"
@@ -109,6 +110,9 @@ class Partition final : public PartitionPort,
   void OnDiskSpace();  // env.disk_full has changed
   const PartitionOptions& options() const { return options_; }
   Executor& shard() { return env_.log.shard; }
+  // State, log, replica and waiters against one another. Run where roles change and every idle
+  // tick, not per message.
+  void CheckInvariants() const;
 
   // --- PartitionIngress: on the shard ---
   void Enqueue(const std::shared_ptr<const IngressBatch>& batch,
@@ -135,6 +139,8 @@ class Partition final : public PartitionPort,
   struct Reader {
     ReadPlace place;
   };
+
+  void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
 
   // Appending (partition_append.cc)
   bool MayAppend() const;

@@ -13,6 +13,7 @@ void Partition::Enqueue(const std::shared_ptr<const IngressBatch>& batch,
 }
 
 void Partition::RecordGap(const GapReport& gap) {
+  CheckOnShard();
   pending_gaps_.push_back(gap);
   AppendPending();
 }
@@ -22,7 +23,9 @@ bool Partition::MayAppend() const {
          acks_.waiting() < limits::kPartitionInFlightRecords;
 }
 
+// For all of a hand-over: Enqueue, which runs for each record, does not ask for its thread.
 void Partition::AppendPending() {
+  CheckOnShard();
   if (state_ == State::kOpening) return;  // waits for Lead
   if (state_ != State::kLeading || env_.disk_full) {
     const Timestamp now = env_.log.clock.Wall();
