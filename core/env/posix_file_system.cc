@@ -72,7 +72,10 @@ absl::Status CreateMissing(FileSystem& fs, const std::string& path) {
   RETURN_IF_ERROR(CreateMissing(fs, parent));
   bfs::create_directory(path, error);  // one that another thread made meanwhile is no error
   if (error) return ErrnoStatus(error.value(), "create directory", path);
-  return fs.SyncDir(parent);
+  const absl::Status durable = fs.SyncDir(parent);
+  // A failed sync may have dropped the entry: taken back, so that whoever tries again makes it anew.
+  if (!durable.ok()) bfs::remove(path, error);
+  return durable;
 }
 
 class PosixFileSystem final : public FileSystem {

@@ -57,7 +57,39 @@ bool CommitLog::ShouldRoll() const {
   return options_.limits.segment_max_age.count() > 0 && age >= options_.limits.segment_max_age;
 }
 
+void CommitLog::Distrust(const absl::Status& why) {
+  if (trust_.ok()) trust_ = why;
+}
+
+void CommitLog::WhenAtRest(absl::AnyInvocable<void()> rest) {
+  if (!busy()) return rest();
+  when_at_rest_.push_back(std::move(rest));
+}
+
+// The last act of every completion. Whoever waits comes after whoever hears of its outcome.
+void CommitLog::EndOfWork() {
+  if (busy() || when_at_rest_.empty()) return;
+  env_.shard.Post([waiting = std::exchange(when_at_rest_, {})]() mutable {
+    for (auto& rest : waiting) rest();
+  });
+}
+
+void CommitLog::RunOnPool(absl::AnyInvocable<void()> work) {
+  ++pool_work_;
+  env_.disk_pool.Post(
+      [self = weak_from_this(), &shard = env_.shard, work = std::move(work)]() mutable {
+        work();
+        shard.Post([self = std::move(self)] {
+          const std::shared_ptr<CommitLog> log = self.lock();
+          if (!log) return;
+          --log->pool_work_;
+          log->EndOfWork();
+        });
+      });
+}
+
 absl::Status CommitLog::Roll() {
+  RETURN_IF_ERROR(trust_);
   BASCULE_CHECK(!preallocating_);
   BASCULE_CHECK_GT(active().end(), active().base());  // or the next one would take its name
   Segment next;
@@ -88,6 +120,7 @@ absl::Status CommitLog::Roll() {
 }
 
 absl::Status CommitLog::Append(std::string batch) {
+  RETURN_IF_ERROR(trust_);
   wire::BatchHeader header;
   std::string_view payload;
   wire::ParseTrustedBatch(batch, header, payload);
@@ -95,7 +128,11 @@ absl::Status CommitLog::Append(std::string batch) {
   BASCULE_CHECK(CanAppend(batch.size()));
   SegmentFooter& facts = active().footer;
   const FilePosition position = facts.data_end;
-  RETURN_IF_ERROR(active_file_->WriteAt(position, batch));
+  if (const absl::Status written = active_file_->WriteAt(position, batch); !written.ok()) {
+    // A full disk has taken nothing that a later write does not replace.
+    if (!absl::IsResourceExhausted(written)) Distrust(written);
+    return written;
+  }
   if (facts.end_offset == facts.base_offset) active_since_ = env_.clock.Monotonic();
   NoteBatch(facts, active().index, batch, position);
   active().file_bytes = std::max(active().file_bytes, facts.data_end.value());
@@ -107,7 +144,7 @@ absl::Status CommitLog::Append(std::string batch) {
 }
 
 std::optional<FlushTicket> CommitLog::TakeFlush() {
-  if (flushing_ || !dirty()) return std::nullopt;
+  if (flushing_ || !dirty() || !trust_.ok()) return std::nullopt;
   FlushTicket ticket;
   ticket.files = std::move(dirty_files_);
   dirty_files_.clear();
@@ -127,16 +164,18 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
 absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status& status) {
   BASCULE_CHECK(flushing_);
   flushing_ = false;
-  RETURN_IF_ERROR(status);
-  if (ticket.generation != generation_) return absl::OkStatus();
-  BASCULE_CHECK_LE(flushed_end_, ticket.end);
-  BASCULE_CHECK_LE(ticket.end, log_end());
-  flushed_end_ = ticket.end;
-  flushed_facts_ = std::move(flushing_facts_);
-  BASCULE_CHECK_EQ(flushed_facts_.end_offset, flushed_end_);
-  CheckInvariants();
-  StartSealing();
-  return absl::OkStatus();
+  if (!status.ok()) Distrust(status);
+  if (trust_.ok() && ticket.generation == generation_) {
+    BASCULE_CHECK_LE(flushed_end_, ticket.end);
+    BASCULE_CHECK_LE(ticket.end, log_end());
+    flushed_end_ = ticket.end;
+    flushed_facts_ = std::move(flushing_facts_);
+    BASCULE_CHECK_EQ(flushed_facts_.end_offset, flushed_end_);
+    CheckInvariants();
+    StartSealing();
+  }
+  EndOfWork();
+  return trust_;
 }
 
 RecoveryPoint CommitLog::Point() {
@@ -148,7 +187,7 @@ RecoveryPoint CommitLog::Point() {
 // whatever happens to the log's end.
 void CommitLog::SaveIndex() {
   const Segment& segment = active();
-  if (flushed_facts_.base_offset != segment.base()) return;
+  if (flushed_facts_.base_offset != segment.base() || !trust_.ok()) return;
   const size_t saved = index_saved_;
   std::string bytes;
   while (index_saved_ < segment.index.size() &&
@@ -157,16 +196,15 @@ void CommitLog::SaveIndex() {
   }
   if (bytes.empty()) return;
   // Hints for the next start: an error or a loss only makes it slower.
-  env_.disk_pool.Post([&fs = env_.fs,
-                       path = JoinPath(options_.directory, IndexFileName(segment.base())),
-                       at = FilePosition(saved * kIndexEntryBytes), bytes = std::move(bytes)] {
+  RunOnPool([&fs = env_.fs, path = JoinPath(options_.directory, IndexFileName(segment.base())),
+             at = FilePosition(saved * kIndexEntryBytes), bytes = std::move(bytes)] {
     auto file = fs.Open(path, at == FilePosition(0) ? OpenMode::kReplace : OpenMode::kReadWrite);
     if (file.ok()) (void)(*file)->WriteAt(at, bytes);
   });
 }
 
 void CommitLog::StartSealing() {
-  if (sealing_ || unsealed_.empty()) return;
+  if (sealing_ || sealing_failed_ || unsealed_.empty() || !trust_.ok()) return;
   const Segment& segment = segments_[IndexOfSegment(unsealed_.front().first)];
   // A footer says that the data before it is durable, so it is written only then.
   if (segment.base() != unsealed_.front().first || flushed_end_ < segment.end()) return;
@@ -177,29 +215,35 @@ void CommitLog::StartSealing() {
     absl::StatusOr<SegmentFooter> sealed = SealSegment(*file, std::move(footer), index);
     const absl::StatusOr<uint64_t> size = file->Size();
     shard.Post([self = std::move(self), sealed = std::move(sealed), size] {
-      const std::shared_ptr<CommitLog> log = self.lock();
-      if (!log) return;
-      log->sealing_ = false;
-      const Offset base = log->unsealed_.front().first;
-      log->unsealed_.pop_front();
-      const size_t i = log->IndexOfSegment(base);
-      if (log->segments_[i].base() != base) return;  // retention was faster
-      if (sealed.ok() && size.ok()) {
-        log->segments_[i].footer = *sealed;
-        log->segments_[i].sealed = true;
-        log->segments_[i].file_bytes = *size;
-        log->Unlink({JoinPath(log->options_.directory, IndexFileName(base))});
-      } else {
-        // Readable as it is; the next start seals it again.
-        LogWarning("cannot seal ", log->segments_[i].path, ": ", sealed.status().message());
-      }
-      log->StartSealing();
+      if (const std::shared_ptr<CommitLog> log = self.lock()) log->OnSealed(sealed, size);
     });
   });
 }
 
+void CommitLog::OnSealed(const absl::StatusOr<SegmentFooter>& sealed,
+                         const absl::StatusOr<uint64_t>& size) {
+  sealing_ = false;
+  const Offset base = unsealed_.front().first;
+  Segment& segment = segments_[IndexOfSegment(base)];
+  BASCULE_CHECK_EQ(segment.base(), base);  // retention waits for the outcome
+  if (sealed.ok() && size.ok()) {
+    segment.footer = *sealed;
+    segment.sealed = true;
+    segment.file_bytes = *size;
+    unsealed_.pop_front();
+    Unlink({JoinPath(options_.directory, IndexFileName(base))});
+  } else {
+    // Readable as it is: all of its data was durable before. The footer is written anew, whole.
+    sealing_failed_ = true;
+    LogWarning("cannot seal ", segment.path, ": ", sealed.status().message(),
+               "; it is tried again");
+  }
+  StartSealing();
+  EndOfWork();
+}
+
 void CommitLog::MaybePreallocate() {
-  if (!options_.preallocate || preallocating_) return;
+  if (!options_.preallocate || preallocating_ || !trust_.ok()) return;
   // A large flush gains nothing from blocks made ahead, and would pay for writing them twice.
   if (last_flush_bytes_ > limits::kPreallocateFlushBytes) return;
   const FilePosition data_end = active().footer.data_end;
@@ -226,33 +270,39 @@ void CommitLog::MaybePreallocate() {
       status = (*file)->Sync();
       if (!status.ok()) *poisoned = true;
     }
-    shard.Post([self, status, to] {
+    shard.Post([self, status, poisoned, to] {
       const std::shared_ptr<CommitLog> log = self.lock();
       if (!log) return;
       log->preallocating_ = false;
+      // Its pages were not only zeros: what was appended meanwhile went with them.
+      if (*poisoned) log->Distrust(status);
       if (status.ok()) {
         log->zeroed_end_ = to;
         log->active().file_bytes = std::max(log->active().file_bytes, to.value());
       }
       if (log->ready_) log->ready_();
+      log->EndOfWork();
     });
   });
 }
 
 void CommitLog::Unlink(std::vector<std::string> paths) {
-  env_.disk_pool.Post([&fs = env_.fs, directory = options_.directory, paths = std::move(paths)] {
+  // Durable with the next flush of the directory; until then the next start removes or drops them
+  // again. No sync of its own: one that fails would take the entry of a new segment with it, and
+  // the flush that waits for that entry would not hear of it.
+  dirty_directory_ = true;
+  RunOnPool([&fs = env_.fs, paths = std::move(paths)] {
     for (const std::string& path : paths) {
       const absl::Status status = fs.Remove(path);
       if (!status.ok() && !absl::IsNotFound(status))
         LogWarning("cannot remove ", path, ": ", status.message());
     }
-    (void)fs.SyncDir(directory);  // not durable yet: the next start removes or drops them again
   });
 }
 
 void CommitLog::Trim() {
   const FilePosition data_end = active().footer.data_end;
-  if (preallocating_ || active().file_bytes <= data_end.value()) return;
+  if (preallocating_ || !trust_.ok() || active().file_bytes <= data_end.value()) return;
   if (const absl::Status status = active_file_->Truncate(data_end.value()); !status.ok()) return;
   active().file_bytes = data_end.value();
   zeroed_end_ = data_end;

@@ -81,12 +81,22 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   Offset last_message_end() const;
   Timestamp last_timestamp() const { return last_timestamp_; }
 
+  // --- trust ---
+  // OK until a sync of one of its files or of its directory, or a write of a batch, has failed. Then
+  // why, for good: the kernel drops the pages of a failed sync and still shows them, and later
+  // syncs succeed without them. Nothing is appended, flushed, rolled, sealed, preallocated, trimmed
+  // or expired any more; reads go on. Recover it anew, cut at flushed_end(), once it is at rest.
+  const absl::Status& trust() const { return trust_; }
   // Whether work of this log is under way on a pool (cold reads aside).
-  bool busy() const { return flushing_ || preallocating_ || sealing_ || dropping_; }
+  bool busy() const {
+    return flushing_ || preallocating_ || sealing_ || dropping_ || pool_work_ > 0;
+  }
+  // Runs `rest` at once if no work is under way, else as a task of its own when the last of it ends.
+  void WhenAtRest(absl::AnyInvocable<void()> rest);
 
   // --- appending ---
-  // False while the place to write to is being preallocated; `ready` (set once) runs when that is
-  // over.
+  // False while the place to write to is being preallocated; `ready` runs when that is over, and
+  // when the work of a pool has cost the log its trust.
   bool CanAppend(size_t bytes) const;
   void SetReady(std::function<void()> ready) { ready_ = std::move(ready); }
   // Whether the next batch is to begin a new segment: size or age reached. The leader decides
@@ -102,7 +112,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   bool dirty() const { return flushed_end_ < log_end(); }
   // Nullopt when all is flushed or a flush is under way. Every ticket comes back through FlushDone.
   std::optional<FlushTicket> TakeFlush();
-  // OK: flushed_end has moved. An error is final: the caller stops appending and reopens the log.
+  // OK: flushed_end has moved. An error is final: see trust().
   absl::Status FlushDone(const FlushTicket& ticket, const absl::Status& status);
   // The durable facts of the active segment; also appends what the index file lacks (hints, not
   // synced).
@@ -174,10 +184,14 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void MaybePreallocate();
   void SaveIndex();
   void StartSealing();
+  void OnSealed(const absl::StatusOr<SegmentFooter>& sealed, const absl::StatusOr<uint64_t>& size);
   void Unlink(std::vector<std::string> paths);
   void DropBefore(Offset start);
   void Dropped(const LogBounds& bounds);
   void NoteFiles(const std::vector<Offset>& looked_for, const std::set<std::string>& names);
+  void Distrust(const absl::Status& why);
+  void RunOnPool(absl::AnyInvocable<void()> work);
+  void EndOfWork();
 
   LogEnvironment env_;
   LogOptions options_;
@@ -192,6 +206,11 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // Closed segments that have no footer yet, oldest first, with their files.
   std::deque<std::pair<Offset, std::shared_ptr<File>>> unsealed_;
   bool sealing_ = false;
+  bool sealing_failed_ = false;  // tried again by the next Clean
+
+  absl::Status trust_;
+  size_t pool_work_ = 0;  // tasks of RunOnPool
+  std::vector<absl::AnyInvocable<void()>> when_at_rest_;
 
   Timestamp last_timestamp_;
   MonotonicTime active_since_;  // its first batch in this process; the clock may have been set since

@@ -10,6 +10,9 @@
 namespace bascule {
 
 void CommitLog::Clean() {
+  if (!trust_.ok()) return;
+  sealing_failed_ = false;
+  StartSealing();
   if (ShouldRoll()) {
     if (const absl::Status status = Roll(); !status.ok())
       LogWarning("cannot roll: ", status.message());
@@ -42,9 +45,13 @@ void CommitLog::DropBefore(Offset start) {
       const std::shared_ptr<CommitLog> log = self.lock();
       if (!log) return;
       log->dropping_ = false;
-      if (stored.ok()) return log->Dropped(next);
-      LogWarning("cannot note the new beginning of the log in ", log->options_.directory, ": ",
-                 stored.message(), "; nothing is removed, and it is tried again");
+      if (!stored.ok()) {
+        LogWarning("cannot note the new beginning of the log in ", log->options_.directory, ": ",
+                   stored.message(), "; nothing is removed, and it is tried again");
+      } else if (log->trust_.ok()) {
+        log->Dropped(next);
+      }
+      log->EndOfWork();
     });
   });
 }
@@ -96,8 +103,10 @@ void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
         LogWarning("cannot look at the files in ", directory, ": ", here.message());
         return;
       }
-      gone(absl::NotFoundError(Concat("the directory ", directory,
-                                      " was changed under the running broker: ", here.message())));
+      log->Distrust(absl::NotFoundError(Concat("the directory ", directory,
+                                               " was changed under the running broker: ",
+                                               here.message())));
+      gone(log->trust_);
     });
   });
 }

@@ -73,6 +73,7 @@ class Recovery {
   absl::Status SettleBadPlaces(size_t i);
   absl::Status CutAt(size_t i, const BadPlace& bad);
   absl::Status RemoveFrom(size_t i);
+  absl::Status WriteAgain(Candidate& candidate);
   absl::Status Finish();
   absl::Status CreateActive(Offset base);
   void Damage(Offset from, Offset to, std::string cause);
@@ -319,15 +320,22 @@ absl::Status Recovery::Inspect() {
 // Everything from segment `i` on goes: later segments first, so that a crash in between is
 // recovered the same way.
 absl::Status Recovery::RemoveFrom(size_t i) {
+  std::vector<std::string> removed;
   while (candidates_.size() > i) {
     const Segment& segment = candidates_.back().segment;
+    removed.push_back(segment.path);
     result_.notes.push_back(
         Concat("removed ", segment.path, ": it holds nothing that was durable"));
     result_.cut_bytes += segment.footer.data_end.value();
     RETURN_IF_ERROR(fs_.Remove(segment.path));
     candidates_.pop_back();
   }
-  return fs_.SyncDir(directory_);
+  const absl::Status durable = fs_.SyncDir(directory_);
+  if (durable.ok()) return durable;
+  // A failed sync may have dropped the removals, and no later one would bring them: the names are
+  // put back, empty, so that whoever tries again removes them anew.
+  for (const std::string& path : removed) (void)fs_.Open(path, OpenMode::kReplace);
+  return durable;
 }
 
 absl::Status Recovery::CutAt(size_t i, const BadPlace& bad) {
@@ -398,11 +406,34 @@ absl::Status Recovery::CreateActive(Offset base) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs_.Open(segment.path, OpenMode::kReplace));
   RETURN_IF_ERROR(file->WriteAt(FilePosition(0), EncodeSegmentHeader({stream_, partition_, base})));
   RETURN_IF_ERROR(file->Sync());
-  RETURN_IF_ERROR(fs_.SyncDir(directory_));
+  if (const absl::Status entered = fs_.SyncDir(directory_); !entered.ok()) {
+    // A failed sync may have dropped the entry, and no later one would bring it: made anew.
+    (void)fs_.Remove(segment.path);
+    return entered;
+  }
   Candidate candidate;
   candidate.segment = std::move(segment);
   candidate.file = std::move(file);
   candidates_.push_back(std::move(candidate));
+  return absl::OkStatus();
+}
+
+// A process before this one may have died of, or just after, a sync that failed: the page cache
+// shows what that sync had, the disk has not got it, and a sync of clean pages succeeds without it.
+// What nothing vouches for (one flush, as a rule) is written once more, so that ours means it.
+absl::Status Recovery::WriteAgain(Candidate& candidate) {
+  constexpr size_t kChunkBytes = size_t{1} << 20;
+  const Segment& segment = candidate.segment;
+  if (segment.end() <= mark_) return absl::OkStatus();
+  FilePosition at(0);  // with its header
+  if (segment.base() < mark_) at = FloorByOffset(segment.index, segment.base(), mark_).position;
+  std::string bytes;
+  while (at < segment.footer.data_end) {
+    bytes.resize(std::min<uint64_t>(segment.footer.data_end - at, kChunkBytes));
+    RETURN_IF_ERROR(ReadFully(*candidate.file, at, bytes.data(), bytes.size()));
+    RETURN_IF_ERROR(candidate.file->WriteAt(at, bytes));
+    at += bytes.size();
+  }
   return absl::OkStatus();
 }
 
@@ -423,6 +454,7 @@ absl::Status Recovery::Finish() {
     Candidate& candidate = candidates_[i];
     Segment& segment = candidate.segment;
     const bool active = i + 1 == candidates_.size();
+    if (candidate.scanned) RETURN_IF_ERROR(WriteAgain(candidate));
     if (!active && !segment.sealed) {
       ASSIGN_OR_RETURN(segment.footer, SealSegment(*candidate.file, segment.footer, segment.index));
       ASSIGN_OR_RETURN(segment.file_bytes, candidate.file->Size());

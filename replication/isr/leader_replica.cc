@@ -18,12 +18,19 @@ LeaderReplica::LeaderReplica(std::string self, LeaderEpoch epoch,
       flushed_end_(flushed_end),
       high_watermark_(high_watermark) {
   BASCULE_CHECK_GE(min_isr_, 1);
-  BASCULE_CHECK_LE(high_watermark_, log_end_);
-  BASCULE_CHECK_LE(flushed_end_, log_end_);
   BASCULE_CHECK(std::find(isr.begin(), isr.end(), self_) != isr.end());
   for (const std::string& broker : isr) {
     if (broker != self_) members_.push_back({broker, std::nullopt, true});
   }
+  BASCULE_CHECK_EQ(members_.size() + 1, isr.size());  // each once
+  CheckInvariants();
+}
+
+void LeaderReplica::CheckInvariants() const {
+  BASCULE_CHECK_GE(high_watermark_, Offset(0));
+  BASCULE_CHECK_LE(high_watermark_, log_end_);
+  BASCULE_CHECK_LE(flushed_end_, log_end_);
+  for (const Member& member : members_) BASCULE_CHECK(member.broker != self_);
 }
 
 std::optional<Offset> LeaderReplica::OnAppended(Offset log_end) {

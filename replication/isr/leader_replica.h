@@ -29,6 +29,9 @@ class LeaderReplica {
                 int min_isr, Durability durability, Offset log_end, Offset flushed_end,
                 Offset high_watermark);
 
+  // Positions against one another; what members told is not ours to vouch for.
+  void CheckInvariants() const;
+
   LeaderEpoch epoch() const { return epoch_; }
   Offset high_watermark() const { return high_watermark_; }
 

@@ -37,9 +37,10 @@ Partition::Partition(PartitionEnvironment env, PartitionOptions options)
 
 Partition::~Partition() = default;
 
-void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vector<std::string>& isr,
-                     int min_isr) {
+void Partition::Open(RecoveredLog recovered) {
+  CheckOnShard();
   if (state_ == State::kClosed) return;
+  BASCULE_CHECK(!log_ || !log_->busy());
   for (const std::string& note : recovered.notes)
     LogWarning("stream ", options_.stream, ": ", note);
   const Offset end_before = log_ ? log_->log_end() : Offset();
@@ -49,49 +50,71 @@ void Partition::Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vecto
   log_options.partition = options_.key.partition;
   log_options.limits = LimitsOf(options_.settings);
   log_ = CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
-  log_->SetReady([this] { AppendPending(); });  // the log goes before us
-  // Everything recovery kept is durable here; alone in the ISR that is committed.
-  const bool alone = isr.size() == 1;
-  const Offset knew = replica_ ? std::min(replica_->high_watermark(), log_->log_end()) : Offset();
-  const Offset known = alone ? log_->log_end() : std::max(knew, log_->log_start());  // R5c
-  replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
-                   log_->log_end(), log_->flushed_end(), known);
-  if (state_ == State::kStandby && epoch <= resigned_) return;
-  state_ = State::kLeading;
-  why_ = absl::OkStatus();
+  log_->SetReady([this] { OnLogReady(); });  // the log goes before us
+  opened_ = true;
+  failure_told_ = false;
   for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
   if (end_before > log_->log_end()) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
   }
-  AppendPending();
+  if (replica_) {
+    // Readers of what a failed reign committed go on; it moves no more.
+    const Offset known = std::clamp(replica_->high_watermark(), log_->log_start(), log_->log_end());
+    replica_.emplace(options_.broker, replica_->epoch(), std::vector{options_.broker}, 1,
+                     options_.settings.durability, log_->log_end(), log_->flushed_end(), known);
+  } else if (state_ == State::kFailed) {
+    state_ = State::kOpening;  // it could not be opened before
+  }
+  CheckInvariants();
 }
 
-bool Partition::EnterEpoch(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
-  const bool sound = (state_ == State::kLeading || state_ == State::kStandby) && log_;
-  if (!sound) return false;
-  const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();
+void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
+  CheckOnShard();
+  if (state_ == State::kClosed) return;
+  BASCULE_CHECK(log_ != nullptr);
+  if (!log_->trust().ok()) return;
+  // Everything recovery kept is durable here; alone in the ISR that is committed.
+  const bool all = std::exchange(opened_, false) && isr.size() == 1;
+  const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();  // R5c
   replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
-                   log_->log_end(), log_->flushed_end(), knew);
+                   log_->log_end(), log_->flushed_end(),
+                   all ? log_->log_end() : std::clamp(knew, log_->log_start(), log_->log_end()));
   state_ = State::kLeading;
   why_ = absl::OkStatus();
-  Advance(replica_->OnFlushed(log_->flushed_end()));
+  (void)replica_->OnFlushed(log_->flushed_end());
+  Advance(replica_->high_watermark());
+  CheckInvariants();
   AppendPending();
-  return true;
 }
 
-void Partition::Resign(LeaderEpoch epoch) {
-  resigned_ = epoch;
-  if (state_ == State::kClosed || state_ == State::kFailed) return;
+void Partition::StandBy() {
+  CheckOnShard();
+  if (state_ == State::kClosed) return;
   state_ = State::kStandby;
   why_ = absl::FailedPreconditionError("Server not partition leader");
   feed_.reset();
   pending_.clear();
   acks_.Abandon();
   watch_.EndAll(why_);
+  CheckInvariants();
   RunDrained();
 }
 
+void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
+  CheckOnShard();
+  if (!log_) return done(std::nullopt);
+  // Not to be kept alive by its own log.
+  log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
+    const auto self = weak.lock();
+    if (!self || !self->log_) return done(std::nullopt);
+    const bool promised = self->options_.settings.durability == Durability::kFsync;
+    const bool cut = promised && !self->log_->trust().ok();
+    done(cut ? std::optional(self->log_->flushed_end()) : std::nullopt);
+  });
+}
+
 void Partition::Reconfigure(const StreamSettings& settings) {
+  CheckOnShard();
   options_.settings = settings;
   acks_.SetLeaderAcks(settings.leader_acks);
   if (log_) log_->SetLimits(LimitsOf(settings));
@@ -99,6 +122,7 @@ void Partition::Reconfigure(const StreamSettings& settings) {
 }
 
 void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> listening) {
+  CheckOnShard();
   if (state_ == State::kClosed) return listening(why_);
   FeedOptions feed;
   feed.subject = PartitionSubject(options_.base_subject, options_.key.partition);
@@ -146,24 +170,34 @@ void Partition::RunDrained() {
   for (auto& done : std::exchange(drained_, {})) done();
 }
 
-void Partition::Close(const absl::Status& why) {
-  if (state_ == State::kClosed) return;
-  state_ = State::kClosed;
-  why_ = why;
-  feed_.reset();
-  pending_.clear();
-  acks_.Abandon();
-  watch_.EndAll(why);
-  readers_.clear();
-  if (log_) {
-    log_->SetReady(nullptr);
-    log_->Trim();
+void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed) {
+  CheckOnShard();
+  if (state_ != State::kClosed) {
+    state_ = State::kClosed;
+    why_ = why;
+    feed_.reset();
+    pending_.clear();
+    acks_.Abandon();
+    watch_.EndAll(why);
+    readers_.clear();
+    if (log_) {
+      log_->SetReady(nullptr);
+      log_->Trim();
+    }
+    replica_.reset();
+    closing_ = std::move(log_);
+    CheckInvariants();
+    RunDrained();
   }
-  replica_.reset();
-  log_.reset();
+  if (!closing_) return closed();
+  closing_->WhenAtRest([weak = weak_from_this(), closed = std::move(closed)]() mutable {
+    if (const auto self = weak.lock()) self->closing_.reset();
+    closed();
+  });
 }
 
 void Partition::FailOpening(absl::Status why) {
+  CheckOnShard();
   if (state_ == State::kClosed) return;
   state_ = State::kFailed;
   why_ = std::move(why);
@@ -172,26 +206,59 @@ void Partition::FailOpening(absl::Status why) {
 }
 
 void Partition::Fail(const absl::Status& why) {
-  if (state_ != State::kLeading) return;
-  state_ = State::kFailed;
-  why_ = why;
+  if (std::exchange(failure_told_, true)) return;
   LogError("stream ", options_.stream, " partition ", options_.key.partition,
            " stops taking messages: ", why.message(), "; it is checked and reopened by itself");
-  acks_.Abandon();
+  if (state_ == State::kLeading) {
+    state_ = State::kFailed;
+    why_ = why;
+    acks_.Abandon();
+  }
   env_.events.OnFailed(options_.key, log_->flushed_end(), why);
   RunDrained();
 }
 
+void Partition::CheckInvariants() const {
+  CheckOnShard();
+  acks_.CheckInvariants();
+  if (state_ == State::kClosed) {
+    BASCULE_CHECK(!log_ && !replica_ && !feed_);
+    BASCULE_CHECK(pending_.empty() && acks_.waiting() == 0);
+    return;
+  }
+  BASCULE_CHECK(!closing_);
+  BASCULE_CHECK(in_batch_.empty());
+  if (state_ == State::kLeading) {
+    BASCULE_CHECK(log_ && replica_ && why_.ok());
+    BASCULE_CHECK(!failure_told_);
+  } else {
+    BASCULE_CHECK_EQ(acks_.waiting(), 0u);
+  }
+  if (state_ == State::kStandby) BASCULE_CHECK(!feed_);
+  if (!log_) return;
+  BASCULE_CHECK_LE(log_->flushed_end(), log_->log_end());
+  if (!replica_) return;
+  replica_->CheckInvariants();
+  BASCULE_CHECK_LE(replica_->high_watermark(), log_->log_end());
+  // Committed is durable here too, where that is promised.
+  const bool synced = options_.settings.durability == Durability::kFsync;
+  if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), log_->flushed_end());
+}
+
 std::optional<RecoveryPoint> Partition::Point() {
-  if (state_ != State::kLeading) return std::nullopt;
+  CheckOnShard();
+  if (!log_) return std::nullopt;
   return log_->Point();
 }
 
 void Partition::Clean() {
+  CheckOnShard();
   if (state_ == State::kLeading) log_->Clean();
 }
 
 void Partition::OnIdleTick() {
+  CheckOnShard();
+  CheckInvariants();
   if (state_ != State::kLeading) return;
   if (options_.settings.durability == Durability::kOs) StartFlush();
   if (!appended_since_tick_ && !log_->dirty()) log_->Trim();
@@ -204,7 +271,10 @@ void Partition::OnIdleTick() {
   AppendPending();
 }
 
-void Partition::OnDiskSpace() { AppendPending(); }
+void Partition::OnDiskSpace() {
+  CheckOnShard();
+  AppendPending();
+}
 
 absl::Status Partition::NotServing() const {
   switch (state_) {
@@ -214,7 +284,7 @@ absl::Status Partition::NotServing() const {
     case State::kClosed:
       return why_;
     case State::kFailed:
-      if (log_) return absl::OkStatus();  // what is durable can be read
+      if (log_ && replica_) return absl::OkStatus();  // what is durable can be read
       return absl::Status(absl::StatusCode::kUnavailable, why_.message());
     case State::kLeading:
       return absl::OkStatus();

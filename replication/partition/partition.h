@@ -10,9 +10,10 @@
 //                              PendingAcks::Release ───► AckSink::Send
 //                              CommitWatch::Notify ───► parked Read callbacks ───► SubscribeSession
 //
-// States: kOpening (no log yet), kLeading, kStandby (metadata names another leader, or none:
-// nothing is appended, acknowledged or read), kFailed (a disk error: nothing is appended, reads go
-// on where they can, the owner reopens it under a new epoch), kClosed.
+// What the shard shows: kOpening (no role yet), kLeading, kStandby (metadata names another leader,
+// or none: nothing is appended, acknowledged or read), kFailed (a disk error ended the reign:
+// nothing is appended, reads go on where there is a log), kClosed. Whether the log is to be trusted
+// is the log's own to say, in every state. What follows from all this is partition_life.h's.
 #pragma once
 
 #include <atomic>
@@ -22,6 +23,7 @@
 #include <optional>
 #include <string>
 
+#include "core/base/check.h"
 #include "core/log/commit_log.h"
 #include "core/ports/ack_sink.h"
 #include "core/ports/ingress.h"
@@ -54,7 +56,8 @@ class PartitionEvents {
   virtual ~PartitionEvents() = default;
   // Something became durable: the recovery point has moved.
   virtual void OnDurable() = 0;
-  // The partition failed and appends nothing any more; everything below `durable_end` is safe.
+  // Its log is trusted no more, whatever its role: everything below `durable_end` is safe. Once per
+  // log.
   virtual void OnFailed(PartitionKey key, Offset durable_end, const absl::Status& why) = 0;
 };
 
@@ -75,16 +78,17 @@ class Partition final : public PartitionPort,
   ~Partition() override;
 
   // --- on the shard, called by the owner ---
-  // Takes the log over and leads `epoch`. What a log held before ended further on is reported as a
-  // gap.
-  void Lead(RecoveredLog recovered, LeaderEpoch epoch, const std::vector<std::string>& isr,
-            int min_isr);
-  // Goes on in a later epoch with the log it has; false: there is none, or it failed, or it is not
-  // to be trusted: Lead it anew.
-  bool EnterEpoch(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr);
+  // Takes a log over, and has no role in it yet. What the log held before ended further on is
+  // reported as a gap once it may be appended to. A log before it is at rest (Rest).
+  void Open(RecoveredLog recovered);
+  // Leads `epoch`. A log that is trusted no more is not led: OnFailed has told.
+  void Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr);
   // Leads no more: the tap is closed, reads end, publishers who wait get no answer (R14).
-  // `epoch`: of the change; a Lead of it or an earlier one that is under way comes too late.
-  void Resign(LeaderEpoch epoch);
+  void StandBy();
+  // `done` runs when no pool works on the log's files, with the place from which on a log that
+  // failed is not on the disk for certain; none for a sound one, none under `os`: nobody was
+  // promised the disk, and what the page cache shows goes on being served.
+  void Rest(absl::AnyInvocable<void(std::optional<Offset>)> done);
   // Other limits for the same stream.
   void Reconfigure(const StreamSettings& settings);
   // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
@@ -94,22 +98,23 @@ class Partition final : public PartitionPort,
   // Stops the tap, appends what was heard, waits until all of it is durable and its acks are sent
   // (or the disk fails), then runs `done` on the shard. Any thread.
   void Drain(absl::AnyInvocable<void()> done);
-  // Ends reads with `why`, stops the tap, lets the log go. Acks still due are not sent. Idempotent.
-  void Close(const absl::Status& why);
+  // Ends reads with `why`, stops the tap. Acks still due are not sent. `closed` runs when no pool
+  // works on the log's files any more. Idempotent.
+  void Close(
+      const absl::Status& why, absl::AnyInvocable<void()> closed = [] {});
   // Why it cannot be opened: shown to whoever asks, reads end with it.
   void FailOpening(absl::Status why);
+  // The durable facts of the log, if there is one.
   std::optional<RecoveryPoint> Point();
   bool failed() const { return state_ == State::kFailed; }
-  bool has_feed() const { return feed_ != nullptr; }
-  bool was_open() const { return log_ != nullptr || state_ == State::kFailed; }
-  // Whether pool work of the present log is under way: a failed one may be reopened only after it.
-  bool busy() const { return log_ && log_->busy(); }
-  Offset durable_end() const { return log_ ? log_->flushed_end() : Offset(); }
   void Clean();        // every cleaner interval
   void OnIdleTick();   // every few seconds: under `os` the background sync; gives unused space back
   void OnDiskSpace();  // env.disk_full has changed
   const PartitionOptions& options() const { return options_; }
   Executor& shard() { return env_.log.shard; }
+  // State, log, replica and waiters against one another. Run where roles change and every idle
+  // tick, not per message.
+  void CheckInvariants() const;
 
   // --- PartitionIngress: on the shard ---
   void Enqueue(const std::shared_ptr<const IngressBatch>& batch,
@@ -137,6 +142,8 @@ class Partition final : public PartitionPort,
     ReadPlace place;
   };
 
+  void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
+
   // Appending (partition_append.cc)
   bool MayAppend() const;
   Timestamp NoteClock();
@@ -149,7 +156,8 @@ class Partition final : public PartitionPort,
   void RefuseOne(const PendingRecord& pending, AckError error, Timestamp now);
   void NoteMissed(uint64_t count, Timestamp now);
   void StartFlush();
-  void OnFlushed(const FlushTicket& ticket, const absl::Status& status);
+  void OnFlushed(const absl::Status& flushed);
+  void OnLogReady();
   void Advance(std::optional<Offset> high_watermark);
   void Fail(const absl::Status& why);
   void PostDrained();
@@ -174,9 +182,11 @@ class Partition final : public PartitionPort,
   PartitionEnvironment env_;
   PartitionOptions options_;  // all but the settings for life
   State state_ = State::kOpening;
-  LeaderEpoch resigned_;  // not led here, nor is any before it
-  absl::Status why_;      // of kStandby, kFailed and kClosed
+  absl::Status why_;  // of kStandby, kFailed and kClosed
   std::shared_ptr<CommitLog> log_;
+  std::shared_ptr<CommitLog> closing_;  // what was log_, till the pools are done with it
+  bool opened_ = false;                 // since it was led last
+  bool failure_told_ = false;           // of log_
   std::optional<LeaderReplica> replica_;
   std::unique_ptr<SubjectFeed> feed_;
   PendingAcks acks_;

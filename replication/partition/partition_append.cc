@@ -14,6 +14,7 @@ void Partition::Enqueue(const std::shared_ptr<const IngressBatch>& batch,
 }
 
 void Partition::RecordGap(const GapReport& gap) {
+  CheckOnShard();
   pending_gaps_.push_back(gap);
   AppendPending();
 }
@@ -23,7 +24,9 @@ bool Partition::MayAppend() const {
          acks_.waiting() < limits::kPartitionInFlightRecords;
 }
 
+// For all of a hand-over: Enqueue, which runs for each record, does not ask for its thread.
 void Partition::AppendPending() {
+  CheckOnShard();
   if (state_ == State::kOpening) return;  // waits for Lead
   if (state_ != State::kLeading || env_.disk_full) {
     const Timestamp now = env_.log.clock.Wall();
@@ -213,15 +216,21 @@ void Partition::StartFlush() {
   if (!ticket) return;
   env_.sync.Flush(
       *std::move(ticket), env_.log.shard,
-      [self = shared_from_this(), log = log_](FlushTicket done, const absl::Status& status) {
-        if (self->log_ == log) self->OnFlushed(done, status);
+      [self = shared_from_this(), log = log_](const FlushTicket& done, const absl::Status& status) {
+        const absl::Status flushed = log->FlushDone(done, status);
+        if (self->log_ == log) self->OnFlushed(flushed);
       });
 }
 
-void Partition::OnFlushed(const FlushTicket& ticket, const absl::Status& status) {
-  const absl::Status flushed = log_->FlushDone(ticket, status);
-  if (state_ != State::kLeading) return;
+// The log may also have lost its trust, in a role or none.
+void Partition::OnLogReady() {
+  if (!log_->trust().ok()) Fail(log_->trust());
+  AppendPending();
+}
+
+void Partition::OnFlushed(const absl::Status& flushed) {
   if (!flushed.ok()) return Fail(flushed);
+  if (state_ != State::kLeading) return;
   env_.events.OnDurable();
   const std::optional<Offset> moved = replica_->OnFlushed(log_->flushed_end());
   Advance(moved);

@@ -1,4 +1,4 @@
-// Opening, failing, reopening and closing partitions; partition_set_deltas.cc says which and why.
+// Carries out what the life of a partition asks for; partition_set_deltas.cc says what is desired.
 #include "replication/partition/partition_set.h"
 
 #include <algorithm>
@@ -15,7 +15,6 @@ namespace {
 constexpr std::chrono::seconds kTickPeriod{1};
 constexpr std::chrono::seconds kIdlePeriod{5};
 constexpr std::chrono::seconds kRetryPeriod{1};
-constexpr std::chrono::milliseconds kBusyPeriod{100};
 constexpr std::chrono::seconds kFeedPatience{2};
 
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
@@ -48,118 +47,182 @@ std::string PartitionSet::DirectoryOf(PartitionKey key) const {
                   Concat(key.stream, "/", key.partition));
 }
 
-void PartitionSet::Open(PartitionKey key, std::shared_ptr<Opening> opening) {
-  partitions_.at(key).recovering = true;
-  points_->List(key, [this, key, opening](const absl::Status& listed) {
-    if (!partitions_.contains(key)) return opening->countdown.Done(absl::NotFoundError("deleted"));
-    if (!listed.ok()) {
-      // Without its place in the list a lost directory would pass as new: not opened.
-      const std::shared_ptr<Partition> partition = partitions_.at(key).partition;
-      partition->shard().Post([partition, listed] { partition->FailOpening(listed); });
-      EndRecovery(key);
-      env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
-        if (alive.expired() || stopping_ || !partitions_.contains(key)) return;
-        if (partitions_.at(key).recovering) return;
-        auto again = std::make_shared<Opening>();
-        again->countdown.waiting = 1;
-        again->countdown.all = [](const absl::Status&) {};
-        Open(key, std::move(again));
-      });
-      return opening->countdown.Done(listed);
+void PartitionSet::Feed(PartitionKey key, const LifeEvent& event) {
+  const auto it = partitions_.find(key);
+  if (it == partitions_.end()) return;
+  Entry& entry = it->second;
+  LifeStep step = Step(std::move(entry.life), event);
+  entry.life = std::move(step.life);
+  std::optional<absl::Status> settled;
+  for (const LifeAction& action : step.actions) {
+    if (action.kind == LifeAction::Kind::kSettle) {
+      settled = action.status;
+    } else {
+      CarryOut(key, entry, action);
     }
-    if (!IsLed(partitions_.at(key))) {
-      // By another, or by nobody, since it was asked: the change that gives it back opens it.
-      EndRecovery(key);
-      return opening->countdown.Done(absl::OkStatus());
-    }
-    Recover(key, std::nullopt, [this, key, opening](const absl::Status& opened) {
-      const auto it = partitions_.find(key);
-      if (!opened.ok()) RetryOpening(key);
-      if (!opened.ok() || it == partitions_.end()) return opening->countdown.Done(opened);
-      const std::shared_ptr<Partition> partition = it->second.partition;
-      ScheduleClean(partition);
-      if (!IsLed(it->second)) return opening->countdown.Done(absl::OkStatus());
-      partition->shard().Post([this, partition, opening] {
-        if (opening->wait_for_feed) return ListenAnew(partition, opening);
-        partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
-        env_.home.Post([opening] { opening->countdown.Done(absl::OkStatus()); });
+  }
+  if (!settled) return;
+  // Last: whoever is called may ask for more.
+  std::vector<Settled> waiting = std::exchange(entry.waiting, {});
+  if (entry.life.phase == PartitionPhase::kClosed) End(key);
+  for (Settled& one : waiting) one(*settled);
+}
+
+void PartitionSet::Report(PartitionKey key, LifeEvent event) {
+  env_.home.Post([this, key, event = std::move(event), alive = weak_alive_] {
+    if (!alive.expired()) Feed(key, event);
+  });
+}
+
+void PartitionSet::CarryOut(PartitionKey key, Entry& entry, const LifeAction& action) {
+  using Kind = LifeAction::Kind;
+  switch (action.kind) {
+    case Kind::kList:
+      // Without its place in the list a lost directory would pass as new.
+      return points_->List(key, [this, key](const absl::Status& listed) {
+        Report(key, {.kind = LifeEvent::Kind::kListed, .status = listed});
       });
-    });
+    case Kind::kRecover:
+      return Recover(key, entry, action.cut);
+    case Kind::kListen:
+      return Listen(key, entry.partition, action.fresh);
+    case Kind::kDrain:
+      return Drain(key, entry.partition);
+    case Kind::kClose:
+      return Close(key, entry);
+    case Kind::kSetTimer:
+      return env_.home.After(kRetryPeriod, [this, key, timer = action.timer, alive = weak_alive_] {
+        if (!alive.expired()) Feed(key, {.kind = LifeEvent::Kind::kTimer, .timer = timer});
+      });
+    case Kind::kRequestEpoch:
+      return env_.epochs.RequestNewEpoch(key);
+    case Kind::kTakeOver:
+    case Kind::kLead:
+    case Kind::kStandBy:
+    case Kind::kRest:
+    case Kind::kShowBroken:
+      return Tell(key, entry, action);
+    case Kind::kSettle:
+      return;  // Feed's
+  }
+}
+
+void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action) {
+  const std::shared_ptr<Partition>& partition = entry.partition;
+  Executor& shard = partition->shard();
+  switch (action.kind) {
+    case LifeAction::Kind::kTakeOver:
+      BASCULE_CHECK(entry.recovered.has_value());
+      shard.Post([partition, log = *std::exchange(entry.recovered, {})]() mutable {
+        partition->Open(std::move(log));
+      });
+      return;
+    case LifeAction::Kind::kLead:
+      return shard.Post([partition, epoch = action.epoch, isr = entry.description.isr,
+                         min_isr = entry.min_isr] { partition->Lead(epoch, isr, min_isr); });
+    case LifeAction::Kind::kStandBy:
+      return shard.Post([partition] { partition->StandBy(); });
+    case LifeAction::Kind::kRest:
+      return shard.Post([this, key, partition] {
+        partition->Rest([this, key](std::optional<Offset> cut) {
+          Report(key, {.kind = LifeEvent::Kind::kRested, .cut = cut});
+        });
+      });
+    case LifeAction::Kind::kShowBroken:
+      return shard.Post([partition, why = action.status] { partition->FailOpening(why); });
+    default:
+      BASCULE_CHECK(false);
+  }
+}
+
+void PartitionSet::Recover(PartitionKey key, const Entry& entry, std::optional<Offset> cut_at) {
+  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
+  if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
+  // With the partition, whose files it works on.
+  env_.disk_pool.Post([this, key, request = std::move(request), partition = entry.partition] {
+    absl::StatusOr<RecoveredLog> recovered = RecoverLog(env_.fs, request);
+    env_.home.Post(
+        [this, key, recovered = std::move(recovered), partition, alive = weak_alive_]() mutable {
+          const auto it = partitions_.find(key);
+          if (alive.expired() || it == partitions_.end()) return;
+          const absl::Status status = recovered.status();
+          it->second.recovered.reset();
+          if (status.ok()) it->second.recovered = *std::move(recovered);
+          Feed(key, {.kind = LifeEvent::Kind::kRecovered, .status = status});
+        });
   });
 }
 
 // Whoever creates a stream is answered when it listens, so that nothing published afterwards is
 // missed. Without NATS that may take for ever: then the stream stands all the same, and what was
 // missed till it listens is a gap.
-void PartitionSet::ListenAnew(const std::shared_ptr<Partition>& partition,
-                              const std::shared_ptr<Opening>& opening) {
+void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& partition,
+                          bool fresh) {
+  if (!fresh) {
+    return partition->shard().Post(
+        [partition] { partition->Listen(Partition::Since::kAway, [](const absl::Status&) {}); });
+  }
   auto answered = std::make_shared<bool>(false);  // on the shard
-  const auto answer = [&home = env_.home, opening, answered](const absl::Status& status) {
+  const auto answer = [this, key, answered](const absl::Status& status) {
     if (std::exchange(*answered, true)) return;
-    home.Post([opening, status] { opening->countdown.Done(status); });
+    Report(key, {.kind = LifeEvent::Kind::kListening, .status = status});
   };
-  partition->Listen(Partition::Since::kCreation, [this, weak = std::weak_ptr<Partition>(partition),
-                                                  answered, answer](const absl::Status& listening) {
-    const std::shared_ptr<Partition> here = weak.lock();
-    if (here && *answered && listening.ok()) {
-      here->RecordGap({here->options().created, env_.clock.Wall(), GapReason::kNotListening, -1});
-    }
-    answer(listening);
+  partition->shard().Post([partition, answered, answer, &clock = env_.clock] {
+    partition->Listen(
+        Partition::Since::kCreation, [weak = std::weak_ptr<Partition>(partition), answered, answer,
+                                      &clock](const absl::Status& listening) {
+          const std::shared_ptr<Partition> here = weak.lock();
+          if (here && *answered && listening.ok()) {
+            here->RecordGap({here->options().created, clock.Wall(), GapReason::kNotListening, -1});
+          }
+          answer(listening);
+        });
+    partition->shard().After(kFeedPatience, [answer] { answer(absl::OkStatus()); });
   });
-  partition->shard().After(kFeedPatience, [answer] { answer(absl::OkStatus()); });
 }
 
-// Recovers the log on the pool and hands it to the partition, which then leads its present epoch.
-// Only of what is led here, and once at a time.
-void PartitionSet::Recover(PartitionKey key, std::optional<Offset> cut_at,
-                           absl::AnyInvocable<void(absl::Status)> opened) {
-  const Entry& entry = partitions_.at(key);
-  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
-  if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
-  env_.disk_pool.Post([this, key, request = std::move(request), partition = entry.partition,
-                       description = entry.description, min_isr = entry.min_isr,
-                       opened = std::move(opened)]() mutable {
-    absl::StatusOr<RecoveredLog> recovered = RecoverLog(env_.fs, request);
-    partition->shard().Post([this, key, partition, recovered = std::move(recovered),
-                             description = std::move(description), min_isr,
-                             opened = std::move(opened)]() mutable {
-      const absl::Status status = recovered.status();
-      if (status.ok()) {
-        partition->Lead(*std::move(recovered), description.leader_epoch, description.isr, min_isr);
-      } else {
-        partition->FailOpening(status);
-      }
-      env_.home.Post([this, key, status, opened = std::move(opened)]() mutable {
-        opened(status);
-        EndRecovery(key);
+// Rests too, so that nothing can fail any more once it is reported.
+void PartitionSet::Drain(PartitionKey key, const std::shared_ptr<Partition>& partition) {
+  partition->Drain([this, key, partition] {
+    partition->Rest([this, key, partition](std::optional<Offset>) {
+      env_.home.Post([this, key, point = partition->Point(), alive = weak_alive_]() mutable {
+        const auto it = partitions_.find(key);
+        if (alive.expired() || it == partitions_.end()) return;
+        it->second.drained = std::move(point);
+        Feed(key, {.kind = LifeEvent::Kind::kDrained});
       });
     });
   });
 }
 
-// What was to lead again meanwhile does so now, as it is described by now.
-void PartitionSet::EndRecovery(PartitionKey key) {
+void PartitionSet::Close(PartitionKey key, const Entry& entry) {
+  const absl::Status why = entry.life.desire.role == PartitionRole::kGone
+                               ? absl::NotFoundError("commit log was deleted")
+                               : absl::UnavailableError("the broker is stopping");
+  entry.partition->shard().Post([this, key, why, partition = entry.partition] {
+    partition->Close(why, [this, key] { Report(key, {.kind = LifeEvent::Kind::kClosed}); });
+  });
+}
+
+void PartitionSet::End(PartitionKey key) {
   const auto it = partitions_.find(key);
-  if (it == partitions_.end()) return;
-  it->second.recovering = false;
-  auto resumes = std::exchange(it->second.resumes, {});
-  if (resumes.empty()) return;
-  auto settled = [resumes = std::move(resumes)](const absl::Status& status) mutable {
-    for (auto& one : resumes) one(status);
-  };
-  if (stopping_ || !IsLed(it->second)) return settled(absl::OkStatus());
-  Resume(key, std::move(settled));
+  if (it->second.life.desire.role == PartitionRole::kGone) {
+    points_->Forget(key);
+  } else if (it->second.drained) {
+    drained_[key] = *std::move(it->second.drained);
+  }
+  partitions_.erase(it);
 }
 
 void PartitionSet::ScheduleClean(const std::shared_ptr<Partition>& partition) {
   const auto interval = partition->options().settings.cleaner_interval;
-  partition->shard().After(interval, [this, weak = std::weak_ptr<Partition>(partition),
-                                      alive = std::weak_ptr<bool>(alive_)] {
-    const std::shared_ptr<Partition> still_here = weak.lock();
-    if (!still_here || alive.expired()) return;
-    still_here->Clean();
-    ScheduleClean(still_here);
-  });
+  partition->shard().After(interval,
+                           [this, weak = std::weak_ptr<Partition>(partition), alive = weak_alive_] {
+                             const std::shared_ptr<Partition> still_here = weak.lock();
+                             if (!still_here || alive.expired()) return;
+                             still_here->Clean();
+                             ScheduleClean(still_here);
+                           });
 }
 
 void PartitionSet::RemoveDirectory(StreamId id) {
@@ -202,34 +265,8 @@ void PartitionSet::OnTakeOver(const std::set<StreamId>& known, MetadataIndex app
   }
 }
 
-void PartitionSet::OnFailed(PartitionKey key, Offset durable_end, const absl::Status&) {
-  env_.home.After(kRetryPeriod, [this, key, durable_end, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired() || stopping_) return;
-    const auto it = partitions_.find(key);
-    if (it == partitions_.end()) return;
-    // Under `os` nobody was promised the disk: what the page cache shows goes on being served.
-    const bool synced = it->second.partition->options().settings.durability == Durability::kFsync;
-    if (synced) it->second.durable_end = durable_end;
-    Retry(key);
-  });
-}
-
-// A failed partition may be reopened once nothing of its old log is under way; under a new epoch
-// (R2a).
-void PartitionSet::Retry(PartitionKey key) {
-  const std::shared_ptr<Partition> partition = partitions_.at(key).partition;
-  partition->shard().Post([this, key, partition] {
-    if (!partition->busy()) return env_.epochs.RequestNewEpoch(key);
-    env_.home.After(kBusyPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
-      if (!alive.expired() && partitions_.contains(key)) Retry(key);
-    });
-  });
-}
-
-void PartitionSet::RetryOpening(PartitionKey key) {
-  env_.home.After(kRetryPeriod, [this, key, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired() && !stopping_ && partitions_.contains(key)) Retry(key);
-  });
+void PartitionSet::OnFailed(PartitionKey key, Offset, const absl::Status&) {
+  Report(key, {.kind = LifeEvent::Kind::kLogFailed});
 }
 
 void PartitionSet::Start() {
@@ -294,25 +331,20 @@ void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
   stopping_ = true;
   auto countdown = std::make_shared<Countdown>();
   countdown->waiting = static_cast<int>(partitions_.size()) + 1;
-  auto points = std::make_shared<RecoveryPointWriter::Points>();
-  countdown->all = [this, points, done = std::move(done)](const absl::Status&) mutable {
+  countdown->all = [this, done = std::move(done)](const absl::Status&) mutable {
     points_->WriteLast(
-        std::move(*points), [this, done = std::move(done)](const absl::Status& written) mutable {
+        std::move(drained_), [this, done = std::move(done)](const absl::Status& written) mutable {
           if (!written.ok())
             LogWarning("cannot write recovery points: ", FromAbsl(written.message()));
           alive_.reset();
           done();
         });
   };
-  for (const auto& [key, entry] : partitions_) {
-    entry.partition->Drain([this, key = key, partition = entry.partition, points, countdown] {
-      auto point = partition->Point();
-      partition->Close(absl::UnavailableError("the broker is stopping"));
-      env_.home.Post([key, point = std::move(point), points, countdown]() mutable {
-        if (point) (*points)[key] = *std::move(point);
-        countdown->Done(absl::OkStatus());
-      });
-    });
+  std::vector<PartitionKey> keys;
+  for (const auto& [key, entry] : partitions_) keys.push_back(key);
+  for (const PartitionKey key : keys) {
+    Desire(key, {PartitionRole::kStopped, {}},
+           [countdown](const absl::Status&) { countdown->Done(absl::OkStatus()); });
   }
   countdown->Done(absl::OkStatus());
 }

@@ -1,19 +1,15 @@
 // The partitions of this broker: opened, closed and given their roles by metadata deltas and by
-// nothing else (R1).
+// nothing else (R1). What follows from a delta or a report is decided by Step (partition_life.h);
+// here its actions are carried out and the reports fed back.
 //
-//   metadata thread (home)                disk pool                    shard of the partition
-//   OnDelta(StreamCreated)
-//     RecoveryPointWriter::List ────────► recovery.points
-//     Open ─────────────────────────────► RecoverLog ────────────────► Partition::Lead, Listen
-//     settled ◄──────────────────────────────────────────────────────── listening (or failed)
-//     StreamCatalog::Put
-//   OnDelta(PartitionChanged)
-//     another leads ───────────────────────────────────────────────────► Partition::Resign
-//     we lead, it was open ────────────────────────────────────────────► Partition::EnterEpoch
-//     we lead, it never was ────────────► RecoverLog ──────────────────► Partition::Lead, Listen
-//   OnFailed ◄────────────────────────────────────────────────────────── a sync or write failed
-//     (1 s) EpochRequests::RequestNewEpoch
-//   OnDelta(PartitionChanged) ──────────► RecoverLog(cut at durable end) ► Partition::Lead
+//   metadata thread (home)                     disk pool             shard of the partition
+//   OnDelta ─► Feed(kDesired) ─► Step
+//     kList     RecoveryPointWriter::List ───► recovery.points
+//     kRecover  ─────────────────────────────► RecoverLog
+//     kTakeOver, kLead, kListen, kStandBy ─────────────────────────► Partition
+//     kRest, kDrain, kClose ───────────────────────────────────────► Partition
+//   Feed(report) ◄──────────────────────────── done, or ◄─────────── done, OnFailed
+//     kSettle   ─► who waits for the delta; StreamCatalog::Put
 #pragma once
 
 #include <atomic>
@@ -26,6 +22,7 @@
 #include "core/log/sync_scheduler.h"
 #include "core/ports/stream_catalog.h"
 #include "replication/partition/partition.h"
+#include "replication/partition/partition_life.h"
 #include "replication/partition/recovery_point_writer.h"
 #include "replication/ports.h"
 
@@ -74,14 +71,15 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   bool disk_full() const { return disk_full_; }
 
  private:
+  using Settled = absl::AnyInvocable<void(absl::Status)>;
   struct Entry {
     std::shared_ptr<Partition> partition;
     PartitionDescription description;
     int32_t min_isr = 1;
-    std::optional<Offset> durable_end;  // of a log that failed: nothing behind it is trusted
-    // Its log is being recovered; who wants it to lead again meanwhile waits for that.
-    bool recovering = false;
-    std::vector<absl::AnyInvocable<void(absl::Status)>> resumes;
+    PartitionLife life;
+    std::vector<Settled> waiting;           // for kSettle
+    std::optional<RecoveredLog> recovered;  // for kTakeOver
+    std::optional<RecoveryPoint> drained;   // where the log ended
   };
   // Calls `all` with the first error when as many parts as were announced have reported. On one
   // executor.
@@ -94,31 +92,29 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
       if (--waiting == 0) all(first);
     }
   };
-  struct Opening {
-    Countdown countdown;
-    bool wait_for_feed = false;
-  };
 
   void Create(const StreamCreated& created, absl::AnyInvocable<void(absl::Status)> settled);
   void Delete(const StreamDeleted& deleted, absl::AnyInvocable<void(absl::Status)> settled);
   void Change(const PartitionChanged& changed, absl::AnyInvocable<void(absl::Status)> settled);
   void Update(const StreamUpdated& updated, absl::AnyInvocable<void(absl::Status)> settled);
   void Show(StreamId id, std::shared_ptr<const CatalogEntry> entry);
-  void Resume(PartitionKey key, absl::AnyInvocable<void(absl::Status)> settled);
-  void Reopen(PartitionKey key);
-  void EndRecovery(PartitionKey key);
-  bool IsLed(const Entry& entry) const { return entry.description.leader == options_.broker; }
+  PartitionDesire DesireOf(const PartitionDescription& partition) const;
   std::shared_ptr<Partition> Make(const StreamDescription& stream, const StreamSettings& settings,
                                   PartitionKey key);
-  void Open(PartitionKey key, std::shared_ptr<Opening> opening);
-  void ListenAnew(const std::shared_ptr<Partition>& partition,
-                  const std::shared_ptr<Opening>& opening);
-  void Recover(PartitionKey key, std::optional<Offset> cut_at,
-               absl::AnyInvocable<void(absl::Status)> opened);
+  // Whoever waits for `key` is called when it has come to rest.
+  void Desire(PartitionKey key, PartitionDesire desire, Settled settled);
+  void Feed(PartitionKey key, const LifeEvent& event);
+  // Feeds from another thread, or later.
+  void Report(PartitionKey key, LifeEvent event);
+  void CarryOut(PartitionKey key, Entry& entry, const LifeAction& action);
+  void Tell(PartitionKey key, Entry& entry, const LifeAction& action);
+  void Recover(PartitionKey key, const Entry& entry, std::optional<Offset> cut_at);
+  void Listen(PartitionKey key, const std::shared_ptr<Partition>& partition, bool fresh);
+  void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
+  void Close(PartitionKey key, const Entry& entry);
+  void End(PartitionKey key);
   void ScheduleClean(const std::shared_ptr<Partition>& partition);
   void RemoveDirectory(StreamId id);
-  void Retry(PartitionKey key);
-  void RetryOpening(PartitionKey key);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);
   std::string DirectoryOf(PartitionKey key) const;
@@ -138,8 +134,10 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   uint64_t ticks_ = 0;
   bool serving_ = false;
   bool stopping_ = false;
+  RecoveryPointWriter::Points drained_;  // of a stop
   std::shared_ptr<bool> alive_ =
-      std::make_shared<bool>(true);  // timers that outlive us find it gone
+      std::make_shared<bool>(true);  // timers and reports that outlive us find it gone
+  const std::weak_ptr<bool> weak_alive_ = alive_;  // for other threads
 };
 
 }  // namespace bascule

@@ -27,6 +27,18 @@ void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl:
   Change(std::get<PartitionChanged>(delta), std::move(settled));
 }
 
+PartitionDesire PartitionSet::DesireOf(const PartitionDescription& partition) const {
+  PartitionRole role = PartitionRole::kFollower;
+  if (partition.leader == options_.broker) role = PartitionRole::kLeader;
+  if (partition.leader.empty()) role = PartitionRole::kStandby;
+  return {role, partition.leader_epoch};
+}
+
+void PartitionSet::Desire(PartitionKey key, PartitionDesire desire, Settled settled) {
+  partitions_.at(key).waiting.push_back(std::move(settled));
+  Feed(key, {.kind = LifeEvent::Kind::kDesired, .desire = desire});
+}
+
 // The catalog shows a stream once what is led here is open, and from then on every change of it.
 void PartitionSet::Show(StreamId id, std::shared_ptr<const CatalogEntry> entry) {
   streams_[id] = entry;
@@ -63,17 +75,15 @@ void PartitionSet::Create(const StreamCreated& created,
   auto entry = std::make_shared<CatalogEntry>();
   entry->stream = created.stream;
   entry->settings = Resolve(created.stream.overrides, options_.defaults);
-  auto opening = std::make_shared<Opening>();
-  opening->wait_for_feed = serving_;
-  opening->countdown.waiting = 1;
-  opening->countdown.all = [this, id,
-                            settled = std::move(settled)](const absl::Status& status) mutable {
+  auto countdown = std::make_shared<Countdown>();
+  countdown->waiting = 1;
+  countdown->all = [this, id, settled = std::move(settled)](const absl::Status& status) mutable {
     // Deleted while it was being opened: stays gone, and was made all the same.
     const auto here = streams_.find(id);
     if (!stopping_ && here != streams_.end()) env_.catalog.Put(here->second);
     settled(here == streams_.end() ? absl::OkStatus() : status);
   };
-  std::vector<PartitionKey> led;
+  std::vector<std::pair<PartitionKey, PartitionDesire>> held;
   for (const PartitionDescription& description : created.stream.partitions) {
     if (!Holds(description, options_.broker)) {
       entry->partitions.push_back(nullptr);
@@ -82,55 +92,42 @@ void PartitionSet::Create(const StreamCreated& created,
     const PartitionKey key{id, description.id};
     auto partition = Make(created.stream, entry->settings, key);
     entry->partitions.push_back(partition);
-    Entry& held = partitions_[key];
-    held.partition = partition;
-    held.description = description;
-    held.min_isr = MinIsr(entry->settings.min_isr, description.replicas.size());
-    if (description.leader != options_.broker) {
-      partition->shard().Post(
-          [partition, epoch = description.leader_epoch] { partition->Resign(epoch); });
-      continue;
-    }
-    ++opening->countdown.waiting;
-    led.push_back(key);
+    ScheduleClean(partition);
+    Entry& here = partitions_[key];
+    here.partition = partition;
+    here.description = description;
+    here.min_isr = MinIsr(entry->settings.min_isr, description.replicas.size());
+    here.life.fresh = serving_;
+    held.emplace_back(key, DesireOf(description));
   }
   streams_[id] = std::move(entry);
-  for (const PartitionKey key : led) Open(key, opening);
-  opening->countdown.Done(absl::OkStatus());
+  countdown->waiting += static_cast<int>(held.size());
+  for (const auto& [key, desire] : held) {
+    Desire(key, desire, [countdown](const absl::Status& status) { countdown->Done(status); });
+  }
+  countdown->Done(absl::OkStatus());
 }
 
 void PartitionSet::Delete(const StreamDeleted& deleted,
                           absl::AnyInvocable<void(absl::Status)> settled) {
   env_.catalog.Remove(deleted.name);
   streams_.erase(deleted.id);
-  auto countdown = std::make_shared<Countdown>();
-  std::vector<std::shared_ptr<Partition>> closing;
-  for (auto it = partitions_.begin(); it != partitions_.end();) {
-    if (it->first.stream != deleted.id) {
-      ++it;
-      continue;
-    }
-    points_->Forget(it->first);
-    for (auto& resume : it->second.resumes) resume(absl::OkStatus());
-    closing.push_back(std::move(it->second.partition));
-    it = partitions_.erase(it);
+  std::vector<PartitionKey> closing;
+  for (const auto& [key, entry] : partitions_) {
+    if (key.stream == deleted.id) closing.push_back(key);
   }
-  countdown->waiting = static_cast<int>(closing.size());
+  auto countdown = std::make_shared<Countdown>();
+  countdown->waiting = static_cast<int>(closing.size()) + 1;
   countdown->all = [this, id = deleted.id,
                     settled = std::move(settled)](const absl::Status&) mutable {
     RemoveDirectory(id);
     settled(absl::OkStatus());
   };
-  if (closing.empty()) {
-    countdown->waiting = 1;
-    return countdown->Done(absl::OkStatus());
+  for (const PartitionKey key : closing) {
+    Desire(key, {PartitionRole::kGone, {}},
+           [countdown](const absl::Status&) { countdown->Done(absl::OkStatus()); });
   }
-  for (const auto& partition : closing) {
-    partition->shard().Post([this, partition, countdown] {
-      partition->Close(absl::NotFoundError("commit log was deleted"));
-      env_.home.Post([countdown] { countdown->Done(absl::OkStatus()); });
-    });
-  }
+  countdown->Done(absl::OkStatus());
 }
 
 void PartitionSet::Change(const PartitionChanged& changed,
@@ -146,67 +143,9 @@ void PartitionSet::Change(const PartitionChanged& changed,
   const PartitionKey key{changed.id, changed.partition.id};
   const auto it = partitions_.find(key);
   if (it == partitions_.end()) return settled(absl::OkStatus());
-  const PartitionDescription before = std::exchange(it->second.description, changed.partition);
+  it->second.description = changed.partition;
   it->second.min_isr = MinIsr(entry->settings.min_isr, changed.partition.replicas.size());
-  const std::shared_ptr<Partition> partition = it->second.partition;
-  if (changed.partition.leader != options_.broker) {
-    partition->shard().Post(
-        [partition, epoch = changed.partition.leader_epoch] { partition->Resign(epoch); });
-    return settled(absl::OkStatus());
-  }
-  if (before.leader == options_.broker && before.leader_epoch == changed.partition.leader_epoch)
-    return settled(absl::OkStatus());
-  Resume(key, std::move(settled));
-}
-
-// We lead, in an epoch of our own. A sound log goes on as it is; one that failed, or was never
-// open, is recovered first.
-void PartitionSet::Resume(PartitionKey key, absl::AnyInvocable<void(absl::Status)> settled) {
-  Entry& entry = partitions_.at(key);
-  if (entry.recovering) return entry.resumes.push_back(std::move(settled));
-  entry.partition->shard().Post([this, key, partition = entry.partition,
-                                 description = entry.description, min_isr = entry.min_isr,
-                                 settled = std::move(settled)]() mutable {
-    if (partition->EnterEpoch(description.leader_epoch, description.isr, min_isr)) {
-      if (!partition->has_feed())
-        partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
-      return env_.home.Post(
-          [settled = std::move(settled)]() mutable { settled(absl::OkStatus()); });
-    }
-    const bool was_open = partition->was_open();
-    env_.home.Post([this, key, was_open, settled = std::move(settled)]() mutable {
-      const auto it = partitions_.find(key);
-      if (it == partitions_.end() || !IsLed(it->second)) return settled(absl::OkStatus());
-      if (it->second.recovering) return it->second.resumes.push_back(std::move(settled));
-      if (was_open) {
-        Reopen(key);
-        return settled(absl::OkStatus());
-      }
-      auto opening = std::make_shared<Opening>();
-      opening->countdown.waiting = 1;
-      opening->countdown.all = std::move(settled);
-      Open(key, std::move(opening));
-    });
-  });
-}
-
-void PartitionSet::Reopen(PartitionKey key) {
-  partitions_.at(key).recovering = true;
-  Recover(key, partitions_.at(key).durable_end, [this, key](const absl::Status& opened) {
-    const auto here = partitions_.find(key);
-    if (here == partitions_.end()) return;
-    if (!opened.ok()) return RetryOpening(key);
-    LogInfo("partition ", key.partition, " of stream id ", key.stream, " takes messages again");
-    here->second.durable_end.reset();
-    if (!IsLed(here->second)) return;
-    const std::shared_ptr<Partition> partition = here->second.partition;
-    partition->shard().Post([this, partition] {
-      if (partition->has_feed()) return;
-      // Opened late for the first time.
-      ScheduleClean(partition);
-      partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
-    });
-  });
+  Desire(key, DesireOf(changed.partition), std::move(settled));
 }
 
 void PartitionSet::Update(const StreamUpdated& updated,

@@ -1,5 +1,7 @@
 #include "replication/partition/pending_acks.h"
 
+#include "core/base/check.h"
+
 namespace bascule {
 namespace {
 
@@ -17,6 +19,7 @@ void PendingAcks::Add(const IngressBatch& batch, const IngressRecord& record, Of
     queue.blocks.emplace_back();
   }
   Block& block = queue.blocks.back();
+  BASCULE_CHECK(block.waiters.empty() || block.waiters.back().offset < offset);
   block.waiters.push_back({block.text.Add(batch.View(record.ack_inbox)),
                            block.text.Add(batch.View(record.correlation_id)),
                            block.text.Add(batch.View(record.subject)), offset, received,
@@ -81,6 +84,24 @@ void PendingAcks::Release(Offset leader_durable, Offset high_watermark, Timestam
 void PendingAcks::Abandon() {
   leader_ = Queue();
   all_ = Queue();
+}
+
+void PendingAcks::CheckQueue(const Queue& queue) {
+  size_t waiting = 0;
+  for (const Block& block : queue.blocks) {
+    BASCULE_CHECK_LT(block.answered, block.waiters.size());
+    BASCULE_CHECK(block.answered == 0 || &block == &queue.blocks.front());
+    BASCULE_CHECK_LE(block.waiters.size(), kBlockWaiters);
+    waiting += block.waiters.size() - block.answered;
+  }
+  BASCULE_CHECK_EQ(waiting, queue.waiting);
+}
+
+void PendingAcks::CheckInvariants() const {
+  CheckQueue(leader_);
+  CheckQueue(all_);
+  BASCULE_CHECK(due_.empty());
+  BASCULE_CHECK_EQ(refusals_.waiters.size(), refusal_reasons_.size());
 }
 
 }  // namespace bascule

@@ -39,6 +39,8 @@ class PendingAcks {
   // Outcome unknown (R14): nobody gets an answer; publishers time out and may try again.
   void Abandon();
   size_t waiting() const { return leader_.waiting + all_.waiting; }
+  // O(blocks): what is counted is what is there, and no block is kept without need.
+  void CheckInvariants() const;
 
  private:
   struct Waiter {
@@ -60,6 +62,7 @@ class PendingAcks {
     std::deque<Block> blocks;
     size_t waiting = 0;
   };
+  static void CheckQueue(const Queue& queue);
   void Collect(Queue& queue, Offset end, Timestamp now);
   static void DropAnswered(Queue& queue);
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <stdexcept>
 
@@ -91,6 +92,8 @@ absl::Status CrashBroker::Start() {
     child.env.emplace_back(UNSYNCED_ROOT, files_.Path("data"));
     child.env.emplace_back(UNSYNCED_JOURNAL, files_.Path("journal"));
     child.env.emplace_back(UNSYNCED_FORGET, forget_);
+    child.env.emplace_back(UNSYNCED_FAIL, "/streams/");
+    child.env.emplace_back(UNSYNCED_FAIL_WHEN, files_.Path("fail"));
   }
   ASSIGN_OR_RETURN(process_, ChildProcess::Start(child));
   auto channel = Dial(address());
@@ -122,6 +125,12 @@ UnsyncedLoss CrashBroker::Kill() {
   process_->Kill();
   if (loss_ == Loss::kProcess) return {};
   return RecoverUnsynced(files_.Path("data"), files_.Path("journal"));
+}
+
+void CrashBroker::FailNextSync() { std::ofstream(files_.Path("fail")).put('1'); }
+
+bool CrashBroker::SyncFailed() {
+  return Eventually([&] { return !std::filesystem::exists(files_.Path("fail")); });
 }
 
 // --- CrashPublisher ---
@@ -193,6 +202,11 @@ bool CrashPublisher::Probe() {
     }
   }
   return false;
+}
+
+void CrashPublisher::Fire(size_t count) {
+  for (; count > 0; --count) Send();
+  natsConnection_Flush(connection_);
 }
 
 bool CrashPublisher::Publish(size_t acks, size_t window) {

@@ -44,6 +44,12 @@ class CrashBroker {
   absl::Status CreateStream();
   // SIGKILL; with Loss::kPower its folder then looks as after a power loss.
   UnsyncedLoss Kill();
+  // SIGKILL alone, whatever the loss: what was not synced is shown to the next process.
+  void KillProcess() { process_->Kill(); }
+  // With Loss::kPower: the next sync of a segment fails, and what it had never reaches the disk.
+  void FailNextSync();
+  // Until that sync has come; false after 30 s.
+  bool SyncFailed();
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   // What it wrote, for a failing test.
   std::string Log() const { return process_ == nullptr ? "" : process_->Errors(); }
@@ -69,6 +75,8 @@ class CrashPublisher {
   // One number after the other until one is acknowledged: the broker records again. False after 30
   // s.
   bool Probe();
+  // `count` more, and waits for nothing.
+  void Fire(size_t count);
   // Keeps `window` messages unacknowledged until `acks` more have come, and returns in the middle
   // of it. False when none comes for 10 s.
   bool Publish(size_t acks, size_t window);

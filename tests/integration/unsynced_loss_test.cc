@@ -39,6 +39,8 @@ class Victim {
   std::string root() const { return base_.Path("root"); }
   std::string journal() const { return base_.Path("journal"); }
   const std::string& output() const { return output_; }
+  // The next sync of a file called "fails..." fails.
+  void FailNextSync() { Write(base_.Path("fail"), ""); }
   std::string Path(const std::string& name) const { return root() + "/" + name; }
 
   // Runs the commands of unsynced_writer.c ("%" stands for the root), which end in SIGKILL, and
@@ -50,7 +52,9 @@ class Victim {
     child.env = {{"LD_PRELOAD", bin + "/libunsynced_loss.so"},
                  {UNSYNCED_ROOT, root()},
                  {UNSYNCED_JOURNAL, journal()},
-                 {UNSYNCED_FORGET, forget}};
+                 {UNSYNCED_FORGET, forget},
+                 {UNSYNCED_FAIL, "/fails"},
+                 {UNSYNCED_FAIL_WHEN, base_.Path("fail")}};
     std::istringstream in(commands);
     for (std::string word; in >> word;) {
       child.args.push_back(word.starts_with('%') ? root() + word.substr(1) : word);
@@ -130,6 +134,29 @@ TEST_CASE("a forgotten sync shows") {
   victim.Run("write %/a 0 new sync %/a write %/b 0 new sync %/b", "/b");
   CHECK(Read(victim.Path("a")) == "new");
   CHECK(Read(victim.Path("b")) == "old");
+}
+
+TEST_CASE(
+    "what a failed sync had stays lost, though later syncs succeed, until it is written again") {
+  Victim victim;
+  Write(victim.Path("fails"), "0123456789");
+  victim.FailNextSync();
+  UnsyncedLoss loss = victim.Run(
+      "write %/fails 0 AB write %/fails 8 LONGER sync? %/fails "
+      "write %/fails 14 after sync %/fails");
+  CHECK(Read(victim.Path("fails")) == std::string("0123456789\0\0\0\0after", 19));
+  CHECK(loss.dropped == 8);
+  victim.FailNextSync();
+  victim.Run("write %/fails 0 AB sync? %/fails write %/fails 1 xy sync %/fails");
+  CHECK(Read(victim.Path("fails")).substr(0, 4) == "0xy3");
+  // Written again, but not synced.
+  victim.FailNextSync();
+  victim.Run("write %/fails 0 AB sync? %/fails write %/fails 0 AB");
+  CHECK(Read(victim.Path("fails")).substr(0, 4) == "0xy3");
+  // Cut off behind it.
+  victim.FailNextSync();
+  victim.Run("write %/fails 5 AB sync? %/fails truncate %/fails 5 write %/fails 5 cd sync %/fails");
+  CHECK(Read(victim.Path("fails")) == "0xy34cd");
 }
 
 TEST_CASE("with many writers beside a sync, what was written before it stays") {

@@ -68,6 +68,10 @@ void SimExecutor::RunOne(Rng& rng) {
   next.task();
 }
 
+bool SimExecutor::OnThisThread() const {
+  return scheduler_.running_ == nullptr || scheduler_.running_ == this;
+}
+
 SimScheduler::SimScheduler(SimClock& clock, uint64_t seed, ExecutorChoice choice)
     : clock_(clock), rng_(seed), choice_(choice) {}
 
@@ -125,7 +129,9 @@ bool SimScheduler::Step() {
   MoveDueTimers();
   SimExecutor* executor = PickReady();
   if (executor == nullptr) return false;
+  const SimExecutor* outer = std::exchange(running_, executor);
   executor->RunOne(rng_);
+  running_ = outer;
   return true;
 }
 

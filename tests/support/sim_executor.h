@@ -47,7 +47,8 @@ class SimExecutor final : public Executor {
   void Post(Task task) override;
   bool TryPost(Task task) override;
   void After(Duration delay, Task task) override;
-  bool OnThisThread() const override { return true; }
+  // Between tasks whoever calls may be anybody's thread: a test's own calls pass.
+  bool OnThisThread() const override;
 
   // Destroys what waits, timers included, without running it: the process died. Tasks may be posted
   // again.
@@ -129,6 +130,7 @@ class SimScheduler {
   SimRng rng_;
   const ExecutorChoice choice_;
   std::vector<std::unique_ptr<SimExecutor>> executors_;
+  const SimExecutor* running_ = nullptr;
   size_t next_executor_ = 0;
   std::map<std::pair<MonotonicTime, uint64_t>, Timer> timers_;
   uint64_t timers_created_ = 0;

@@ -102,6 +102,7 @@ absl::Status SimFaults::OnCall(SimOp op, const std::string& path, Rng& rng) {
     power_off_ = true;
     return absl::InternalError(absl::StrCat(NameOf(op), " ", path, ": power goes off (simulated)"));
   }
+  if (!path.starts_with(below)) return absl::OkStatus();
   RETURN_IF_ERROR(Planned(op, path));
   if (!Chance(rng, RateOf(op))) return absl::OkStatus();
   const bool disk_full = op == kWrite && rng.Below(2) == 0;

@@ -64,6 +64,8 @@ class SimFaults {
   void Clear() { plans_.clear(); }
 
   SimFaultRates rates;
+  // Plans and rates see only calls whose path begins with it.
+  std::string below;
 
   // Counts the call and says whether it fails, naming `path`.
   absl::Status OnCall(SimOp op, const std::string& path, Rng& rng);

@@ -21,10 +21,18 @@
  * nothing, as if the code had forgotten them. */
 #define UNSYNCED_FORGET "UNSYNCED_LOSS_FORGET_SYNCS"
 
-enum { kUnsyncedPathBytes = 1024, kUndoMagic = 0x756e646f };
+/* Once the file of the second name is there, the next sync of a file whose path below the root holds
+ * the first text fails, and takes the second away. As the kernel does it: what that sync had is shown
+ * on, never reaches the disk, and later syncs succeed without it, unless it is written again. */
+#define UNSYNCED_FAIL "UNSYNCED_LOSS_FAIL_SYNCS"
+#define UNSYNCED_FAIL_WHEN "UNSYNCED_LOSS_FAIL_WHEN"
+
+enum { kUnsyncedPathBytes = 1024, kUndoMagic = 0x756e646f, kRewrittenMagic = 0x72777274 };
 
 struct UndoHeader {
-  uint64_t base; /* position in this file of the oldest record that counts */
+  uint64_t base;    /* position in this file of the oldest record that counts */
+  uint64_t settled; /* mark up to which all is on the disk, but for what a failed sync dropped */
+  uint64_t process;
 };
 
 struct UndoRecord {
@@ -33,6 +41,18 @@ struct UndoRecord {
   uint64_t size;   /* of the file before the change */
   uint64_t offset; /* of the bytes that the change replaces */
   uint64_t length;
+  uint64_t extends; /* bytes that the change adds behind the old end, or behind `offset` */
+};
+
+/* <journal>/<device>-<inode>.lost, of files whose sync has failed: the UndoRecords (with their bytes)
+ * that it dropped, and what was changed after it, by a RewrittenRecord. */
+struct RewrittenRecord {
+  uint32_t magic;
+  uint32_t unused;
+  uint64_t offset;
+  uint64_t length;
+  uint64_t mark; /* counts once the process has settled this, or is another one by now */
+  uint64_t process;
 };
 
 enum EntryKind { kEntryCreated = 1, kEntryRemoved = 2, kEntryRenamed = 3 };

@@ -35,6 +35,8 @@ enum { kMaxDescriptors = 65536 };
 
 static char root[PATH_MAX];
 static const char* forget;
+static const char* fail;
+static const char* fail_when;
 static _Atomic(struct Tracked*) descriptors[kMaxDescriptors];
 
 __attribute__((constructor)) static void Start(void) {
@@ -43,6 +45,8 @@ __attribute__((constructor)) static void Start(void) {
   if (asked == NULL || journal == NULL || strlen(asked) >= sizeof root || !StartNotes(journal))
     return;
   forget = getenv(UNSYNCED_FORGET);
+  fail = getenv(UNSYNCED_FAIL);
+  fail_when = getenv(UNSYNCED_FAIL_WHEN);
   snprintf(root, sizeof root, "%s", asked); /* last: switches the layer on */
 }
 
@@ -94,6 +98,8 @@ static int OpenTracked(int dirfd, const char* path, int flags, int mode) {
   if (fd < 0 || fd >= kMaxDescriptors || fstat(fd, &st) != 0) return fd;
   if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return fd;
   struct Tracked* t = FindTracked(st.st_dev, st.st_ino, S_ISDIR(st.st_mode));
+  t->fails = !t->is_directory && fail != NULL && fail_when != NULL && fail[0] != 0 &&
+             strstr(full + strlen(root), fail) != NULL;
   t->forget = forget != NULL && forget[0] != 0 && strstr(full + strlen(root), forget) != NULL;
   if ((flags & O_DSYNC) != 0) Die("O_DSYNC is not understood");
   if (absent) Renew(t);
@@ -239,6 +245,11 @@ static int SyncTracked(int fd, long call) {
   if (t == NULL) return (int)syscall(call, fd);
   if (t->forget) return 0;
   uint64_t mark = Mark(t);
+  if (t->fails && syscall(SYS_unlinkat, AT_FDCWD, fail_when, 0) == 0) {
+    Drop(t, mark);
+    errno = EIO;
+    return -1;
+  }
   int result = (int)syscall(call, fd);
   if (result == 0) Settle(t, mark);
   return result;

@@ -47,9 +47,9 @@ int StartNotes(const char* journal) {
   return 1;
 }
 
-static void UndoPath(const struct Tracked* t, char* out) {
-  snprintf(out, PATH_MAX, "%.4000s/%llu-%llu.undo", journal_dir, (unsigned long long)t->device,
-           (unsigned long long)t->inode);
+static void NotesPath(const struct Tracked* t, const char* kind, char* out) {
+  snprintf(out, PATH_MAX, "%.4000s/%llu-%llu.%s", journal_dir, (unsigned long long)t->device,
+           (unsigned long long)t->inode, kind);
 }
 
 struct Tracked* FindTracked(dev_t device, ino_t inode, int is_directory) {
@@ -62,6 +62,9 @@ struct Tracked* FindTracked(dev_t device, ino_t inode, int is_directory) {
     t->device = device;
     t->inode = inode;
     t->journal = -1;
+    char path[PATH_MAX];
+    NotesPath(t, "lost", path);
+    t->lost = RawOpen(path, O_RDWR, 0); /* of the process before */
     pthread_mutex_init(&t->lock, NULL);
     t->next = all;
     all = t;
@@ -75,7 +78,7 @@ struct Tracked* FindTracked(dev_t device, ino_t inode, int is_directory) {
 
 /* All is settled: the file begins anew, the marks count on. */
 static void Restart(struct Tracked* t) {
-  struct UndoHeader header = {sizeof header};
+  struct UndoHeader header = {sizeof header, t->end, (uint64_t)getpid()};
   if (syscall(SYS_ftruncate, t->journal, (long)sizeof header) != 0) Die("ftruncate");
   WriteAll(t->journal, &header, sizeof header, 0);
   t->origin = t->base = t->end;
@@ -87,7 +90,7 @@ static uint64_t FilePosition(const struct Tracked* t, uint64_t mark) {
 
 static void OpenJournal(struct Tracked* t) {
   char path[PATH_MAX];
-  UndoPath(t, path);
+  NotesPath(t, "undo", path);
   t->journal = RawOpen(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
   if (t->journal < 0) Die(path);
   Restart(t);
@@ -102,6 +105,18 @@ static void AppendRecord(struct Tracked* t, struct UndoRecord record, const char
   t->end += n;
 }
 
+static void AppendLost(const struct Tracked* t, const void* data, size_t n) {
+  struct stat st;
+  if (fstat(t->lost, &st) != 0) Die("fstat");
+  WriteAll(t->lost, data, n, (uint64_t)st.st_size);
+}
+
+static void NoteRewritten(const struct Tracked* t, struct RewrittenRecord record) {
+  record.mark = t->end;
+  record.process = (uint64_t)getpid();
+  AppendLost(t, &record, sizeof record);
+}
+
 void Note(struct Tracked* t, int fd, uint64_t offset, uint64_t length) {
   static __thread char bytes[kChunk];
   struct stat st;
@@ -109,8 +124,12 @@ void Note(struct Tracked* t, int fd, uint64_t offset, uint64_t length) {
   uint64_t size = (uint64_t)st.st_size;
   uint64_t stop = offset + length < size ? offset + length : size;
   if (t->journal < 0) OpenJournal(t);
-  struct UndoRecord record = {kUndoMagic, 1, size, offset, 0};
+  const int is_write = length < UINT64_MAX / 4;
+  const uint64_t begin = offset > size ? offset : size;
+  const uint64_t extends = is_write && offset + length > begin ? offset + length - begin : 0;
+  struct UndoRecord record = {kUndoMagic, 1, size, offset, 0, extends};
   if (offset >= stop) AppendRecord(t, record, NULL);
+  const struct RewrittenRecord rewritten = {kRewrittenMagic, 0, offset, length, 0, 0};
   char link[64];
   int reader = -1;
   while (offset < stop) {
@@ -125,18 +144,40 @@ void Note(struct Tracked* t, int fd, uint64_t offset, uint64_t length) {
     if (got <= 0) Die("cannot read what is about to change");
     record.offset = offset;
     record.length = (uint64_t)got;
+    record.extends = offset + (uint64_t)got == stop ? extends : 0;
     record.zeros = bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)got - 1) == 0;
     AppendRecord(t, record, bytes);
     offset += (uint64_t)got;
   }
   if (reader >= 0) syscall(SYS_close, reader);
+  if (t->lost >= 0) NoteRewritten(t, rewritten);
+}
+
+void Drop(struct Tracked* t, uint64_t mark) {
+  static char bytes[kChunk];
+  pthread_mutex_lock(&t->lock);
+  if (t->lost < 0) {
+    char path[PATH_MAX];
+    NotesPath(t, "lost", path);
+    t->lost = RawOpen(path, O_RDWR | O_CREAT, 0600);
+    if (t->lost < 0) Die(path);
+  }
+  for (uint64_t at = t->base; t->journal >= 0 && at < mark;) {
+    const uint64_t n = mark - at < kChunk ? mark - at : kChunk;
+    if (syscall(SYS_pread64, t->journal, bytes, n, FilePosition(t, at)) != (long)n)
+      Die("cannot read its notes");
+    AppendLost(t, bytes, n);
+    at += n;
+  }
+  pthread_mutex_unlock(&t->lock);
+  Settle(t, mark);
 }
 
 /* Everything noted before `mark` is on the disk. */
 static void SettleContents(struct Tracked* t, uint64_t mark) {
   pthread_mutex_lock(&t->lock);
   if (t->journal >= 0 && mark > t->base) {
-    struct UndoHeader header = {FilePosition(t, mark)};
+    struct UndoHeader header = {FilePosition(t, mark), mark, (uint64_t)getpid()};
     t->base = mark;
     WriteAll(t->journal, &header, sizeof header, 0);
     if (t->base == t->end) Restart(t);
@@ -148,11 +189,18 @@ void Renew(struct Tracked* t) {
   pthread_mutex_lock(&t->lock);
   if (t->journal >= 0) {
     char path[PATH_MAX];
-    UndoPath(t, path);
+    NotesPath(t, "undo", path);
     syscall(SYS_unlinkat, AT_FDCWD, path, 0);
     syscall(SYS_close, t->journal);
     t->journal = -1;
     t->base = t->end;
+  }
+  if (t->lost >= 0) {
+    char path[PATH_MAX];
+    NotesPath(t, "lost", path);
+    syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    syscall(SYS_close, t->lost);
+    t->lost = -1;
   }
   pthread_mutex_unlock(&t->lock);
 }

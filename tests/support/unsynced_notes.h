@@ -16,6 +16,8 @@ struct Tracked {
   ino_t inode;
   int is_directory;
   int forget;  /* its syncs are forgotten (UNSYNCED_FORGET) */
+  int fails;   /* its syncs may fail (UNSYNCED_FAIL) */
+  int lost;    /* descriptor of the .lost file, -1 while there is none */
   int journal; /* descriptor of the .undo file, -1 while there is none */
   /* Marks, which never go back: of the newest note's end, the oldest that counts, the file's begin.
    */
@@ -41,6 +43,8 @@ void Note(struct Tracked* t, int fd, uint64_t offset, uint64_t length);
 /* Where the notes of `t` end now: what to settle when a sync that begins now has completed. */
 uint64_t Mark(struct Tracked* t);
 void Settle(struct Tracked* t, uint64_t mark);
+/* A sync of the file fails: what it had is dropped for good. */
+void Drop(struct Tracked* t, uint64_t mark);
 
 /* Held around a change of an entry and its note. */
 extern pthread_mutex_t entries_lock;

@@ -35,13 +35,18 @@ struct Change {
   std::string bytes;
 };
 
+UndoHeader HeaderOf(const std::string& notes) {
+  UndoHeader header{};
+  if (notes.size() >= sizeof header) std::memcpy(&header, notes.data(), sizeof header);
+  return header;
+}
+
 // Oldest first; ends before an incomplete record.
 std::vector<Change> ReadChanges(const fs::path& path) {
   std::string notes = ReadBytes(path);
   std::vector<Change> changes;
-  UndoHeader header{};
-  if (notes.size() < sizeof header) return changes;
-  std::memcpy(&header, notes.data(), sizeof header);
+  if (notes.size() < sizeof(UndoHeader)) return changes;
+  const UndoHeader header = HeaderOf(notes);
   size_t at = header.base;
   while (at <= notes.size() && notes.size() - at >= sizeof(UndoRecord)) {
     Change change;
@@ -74,6 +79,51 @@ void UndoChanges(const fs::path& file, const std::vector<Change>& changes, Unsyn
   ::close(fd);
 }
 
+// What failed syncs have dropped and nobody has written again: the disk's own bytes, by position.
+std::map<uint64_t, char> ReadLost(const fs::path& path, const UndoHeader& last) {
+  const std::string notes = ReadBytes(path);
+  std::map<uint64_t, char> lost;
+  for (size_t at = 0; notes.size() - at >= sizeof(uint32_t);) {
+    uint32_t magic = 0;
+    std::memcpy(&magic, notes.data() + at, sizeof magic);
+    const bool rewritten = magic == kRewrittenMagic;
+    if (notes.size() - at < (rewritten ? sizeof(RewrittenRecord) : sizeof(UndoRecord))) break;
+    if (rewritten) {
+      RewrittenRecord record{};
+      std::memcpy(&record, notes.data() + at, sizeof record);
+      at += sizeof record;
+      const bool synced = record.process != last.process || record.mark <= last.settled;
+      if (!synced) continue;
+      lost.erase(lost.lower_bound(record.offset), lost.lower_bound(record.offset + record.length));
+      continue;
+    }
+    if (magic != kUndoMagic) throw std::runtime_error(path.string() + " is of another build");
+    UndoRecord record{};
+    std::memcpy(&record, notes.data() + at, sizeof record);
+    at += sizeof record;
+    for (uint64_t i = 0; i < record.length; ++i) {
+      lost.emplace(record.offset + i, record.zeros != 0 ? '\0' : notes.at(at + i));
+    }
+    if (record.zeros == 0) at += record.length;
+    const uint64_t begin = std::max(record.offset, record.size);
+    for (uint64_t i = 0; i < record.extends; ++i) lost.emplace(begin + i, '\0');
+  }
+  return lost;
+}
+
+void LoseDropped(const fs::path& file, const std::map<uint64_t, char>& lost, UnsyncedLoss& loss) {
+  const int fd = ::open(file.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) Fail(file.string());
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) Fail(file.string());
+  for (const auto& [at, byte] : lost) {
+    if (at >= static_cast<uint64_t>(st.st_size)) break;
+    if (::pwrite(fd, &byte, 1, static_cast<off_t>(at)) != 1) Fail(file.string());
+    ++loss.dropped;
+  }
+  ::close(fd);
+}
+
 // Every file below the two folders that has notes; a file is known by its inode, whatever it is
 // called now.
 void UndoContents(const fs::path& root, const fs::path& journal, UnsyncedLoss& loss) {
@@ -83,11 +133,15 @@ void UndoContents(const fs::path& root, const fs::path& journal, UnsyncedLoss& l
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
       struct stat st {};
       if (!entry.is_regular_file() || ::stat(entry.path().c_str(), &st) != 0) continue;
-      files[std::to_string(st.st_dev) + "-" + std::to_string(st.st_ino) + ".undo"] = entry.path();
+      files[std::to_string(st.st_dev) + "-" + std::to_string(st.st_ino)] = entry.path();
     }
   }
   for (const auto& [name, file] : files) {
-    if (fs::exists(journal / name)) UndoChanges(file, ReadChanges(journal / name), loss);
+    const fs::path undo = journal / (name + ".undo");
+    const fs::path dropped = journal / (name + ".lost");
+    const UndoHeader last = fs::exists(undo) ? HeaderOf(ReadBytes(undo)) : UndoHeader{};
+    if (fs::exists(undo)) UndoChanges(file, ReadChanges(undo), loss);
+    if (fs::exists(dropped)) LoseDropped(file, ReadLost(dropped, last), loss);
   }
 }
 

@@ -10,6 +10,7 @@ namespace bascule {
 struct UnsyncedLoss {
   size_t changes = 0;  // of files: writes and truncations undone
   size_t bytes = 0;    // given back their old value
+  size_t dropped = 0;  // bytes that a failed sync had dropped, and nobody had written again
   size_t entries = 0;  // files and directories made, removed or renamed, undone
 };
 

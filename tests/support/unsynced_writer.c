@@ -1,7 +1,7 @@
 /* Changes files as its arguments say, one word or several each, and then kills itself: the tiny
  * program that tests/integration/unsynced_loss_test.cc runs under the preload layer.
  *
- *   write FILE OFFSET TEXT | truncate FILE SIZE | sync PATH | rename FROM TO | unlink FILE | mkdir
+ *   write FILE OFFSET TEXT | truncate FILE SIZE | sync PATH | sync? PATH (fails) | rename FROM TO | unlink FILE | mkdir
  * DIR | rmdir DIR | empty FILE | race FILE    (race: many threads write, one syncs and prints, one
  * a line, how far all is synced)
  */
@@ -92,6 +92,11 @@ static int Do(char** word) {
   if (strcmp(word[0], "sync") == 0) {
     int fd = Open(word[1], O_RDONLY);
     Close(fd, fsync(fd) != 0, "fsync");
+    return 2;
+  }
+  if (strcmp(word[0], "sync?") == 0) {
+    int fd = Open(word[1], O_RDONLY);
+    Close(fd, fsync(fd) == 0, "a sync that was to fail");
     return 2;
   }
   if (strcmp(word[0], "rename") == 0) {

@@ -290,16 +290,71 @@ TEST_CASE("no space for zeros: appends go on without them") {
   CHECK(world.ReadAll(Offset(0))->size() == 2);
 }
 
-TEST_CASE("a failed sync of zeros fails the next flush: it may have dropped data pages too") {
+TEST_CASE("a failed sync of zeros fails the flush beside it: it may have dropped data pages too") {
   LogAtWork world;
   world.options.preallocate = true;
   world.Open();
   REQUIRE(world.AppendMany(1).ok());
   world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
-  world.scheduler.RunUntilIdle();
   const absl::Status status = world.Flush();
   CHECK(absl::IsInternal(status));
   CHECK(world.log->flushed_end() == Offset(0));
+}
+
+TEST_CASE("failsync: a log that failed once is failed for good, and only reads go on") {
+  for (const bool zeros : {false, true}) {
+    LogAtWork world;
+    world.options.preallocate = zeros;
+    world.Open();
+    int ready = 0;
+    world.log->SetReady([&] { ++ready; });
+    REQUIRE(world.AppendMany(1).ok());
+    world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+    if (zeros) {
+      world.scheduler.RunUntilIdle();  // nobody flushes
+      CHECK(ready == 1);
+    } else {
+      CHECK(absl::IsInternal(world.Flush()));
+    }
+    CHECK(absl::IsInternal(world.log->trust()));
+    const uint64_t changes = world.fs.faults().Calls(kChangingOps);
+    CHECK(world.log->dirty());
+    CHECK_FALSE(world.log->TakeFlush().has_value());
+    CHECK(absl::IsInternal(world.AppendMany(1)));
+    CHECK(absl::IsInternal(world.log->Roll()));
+    world.log->Clean();
+    world.log->Trim();
+    CHECK(world.log->Point().active.end_offset == Offset(0));
+    world.scheduler.RunUntilIdle();
+    CHECK(world.fs.faults().Calls(kChangingOps) == changes);
+    CHECK(world.log->log_end() == Offset(1));
+    CHECK(world.log->flushed_end() == Offset(0));
+  }
+}
+
+TEST_CASE("a log is at rest when no pool works on its files, and says so after what came of it") {
+  LogAtWork world;
+  world.Open();
+  int rests = 0;
+  world.log->WhenAtRest([&] { ++rests; });
+  CHECK(rests == 1);  // at once
+  REQUIRE(world.AppendMany(1).ok());
+  auto ticket = world.log->TakeFlush();
+  world.log->WhenAtRest([&] { ++rests; });
+  world.log->WhenAtRest([&] { ++rests; });
+  world.scheduler.RunUntilIdle();
+  CHECK(rests == 1);
+  CHECK(world.log->FlushDone(*ticket, absl::OkStatus()).ok());
+  CHECK(rests == 1);
+  world.scheduler.RunUntilIdle();
+  CHECK(rests == 3);
+  // Hints too: the next log of these files must not meet them.
+  (void)world.log->Point();
+  CHECK(world.log->busy());
+  world.log->WhenAtRest([&] { ++rests; });
+  world.scheduler.RunUntilIdle();
+  CHECK(rests == 4);
+  CHECK_FALSE(world.log->busy());
 }
 
 TEST_CASE("sealing cuts off the zeros") {

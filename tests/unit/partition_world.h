@@ -242,7 +242,8 @@ class PartitionWorld final : private PartitionEvents {
             const std::vector<std::string>& isr = {"self"}, int min_isr = 1) {
     auto recovered = RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, cut_at});
     REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
-    partition->Lead(*std::move(recovered), epoch, isr, min_isr);
+    partition->Open(*std::move(recovered));
+    partition->Lead(epoch, isr, min_isr);
   }
   // The machine dies and a new process takes over.
   void CrashAndRestart(LeaderEpoch epoch) {

@@ -140,4 +140,24 @@ TEST_CASE("sim executor: death destroys tasks and timers, and what their destruc
 }
 
 }  // namespace
+TEST_CASE("a task knows whose it is; between tasks a test may call anything") {
+  SimClock clock;
+  SimScheduler scheduler(clock, 1);
+  SimExecutor& a = scheduler.NewExecutor("a");
+  SimExecutor& b = scheduler.NewExecutor("b");
+  CHECK((a.OnThisThread() && b.OnThisThread()));
+  int ran = 0;
+  a.Post([&] {
+    CHECK((a.OnThisThread() && !b.OnThisThread()));
+    ++ran;
+  });
+  b.Post([&] {
+    CHECK((b.OnThisThread() && !a.OnThisThread()));
+    ++ran;
+  });
+  scheduler.RunUntilIdle();
+  CHECK(ran == 2);
+  CHECK((a.OnThisThread() && b.OnThisThread()));
+}
+
 }  // namespace bascule

@@ -1,0 +1,482 @@
+// The reconciler of a partition's life: every pair of what is desired and what is, with every event,
+// and random runs of it against a model of shard and pools.
+#include "replication/partition/partition_life.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/text.h"
+#include "tests/support/sim_executor.h"
+
+namespace bascule {
+namespace {
+
+using Event = LifeEvent::Kind;
+using Phase = PartitionPhase;
+using Role = PartitionRole;
+
+constexpr LeaderEpoch kNow(5);
+constexpr LeaderEpoch kNext(6);
+constexpr std::array kRoles{Role::kGone, Role::kStopped, Role::kStandby, Role::kFollower,
+                            Role::kLeader};
+
+// A life as it may stand in `phase` when `role` is desired in epoch 5; only what is final drains or
+// closes.
+PartitionLife Standing(Phase phase, Role role) {
+  PartitionLife life;
+  life.phase = phase;
+  if (phase >= Phase::kDraining && role > Role::kStopped) role = Role::kStopped;
+  life.desire = {role, kNow};
+  life.listed = phase > Phase::kListing;
+  life.stands_by = role == Role::kStandby || role == Role::kFollower;
+  if (phase == Phase::kOpen || phase == Phase::kLeading || phase == Phase::kFailed ||
+      phase == Phase::kDraining)
+    life.led = kNow;
+  if (phase == Phase::kFailed || phase == Phase::kOpen) life.ended = kNow;
+  life.listens = phase == Phase::kLeading;
+  if (phase == Phase::kBroken) life.broken = absl::InternalError("broken");
+  if (phase == Phase::kBroken || phase == Phase::kOpen) life.timer = life.timers = 1;
+  life.epoch_asked = phase == Phase::kOpen;
+  return life;
+}
+
+std::string Text(const LifeAction& action) {
+  static constexpr const char* kNames[] = {
+      "List",  "Recover", "TakeOver",   "Lead",     "Listen",       "StandBy", "Rest",
+      "Drain", "Close",   "ShowBroken", "SetTimer", "RequestEpoch", "Settle"};
+  std::string text = kNames[static_cast<int>(action.kind)];
+  if (action.kind == LifeAction::Kind::kLead) text += Concat(action.epoch);
+  if (action.fresh) text += "Fresh";
+  if (action.cut) text += Concat("@", *action.cut);
+  if (!action.status.ok()) text += "!";
+  return text;
+}
+
+// "phase: what is done", in order.
+std::string Text(const LifeStep& step) {
+  std::string text = ToText(step.life.phase);
+  for (const LifeAction& action : step.actions) text += " " + Text(action);
+  return text;
+}
+
+LifeEvent Desired(Role role, LeaderEpoch epoch) {
+  return {.kind = Event::kDesired, .desire = {role, epoch}};
+}
+
+struct Row {
+  Phase phase;
+  std::array<const char*, 5> after;  // by role, as in kRoles
+};
+
+void Check(const Row& row, const std::function<std::string(Role)>& result) {
+  for (size_t i = 0; i < kRoles.size(); ++i) {
+    INFO(ToText(row.phase), ", role ", i);
+    CHECK(result(kRoles[i]) == row.after[i]);
+  }
+}
+
+// Same in every role.
+Row Always(Phase phase, const char* after) { return {phase, {after, after, after, after, after}}; }
+
+void CheckReport(const Row& row, LifeEvent event) {
+  Check(row, [&](Role role) { return Text(Step(Standing(row.phase, role), event)); });
+}
+
+const absl::Status kError = absl::InternalError("broken");
+
+}  // namespace
+
+TEST_CASE("every desire in every phase") {
+  const Row rows[kPartitionPhases] = {
+      {Phase::kUnlisted,
+       {"closing Close", "closing Close", "unlisted StandBy Settle", "unlisted StandBy Settle",
+        "listing List"}},
+      {Phase::kListing,
+       {"listing", "closing Close", "listing StandBy", "listing StandBy", "listing"}},
+      {Phase::kListed,
+       {"closing Close", "closing Close", "listed StandBy Settle", "listed StandBy Settle",
+        "recovering Recover"}},
+      {Phase::kRecovering,
+       {"recovering", "closing Close", "recovering StandBy", "recovering StandBy", "recovering"}},
+      {Phase::kOpen,
+       {"closing Close", "draining Drain", "open StandBy Settle", "open StandBy Settle",
+        "leading Lead6 Listen Settle"}},
+      {Phase::kLeading,
+       {"closing Close", "draining Drain", "open StandBy Settle", "open StandBy Settle",
+        "leading Lead6 Settle"}},
+      {Phase::kFailed, {"failed", "failed", "failed StandBy", "failed StandBy", "failed"}},
+      {Phase::kBroken,
+       {"closing Close", "closing Close", "listed StandBy Settle", "listed StandBy Settle",
+        "recovering Recover"}},
+      Always(Phase::kDraining, "draining"),
+      Always(Phase::kClosing, "closing"),
+      Always(Phase::kClosed, "closed Settle"),
+  };
+  for (const Row& row : rows) {
+    const Role before = row.phase >= Phase::kDraining ? Role::kStopped : Role::kLeader;
+    Check(row,
+          [&](Role role) { return Text(Step(Standing(row.phase, before), Desired(role, kNext))); });
+  }
+}
+
+TEST_CASE("every report in the phase that waits for it") {
+  CheckReport(
+      {Phase::kListing,
+       {"closing Close", "closing Close", "listed Settle", "listed Settle", "recovering Recover"}},
+      {.kind = Event::kListed});
+  CheckReport({Phase::kListing,
+               {"closing Close", "closing Close", "unlisted SetTimer Settle",
+                "unlisted SetTimer Settle", "broken ShowBroken! SetTimer Settle!"}},
+              {.kind = Event::kListed, .status = kError});
+  CheckReport({Phase::kRecovering,
+               {"closing Close", "closing Close", "open TakeOver Settle", "open TakeOver Settle",
+                "leading TakeOver Lead5 Listen Settle"}},
+              {.kind = Event::kRecovered});
+  CheckReport({Phase::kRecovering,
+               {"closing Close", "closing Close", "listed SetTimer Settle",
+                "listed SetTimer Settle", "broken ShowBroken! SetTimer Settle!"}},
+              {.kind = Event::kRecovered, .status = kError});
+  CheckReport(Always(Phase::kOpen, "failed Rest"), {.kind = Event::kLogFailed});
+  CheckReport(Always(Phase::kLeading, "failed Rest"), {.kind = Event::kLogFailed});
+  CheckReport(Always(Phase::kDraining, "draining"), {.kind = Event::kLogFailed});
+  CheckReport({Phase::kFailed,
+               {"closing Close", "closing Close", "recovering Recover", "recovering Recover",
+                "recovering Recover"}},
+              {.kind = Event::kRested});
+  CheckReport({Phase::kFailed,
+               {"closing Close", "recovering Recover@3", "recovering Recover@3",
+                "recovering Recover@3", "recovering Recover@3"}},
+              {.kind = Event::kRested, .cut = Offset(3)});
+  CheckReport({Phase::kOpen, {"open", "open", "open", "open", "open RequestEpoch"}},
+              {.kind = Event::kTimer, .timer = 1});
+  CheckReport(Always(Phase::kBroken, "recovering Recover"), {.kind = Event::kTimer, .timer = 1});
+  CheckReport(Always(Phase::kDraining, "closing Close"), {.kind = Event::kDrained});
+  CheckReport(Always(Phase::kClosing, "closed Settle"), {.kind = Event::kClosed});
+}
+
+TEST_CASE("a report that nobody waits for changes nothing, in any phase and role") {
+  const std::map<Event, std::vector<Phase>> waited{
+      {Event::kListed, {Phase::kListing}},
+      {Event::kRecovered, {Phase::kRecovering}},
+      {Event::kLogFailed, {Phase::kOpen, Phase::kLeading, Phase::kDraining}},
+      {Event::kRested, {Phase::kFailed}},
+      {Event::kDrained, {Phase::kDraining}},
+      {Event::kClosed, {Phase::kClosing}},
+      {Event::kListening, {}},
+      {Event::kTimer, {}},  // of number 7, which is not armed
+  };
+  CHECK(waited.size() + 1 == kLifeEvents);
+  for (const auto& [event, phases] : waited) {
+    for (int p = 0; p < kPartitionPhases; ++p) {
+      const auto phase = static_cast<Phase>(p);
+      if (std::find(phases.begin(), phases.end(), phase) != phases.end()) continue;
+      for (const Role role : kRoles) {
+        const PartitionLife before = Standing(phase, role);
+        const LifeStep step = Step(before, {.kind = event, .status = kError, .timer = 7});
+        CHECK(Text(step) == ToText(phase));
+        CHECK(step.life.ended == before.ended);
+        CHECK(step.life.timer == before.timer);
+        CHECK(step.life.cut == before.cut);
+      }
+    }
+  }
+}
+
+TEST_CASE("who makes a partition waits for its ears, once, and only if it was opened in time") {
+  PartitionLife life;
+  life.fresh = true;
+  LifeStep step = Step(life, Desired(Role::kLeader, kNow));
+  step = Step(step.life, {.kind = Event::kListed});
+  step = Step(step.life, {.kind = Event::kRecovered});
+  CHECK(Text(step) == "leading TakeOver Lead5 ListenFresh");
+  CHECK(Text(Step(step.life, {.kind = Event::kListening})) == "leading Settle");
+  CHECK(Text(Step(step.life, {.kind = Event::kListening, .status = kError})) == "leading Settle!");
+  // Led in another epoch meanwhile: it goes on listening, and its maker goes on waiting.
+  CHECK(Text(Step(step.life, Desired(Role::kLeader, kNext))) == "leading Lead6");
+  const LifeStep resigned = Step(step.life, Desired(Role::kStandby, kNext));
+  CHECK(Text(resigned) == "open StandBy Settle");
+  CHECK(Text(Step(resigned.life, {.kind = Event::kListening})) == "open");
+  CHECK(Text(Step(resigned.life, Desired(Role::kLeader, LeaderEpoch(7)))) ==
+        "leading Lead7 Listen Settle");
+  step = Step(life, Desired(Role::kLeader, kNow));
+  step = Step(step.life, {.kind = Event::kListed, .status = kError});
+  step = Step(step.life, {.kind = Event::kTimer, .timer = step.life.timer});
+  step = Step(step.life, {.kind = Event::kListed});
+  CHECK(Text(Step(step.life, {.kind = Event::kRecovered})) ==
+        "leading TakeOver Lead5 Listen Settle");
+}
+
+TEST_CASE(
+    "R2a: an epoch that a failure ended is not led again; a newer one is asked for, each time") {
+  LifeStep step{Standing(Phase::kLeading, Role::kLeader), {}};
+  for (int round = 0; round < 2; ++round) {
+    step = Step(step.life, {.kind = Event::kLogFailed});
+    step = Step(step.life, {.kind = Event::kRested, .cut = Offset(3)});
+    step = Step(step.life, {.kind = Event::kRecovered});
+    CHECK(Text(step) == "open TakeOver SetTimer Settle");
+    CHECK_FALSE(step.life.cut.has_value());
+    CHECK(Text(Step(step.life, Desired(Role::kLeader, kNow))) == "open Settle");
+  }
+  // It failed again before the question was asked: the old timer is void, the new one asks.
+  CHECK(Text(Step(step.life, {.kind = Event::kTimer, .timer = 1})) == "open");
+  step = Step(step.life, {.kind = Event::kTimer, .timer = 2});
+  CHECK(Text(step) == "open RequestEpoch");
+  CHECK(Text(Step(step.life, {.kind = Event::kTimer, .timer = 2})) == "open");
+  CHECK(Text(Step(step.life, Desired(Role::kLeader, kNext))) == "leading Lead6 Settle");
+}
+
+TEST_CASE("a failed log is cut before anything else, in whatever role, and after errors too") {
+  LifeStep step{Standing(Phase::kOpen, Role::kStandby), {}};
+  step = Step(step.life, {.kind = Event::kLogFailed});
+  step = Step(step.life, {.kind = Event::kRested, .cut = Offset(3)});
+  step = Step(step.life, {.kind = Event::kRecovered, .status = kError});
+  CHECK(Text(step) == "broken SetTimer Settle");
+  CHECK(Text(Step(step.life, Desired(Role::kStopped, kNext))) == "recovering Recover@3");
+  CHECK(Text(Step(step.life, Desired(Role::kGone, kNext))) == "closing Close");
+  CHECK(Text(Step(step.life, Desired(Role::kLeader, kNext))) == "recovering Recover@3");
+  step = Step(step.life, {.kind = Event::kTimer, .timer = step.life.timer});
+  CHECK(Text(step) == "recovering Recover@3");
+  CHECK(Text(Step(step.life, Desired(Role::kStopped, kNext))) == "recovering");
+  CHECK(Text(Step(step.life, {.kind = Event::kRecovered})) == "open TakeOver Settle");
+}
+
+TEST_CASE("what fails while it drains is cut before the broker stops") {
+  LifeStep step{Standing(Phase::kDraining, Role::kStopped), {}};
+  step = Step(step.life, {.kind = Event::kLogFailed});
+  step = Step(step.life, {.kind = Event::kDrained});
+  CHECK(Text(step) == "failed Rest");
+  step = Step(step.life, {.kind = Event::kRested, .cut = Offset(3)});
+  CHECK(Text(step) == "recovering Recover@3");
+  CHECK(Text(Step(step.life, {.kind = Event::kRecovered})) == "closing Close");
+  CHECK(Text(Step(step.life, {.kind = Event::kRecovered, .status = kError})) == "closing Close");
+}
+
+TEST_CASE("gone and stopped are final") {
+  for (const Role final : {Role::kGone, Role::kStopped}) {
+    for (const Role role : kRoles) {
+      const LifeStep step = Step(Standing(Phase::kRecovering, final), Desired(role, kNext));
+      CHECK(step.life.desire.role == final);
+    }
+  }
+}
+
+namespace {
+
+// Shard, pools and metadata as far as a life sees them, in random order and with random failures.
+class LifeModel {
+ public:
+  explicit LifeModel(uint64_t seed)
+      : scheduler(clock, seed),
+        rng(seed),
+        home_(scheduler.NewExecutor("home")),
+        shard_(scheduler.NewExecutor("shard")),
+        pool_(scheduler.NewExecutor(
+            "pool", {.order = TaskOrder::kAny, .max_delay = std::chrono::milliseconds(20)})) {
+    life.fresh = rng.Below(2) == 0;
+  }
+
+  void Want(Role role) {
+    if (role >= Role::kStandby) epoch_ = epoch_ + 1;
+    ++waiting;
+    Feed(Desired(role, epoch_));
+  }
+  // Of the shard's log, if it has a sound one.
+  void FailLog() {
+    shard_.Post([this] {
+      if (!log_ || log_failed_ || closed) return;
+      log_failed_ = uncut = true;
+      if (leads) failed_epoch_ = *leads;
+      leads.reset();
+      Work();
+      home_.Post([this] { Feed({.kind = Event::kLogFailed}); });
+    });
+  }
+
+  SimClock clock;
+  SimScheduler scheduler;
+  SimRng rng;
+  PartitionLife life;
+  bool errors = true;
+  int waiting = 0;  // for kSettle
+  std::optional<LeaderEpoch> leads;
+  bool listens = false;
+  bool closed = false;
+  bool uncut = false;  // a log failed, and no recovery has cut it
+  LeaderEpoch epoch() const { return epoch_; }
+
+ private:
+  void Feed(const LifeEvent& event) {
+    LifeStep step = Step(life, event);
+    life = step.life;
+    for (const LifeAction& action : step.actions) CarryOut(action);
+    CHECK(IsBusy(life.phase) == command_);
+  }
+  void Begin() {
+    CHECK_FALSE(command_);
+    command_ = true;
+  }
+  void Report(LifeEvent event) {
+    home_.Post([this, event = std::move(event)] {
+      // A stop does not wait for what only reads; its late report is nobody's.
+      const bool late = event.kind <= Event::kRecovered && life.phase >= Phase::kClosing;
+      if (!late) command_ = false;
+      Feed(event);
+    });
+  }
+  absl::Status MaybeError() { return errors && rng.Below(4) == 0 ? kError : absl::OkStatus(); }
+  void Work() {
+    for (uint64_t n = rng.Below(3); n > 0; --n) {
+      ++work_;
+      pool_.Post([this] { shard_.Post([this] { --work_; }); });
+    }
+  }
+  void WhenAtRest(std::function<void()> then) {
+    if (work_ == 0) return then();
+    shard_.After(std::chrono::milliseconds(1), [this, then] { WhenAtRest(then); });
+  }
+  void Recover(std::optional<Offset> cut) {
+    Begin();
+    CHECK(work_ == 0);
+    CHECK(cut.has_value() == uncut);
+    pool_.Post([this] {
+      const absl::Status status = MaybeError();
+      if (status.ok()) uncut = false;
+      Report({.kind = Event::kRecovered, .status = status});
+    });
+  }
+  void CarryOut(const LifeAction& action);
+  void Lead(LeaderEpoch epoch) {
+    REQUIRE(log_);
+    CHECK(epoch > failed_epoch_);
+    if (!log_failed_) leads = epoch;
+  }
+
+  SimExecutor& home_;
+  SimExecutor& shard_;
+  SimExecutor& pool_;
+  LeaderEpoch epoch_;
+  LeaderEpoch failed_epoch_;
+  bool command_ = false;
+  bool log_ = false;
+  bool log_failed_ = false;
+  int work_ = 0;
+};
+
+void LifeModel::CarryOut(const LifeAction& action) {
+  using Kind = LifeAction::Kind;
+  switch (action.kind) {
+    case Kind::kList:
+      Begin();
+      return pool_.Post([this] { Report({.kind = Event::kListed, .status = MaybeError()}); });
+    case Kind::kRecover:
+      return Recover(action.cut);
+    case Kind::kTakeOver:
+      return shard_.Post([this] {
+        log_ = true;
+        log_failed_ = false;
+      });
+    case Kind::kLead:
+      return shard_.Post([this, epoch = action.epoch] { Lead(epoch); });
+    case Kind::kListen:
+      return shard_.Post([this, fresh = action.fresh] {
+        CHECK_FALSE(listens);
+        listens = true;
+        if (!fresh) return;
+        shard_.After(std::chrono::milliseconds(rng.Below(50)), [this] {
+          home_.Post([this] { Feed({.kind = Event::kListening, .status = MaybeError()}); });
+        });
+      });
+    case Kind::kStandBy:
+      return shard_.Post([this] {
+        leads.reset();
+        listens = false;
+      });
+    case Kind::kRest:
+      Begin();
+      return shard_.Post(
+          [this] { WhenAtRest([this] { Report({.kind = Event::kRested, .cut = Offset(3)}); }); });
+    case Kind::kDrain:
+      Begin();
+      return shard_.Post([this] {
+        Work();
+        WhenAtRest([this] { Report({.kind = Event::kDrained}); });
+      });
+    case Kind::kClose: {
+      // A stop leaves alone what listing and recovery are doing.
+      command_ = true;
+      return shard_.Post([this] {
+        closed = true;
+        leads.reset();
+        listens = false;
+        WhenAtRest([this] { Report({.kind = Event::kClosed}); });
+      });
+    }
+    case Kind::kShowBroken:
+      CHECK_FALSE(action.status.ok());
+      return;
+    case Kind::kSetTimer:
+      return home_.After(std::chrono::seconds(1), [this, timer = action.timer] {
+        Feed({.kind = Event::kTimer, .timer = timer});
+      });
+    case Kind::kRequestEpoch:
+      return home_.After(std::chrono::milliseconds(rng.Below(50)), [this] {
+        if (life.desire.role == Role::kLeader) Want(Role::kLeader);
+      });
+    case Kind::kSettle:
+      waiting = 0;
+      return;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a life comes to rest where it is desired, whatever fails in whatever order") {
+  for (uint64_t seed = 1; seed <= 600; ++seed) {
+    INFO("seed ", seed);
+    LifeModel model(seed);
+    for (uint64_t steps = Between(model.rng, 1, 60); steps > 0; --steps) {
+      switch (model.rng.Below(5)) {
+        case 0:
+          model.Want(kRoles[Between(model.rng, 2, 4)]);
+          break;
+        case 1:
+          model.FailLog();
+          break;
+        case 2:
+          model.scheduler.RunFor(std::chrono::microseconds(model.rng.Below(3'000'000)));
+          break;
+        default:
+          for (uint64_t n = model.rng.Below(6); n > 0; --n) model.scheduler.Step();
+      }
+    }
+    const uint64_t end = model.rng.Below(3);
+    model.errors = end == 2 && model.rng.Below(2) == 0;
+    const bool errors = model.errors;
+    if (end == 0) model.Want(Role::kLeader);
+    if (end == 1) model.Want(Role::kGone);
+    if (end == 2) model.Want(Role::kStopped);
+    model.scheduler.RunFor(std::chrono::seconds(30));
+    CHECK(model.waiting == 0);
+    if (end == 0) {
+      CHECK(model.life.phase == Phase::kLeading);
+      CHECK(model.leads == model.epoch());
+      CHECK(model.listens);
+      CHECK_FALSE(model.uncut);
+    } else {
+      CHECK(model.life.phase == Phase::kClosed);
+      CHECK(model.closed);
+      CHECK_FALSE(model.listens);
+      if (end == 2 && !errors) CHECK_FALSE(model.uncut);
+    }
+  }
+}
+
+}  // namespace bascule
