@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "api.pb.h"
@@ -124,7 +125,7 @@ std::string AckJson(const proto::Ack& ack, std::optional<uint64_t> line) {
   out["stream"] = ack.stream();
   out["subject"] = ack.msgsubject();
   out["offset"] = ack.offset();
-  out["ack"] = Lower(proto::AckPolicy_Name(ack.ackpolicy()), 0);
+  out["ack"] = absl::AsciiStrToLower(proto::AckPolicy_Name(ack.ackpolicy()));
   PutTime(out, "received", ack.receptiontimestamp());
   PutTime(out, "committed", ack.committimestamp());
   if (!ack.correlationid().empty()) out["correlation_id"] = ack.correlationid();

@@ -79,7 +79,7 @@ TEST_CASE("damage in the middle of a log: what came before it is printed, status
   FakeBroker broker;
   WithMessages(broker, 5);
   broker.end_after = 3;
-  broker.end = {grpc::StatusCode::DATA_LOSS, "offsets 3 to 4 are damaged in 000.log"};
+  broker.end_with = {grpc::StatusCode::DATA_LOSS, "offsets 3 to 4 are damaged in 000.log"};
   for (const char* how : {"--until=latest", "--follow"}) {
     const RunResult result = RunCli(broker, {"subscribe", "orders", "--format", "raw", how});
     CHECK(result.exit.code == 5);
@@ -97,9 +97,9 @@ TEST_CASE("a subscription that ends before its end is no success") {
   CHECK(result.exit.code == 4);
   CHECK(result.output == "m0\nm1\nm2\n");
   CHECK(Has(result.errors, "the server ended it before its end"));
-  broker.end = {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many subscribers"};
+  broker.end_with = {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many subscribers"};
   CHECK(RunCli(broker, {"subscribe", "orders"}).exit.code == 1);
-  broker.end = {grpc::StatusCode::NOT_FOUND, "commit log was deleted"};
+  broker.end_with = {grpc::StatusCode::NOT_FOUND, "commit log was deleted"};
   CHECK(RunCli(broker, {"subscribe", "orders", "--follow"}).exit.code == 3);
 }
 

@@ -116,8 +116,8 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   std::atomic<int64_t> refuse_from{-1};        // PublishAsync: READONLY from this message on
   std::atomic<bool> ignores_subscribe{false};  // never confirms a subscription
   std::atomic<bool> follows{false};            // refuses subscriptions, as no leader
-  std::atomic<int64_t> end_after{-1};          // Subscribe: ends with `end` before this message
-  grpc::Status end;
+  std::atomic<int64_t> end_after{-1};          // Subscribe: `end_with` before this message
+  grpc::Status end_with;
   std::atomic<int64_t> hang_up_after{-1};  // PublishAsync: ends with `hang_up`, acks outstanding
   grpc::Status hang_up;
   grpc::Status list_answer;                      // to ListStreams and Publish
@@ -210,7 +210,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
       if (!writer->Write(log[static_cast<size_t>(next)])) return grpc::Status::OK;
     }
     while (!stopping_ && !context->IsCancelled()) {
-      if (end_after >= 0 && next >= end_after) return end;
+      if (end_after >= 0 && next >= end_after) return end_with;
       if (next >= static_cast<int64_t>(log.size())) {
         WaitABit(lock);
         continue;

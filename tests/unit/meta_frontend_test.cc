@@ -157,6 +157,7 @@ TEST_CASE("a metadata log that takes nothing is asked again; at the deadline the
 
 TEST_CASE("R2b: a started broker hears of every stream again, under epochs of its registration") {
   MetaWorld world(1);
+  world.Run(std::chrono::milliseconds(300));  // the feature level is raised
   CHECK(world.Await(world[1].Create("a")).ok());
   CHECK(world.Await(world[1].Create("b")).ok());
   CHECK(world.Await(world[1].Delete("a")).ok());
@@ -176,6 +177,7 @@ TEST_CASE("R2b: a started broker hears of every stream again, under epochs of it
 
 TEST_CASE("registration is done when all partitions are settled") {
   MetaWorld world(1);
+  world.Run(std::chrono::milliseconds(300));  // the feature level is raised
   CHECK(world.Await(world[1].Create("a")).ok());
   world.Start(1);
   world.group.Elect(PeerId(1));
@@ -190,6 +192,7 @@ TEST_CASE("registration is done when all partitions are settled") {
 
 TEST_CASE("R1: an epoch is raised through the log, and asked for again when the log has no room") {
   MetaWorld world(1);
+  world.Run(std::chrono::milliseconds(300));  // the feature level is raised
   CHECK(world.Await(world[1].Create("s")).ok());
   const PartitionKey key{world[1].table().Find("s")->id, PartitionId(0)};
   world[1].log->refuse = 1'000'000;

@@ -171,20 +171,20 @@ TEST_CASE("values as text, there and back") {
       const bool out_of_range = value < row.least || value > row.most;
       const bool bytes = row.unit == SettingUnit::kBytes || row.unit == SettingUnit::kMilliseconds;
       if (bytes && (out_of_range || (value == 0 && row.zero.empty()))) continue;
-      CHECK(ParseSetting(row, SettingText(row, value)) == value);
+      CHECK(ParseSetting(row, SettingText(row, value)).value() == value);
     }
   }
   const StreamSetting& acks = RowOf("reply_acks");
   CHECK(SettingText(acks, 1) == "jetstream");
   CHECK(SettingText(acks, 9).empty());
   CHECK(SettingText(acks, -1).empty());
-  CHECK(ParseSetting(acks, "JetStream") == 1);
+  CHECK(ParseSetting(acks, "JetStream").value() == 1);
   CHECK(ParseSetting(acks, "kafka").status().message() ==
         "must be \"off\" or \"jetstream\", not \"kafka\"");
-  CHECK(ParseSetting(RowOf("retention_max_age"), "30d") == 30LL * 24 * 3600 * 1000);
+  CHECK(ParseSetting(RowOf("retention_max_age"), "30d").value() == 30LL * 24 * 3600 * 1000);
   CHECK(ParseSetting(RowOf("retention_max_age"), "1500us").status().message() ==
         "must be whole milliseconds, not \"1500us\"");
-  CHECK(ParseSetting(RowOf("segment_max_bytes"), "64K") == 65536);
+  CHECK(ParseSetting(RowOf("segment_max_bytes"), "64K").value() == 65536);
   CHECK(ParseSetting(RowOf("segment_max_bytes"), "1").status().message() ==
         "must be from 64KiB to 16GiB, or 0 for the default, not \"1\"");
 }
