@@ -332,6 +332,33 @@ TEST_CASE("failsync: a log that failed once is failed for good, and only reads g
   }
 }
 
+TEST_CASE("a segment whose sealing failed is sealed by the next cleaning; the log stays trusted") {
+  for (const SimOp op : {kSync, kWrite}) {
+    LogAtWork world;
+    world.Open();
+    const std::string path = JoinPath(kLogDirectory, SegmentFileName(Offset(0)));
+    const auto sealed = [&] {
+      auto file = world.fs.Open(path, OpenMode::kRead);
+      REQUIRE(file.ok());
+      return ReadFooter(**file, *(*file)->Size()).ok();
+    };
+    REQUIRE(world.AppendMany(3).ok());
+    REQUIRE(world.Flush().ok());
+    REQUIRE(world.log->Roll().ok());
+    world.fs.faults().FailAfter(1, op, absl::StatusCode::kResourceExhausted);
+    world.scheduler.RunUntilIdle();
+    CHECK_FALSE(sealed());
+    CHECK(world.log->trust().ok());
+    REQUIRE(world.AppendMany(1).ok());
+    REQUIRE(world.Flush().ok());
+    CHECK_FALSE(sealed());  // not at every flush
+    world.log->Clean();
+    world.scheduler.RunUntilIdle();
+    CHECK(sealed());
+    CHECK(world.ReadAll(Offset(0))->size() == 4);
+  }
+}
+
 TEST_CASE("a log is at rest when no pool works on its files, and says so after what came of it") {
   LogAtWork world;
   world.Open();
