@@ -5,7 +5,7 @@
 namespace bascule {
 namespace {
 
-constexpr std::string_view kVersion = "NATS/1.0";
+constexpr std::string_view kVersionLine = "NATS/1.0";
 constexpr std::string_view kLineEnd = "\r\n";
 
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
@@ -31,7 +31,7 @@ std::string_view TakeLine(std::string_view& rest) {
 }  // namespace
 
 bool ReadHeaderBlock(std::string_view block, wire::HeaderList& out) {
-  if (block.substr(0, kVersion.size()) != kVersion) return false;
+  if (block.substr(0, kVersionLine.size()) != kVersionLine) return false;
   TakeLine(block);
   while (!block.empty() && out.size() < limits::kMaxHeaders) {
     const std::string_view line = TakeLine(block);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <grpcpp/security/auth_context.h>
+#include <grpcpp/server_context.h>
 
 #include <algorithm>
 

@@ -7,7 +7,7 @@ namespace {
 // Field numbers of proto.PublishResponse and proto.PublishAsyncError.
 constexpr uint32_t kAck = 1;
 constexpr uint32_t kAsyncError = 2;
-constexpr uint32_t kCorrelationId = 3;
+constexpr uint32_t kAckCorrelationId = 3;
 constexpr uint32_t kErrorCode = 1;
 constexpr uint32_t kErrorMessage = 2;
 }  // namespace
@@ -18,7 +18,7 @@ void ResponseBatch::AddAck(const wire::AckView& ack) {
   wire::AppendAck(encoded, ack);
   wire::AppendBytesField(bytes, kAck, encoded);
   if (!ack.correlation_id.empty()) {
-    wire::AppendBytesField(bytes, kCorrelationId, ack.correlation_id);
+    wire::AppendBytesField(bytes, kAckCorrelationId, ack.correlation_id);
   }
   ends.push_back(static_cast<uint32_t>(bytes.size()));
 }
@@ -31,7 +31,7 @@ void ResponseBatch::AddError(std::string_view correlation_id, const AsyncError& 
   wire::AppendBytesField(encoded, kErrorMessage, error.message);
   wire::AppendBytesField(bytes, kAck, "");
   wire::AppendBytesField(bytes, kAsyncError, encoded);
-  if (!correlation_id.empty()) wire::AppendBytesField(bytes, kCorrelationId, correlation_id);
+  if (!correlation_id.empty()) wire::AppendBytesField(bytes, kAckCorrelationId, correlation_id);
   ends.push_back(static_cast<uint32_t>(bytes.size()));
 }
 

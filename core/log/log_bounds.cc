@@ -14,8 +14,8 @@ namespace {
 using wire::GetFixed;
 using wire::PutFixed;
 
-constexpr uint32_t kMagic = 0x4C435342;  // "BSCL"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kBoundsMagic = 0x4C435342;  // "BSCL"
+constexpr uint32_t kBoundsVersion = 1;
 constexpr size_t kCrcAt = kLogBoundsSlotBytes - 4;
 
 }  // namespace
@@ -23,8 +23,8 @@ constexpr size_t kCrcAt = kLogBoundsSlotBytes - 4;
 std::string EncodeLogBounds(const StoredLogBounds& stored) {
   BASCULE_CHECK_LE(stored.bounds.start, stored.bounds.end);
   std::string out(kLogBoundsSlotBytes, '\0');
-  PutFixed<uint32_t>(&out[0], kMagic);
-  PutFixed<uint32_t>(&out[4], kVersion);
+  PutFixed<uint32_t>(&out[0], kBoundsMagic);
+  PutFixed<uint32_t>(&out[4], kBoundsVersion);
   PutFixed<uint64_t>(&out[8], stored.key.stream.value());
   PutFixed<int32_t>(&out[16], stored.key.partition.value());
   PutFixed<uint64_t>(&out[24], stored.bounds.sequence);
@@ -39,11 +39,11 @@ absl::StatusOr<StoredLogBounds> ParseLogBounds(std::string_view file) {
   for (const size_t at : {size_t{0}, kLogBoundsSlotStride}) {
     if (file.size() < at + kLogBoundsSlotBytes) continue;
     const std::string_view slot = file.substr(at, kLogBoundsSlotBytes);
-    if (GetFixed<uint32_t>(&slot[0]) != kMagic) continue;
+    if (GetFixed<uint32_t>(&slot[0]) != kBoundsMagic) continue;
     if (GetFixed<uint32_t>(&slot[kCrcAt]) != Crc32c(slot.substr(0, kCrcAt))) continue;
-    if (const auto version = GetFixed<uint32_t>(&slot[4]); version != kVersion) {
+    if (const auto version = GetFixed<uint32_t>(&slot[4]); version != kBoundsVersion) {
       return absl::FailedPreconditionError(
-          Concat("format version ", version, " is newer than this program knows (", kVersion, ")"));
+          Concat("format version ", version, " is newer than this program knows (", kBoundsVersion, ")"));
     }
     StoredLogBounds stored;
     stored.key = {StreamId(GetFixed<uint64_t>(&slot[8])), PartitionId(GetFixed<int32_t>(&slot[16]))};

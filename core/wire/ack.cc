@@ -9,7 +9,7 @@ namespace {
 enum AckField : uint32_t {
   kStream = 1,
   kPartitionSubject = 2,
-  kMessageSubject = 3,
+  kMsgSubject = 3,
   kOffset = 4,
   kAckInbox = 5,
   kCorrelationId = 6,
@@ -61,7 +61,7 @@ std::string_view* StringOf(AckView& ack, uint32_t field) {
       return &ack.stream;
     case kPartitionSubject:
       return &ack.partition_subject;
-    case kMessageSubject:
+    case kMsgSubject:
       return &ack.message_subject;
     case kAckInbox:
       return &ack.ack_inbox;
@@ -84,7 +84,7 @@ void AppendAck(std::string& out, const AckView& ack) {
   char* p = out.data() + begin;
   p = PutString(p, kStream, ack.stream);
   p = PutString(p, kPartitionSubject, ack.partition_subject);
-  p = PutString(p, kMessageSubject, ack.message_subject);
+  p = PutString(p, kMsgSubject, ack.message_subject);
   p = PutNumber(p, kOffset, static_cast<uint64_t>(ack.offset));
   p = PutString(p, kAckInbox, ack.ack_inbox);
   p = PutString(p, kCorrelationId, ack.correlation_id);

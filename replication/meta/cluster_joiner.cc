@@ -11,7 +11,6 @@ namespace bascule {
 namespace {
 
 constexpr std::chrono::milliseconds kRoundPeriod{250};
-constexpr std::chrono::seconds kAskTimeout{1};
 constexpr std::chrono::seconds kJoinTimeout{10};
 constexpr std::chrono::seconds kSayPeriod{10};
 // What answered within this time is there.
@@ -184,7 +183,7 @@ void ClusterJoiner::AskHeard() {
 void ClusterJoiner::AskWho(const std::string& address, Source source) {
   if (source != Source::kHeard && std::exchange(asked_[address].asking, true)) return;
   ++Asking(source);
-  peers_.Introduce(address, Question(), kAskTimeout,
+  peers_.Introduce(address, Question(), limits::kIntroductionPatience,
                    [this, alive = alive_, address, source](absl::StatusOr<std::string> answer) {
                      home_.Post([this, alive, address, source, answer = std::move(answer)] {
                        if (!*alive || !done_) return;

@@ -23,6 +23,9 @@ inline constexpr size_t kHearsayAsks = 8;
 inline constexpr size_t kHearsayTried = 1024;
 inline constexpr std::chrono::seconds kHearsayAgain{5};
 
+// How long one that was asked who it is may take to answer.
+inline constexpr std::chrono::seconds kIntroductionPatience{1};
+
 static_assert(kJoinAsksConfigured + kJoinAsksTold + kHearsayAsks < kPeerIntroductions,
               "a place for the join itself is left");
 

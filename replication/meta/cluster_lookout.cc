@@ -10,7 +10,6 @@
 namespace bascule {
 namespace {
 
-constexpr std::chrono::seconds kAskTimeout{1};
 // Processes that began within this time of each other are told apart by their incarnations: what
 // each hears of the other's age is a little old.
 constexpr std::chrono::seconds kSameAge{3};
@@ -162,7 +161,7 @@ void ClusterLookout::VerifyTwin(const IntroAnswer& heard) {
   }
   verifying_ = true;
   peers_->IntroduceTo(
-      options_.self.id, heard.address, EncodeIntroRequest(Who()), kAskTimeout,
+      options_.self.id, heard.address, EncodeIntroRequest(Who()), limits::kIntroductionPatience,
       [this, alive = alive_, heard](absl::StatusOr<std::string> bytes) {
         home_.Post([this, alive, heard, bytes = std::move(bytes)] {
           if (!*alive) return;
@@ -213,7 +212,7 @@ void ClusterLookout::AskConfigured() {
     if (address == options_.self.peer_address || asking_.size() >= limits::kHearsayAsks ||
         !asking_.insert(address).second)
       continue;
-    peers_->Introduce(address, EncodeIntroRequest(Who()), kAskTimeout,
+    peers_->Introduce(address, EncodeIntroRequest(Who()), limits::kIntroductionPatience,
                       [this, alive = alive_, address](absl::StatusOr<std::string> bytes) {
                         home_.Post([this, alive, address, bytes = std::move(bytes)] {
                           if (!*alive) return;
@@ -256,7 +255,8 @@ void ClusterLookout::Try(PeerId id) {
     lost.waiting.pop_front();
     lost.tried[address] = clock_.Monotonic();
     ++lost.asking;
-    peers_->IntroduceTo(lost.server_id, address, EncodeIntroRequest(Who()), kAskTimeout,
+    peers_->IntroduceTo(lost.server_id, address, EncodeIntroRequest(Who()),
+                        limits::kIntroductionPatience,
                         [this, alive = alive_, id, address](absl::StatusOr<std::string> bytes) {
                           home_.Post([this, alive, id, address, bytes = std::move(bytes)] {
                             if (*alive) Tried(id, address, bytes);

@@ -14,7 +14,7 @@ using wire::GetFixed;
 // FORMAT.md describes both files; the constants and TakeRecord are its code.
 constexpr uint32_t kLogMagic = 0x4d435342;
 constexpr uint32_t kSnapshotMagic = 0x4e435342;
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kLegacyVersion = 1;
 constexpr size_t kLogHeaderBytes = 8;
 constexpr size_t kRecordHeaderBytes = 24;
 constexpr size_t kSnapshotHeaderBytes = 16;
@@ -100,7 +100,7 @@ absl::StatusOr<bool> Reader::LoadSnapshot() {
     return absl::DataLossError(
         Concat(path, " is damaged; restore the directory ", directory_, " from a backup"));
   }
-  if (GetFixed<uint32_t>(&body[4]) != kVersion) return Newer(path);
+  if (GetFixed<uint32_t>(&body[4]) != kLegacyVersion) return Newer(path);
   applied_ = MetadataIndex(GetFixed<uint64_t>(&body[8]));
   RETURN_IF_ERROR(table_.Restore(applied_, body.substr(kSnapshotHeaderBytes)));
   return true;
@@ -116,7 +116,7 @@ absl::StatusOr<bool> Reader::LoadLog() {
     return absl::DataLossError(Concat(path, " is not a metadata log; restore the directory ",
                                       directory_, " from a backup"));
   }
-  if (GetFixed<uint32_t>(&bytes[4]) != kVersion) return Newer(path);
+  if (GetFixed<uint32_t>(&bytes[4]) != kLegacyVersion) return Newer(path);
   RETURN_IF_ERROR(ApplyRecords(path, bytes));
   return true;
 }

@@ -15,7 +15,7 @@ namespace bascule::peer {
 namespace {
 
 // At most one line a period; the others are counted in the next.
-constexpr std::chrono::seconds kPeriod{5};
+constexpr std::chrono::seconds kRepeatPeriod{5};
 std::atomic<int64_t> last_line{0};
 std::atomic<uint64_t> unsaid{0};
 
@@ -31,7 +31,7 @@ void OnGrpcLog(gpr_log_func_args* args) {
   }
   const int64_t now = RealClock().Monotonic().value();
   int64_t last = last_line.load();
-  const bool early = last != 0 && Duration(now - last) < kPeriod;
+  const bool early = last != 0 && Duration(now - last) < kRepeatPeriod;
   if (early || !last_line.compare_exchange_strong(last, now)) {
     unsaid.fetch_add(1);
     return;

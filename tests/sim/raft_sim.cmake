@@ -4,6 +4,7 @@ foreach(part checker faults member trace world world_faults scenario swarm_test 
   list(APPEND raft_sim_sources ${CMAKE_CURRENT_LIST_DIR}/raft_${part}.cc)
 endforeach()
 add_library(raft_sim OBJECT ${raft_sim_sources})
+bascule_unity(raft_sim)
 target_include_directories(raft_sim PRIVATE ${tests_root})
 target_link_libraries(raft_sim PRIVATE bascule_flags bascule_raft bascule_env)
 add_executable(raft_sim_tests $<TARGET_OBJECTS:raft_sim> $<TARGET_OBJECTS:test_main>)

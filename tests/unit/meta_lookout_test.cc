@@ -11,8 +11,6 @@
 namespace bascule {
 namespace {
 
-constexpr Duration kSecond = std::chrono::seconds(1);
-
 struct LookoutWorld;
 
 // One process of a broker: `number` is its node, "b<number>" its id.
@@ -108,7 +106,7 @@ void Watcher::Start() {
 
 void Watcher::Tick() {
   lookout->Tick(Own(), world.members);
-  world.bus.wire.After(kSecond, [this] { Tick(); });
+  world.bus.wire.After(std::chrono::seconds(1), [this] { Tick(); });
 }
 
 bool Has(const std::string& text, const std::string& part) {
@@ -127,7 +125,7 @@ TEST_CASE("brokers that all came back at other addresses find each other over th
   SUBCASE("each other's") {
     for (uint64_t n = 1; n <= 3; ++n) world.Add(n, Concat("old", n % 3 + 1, ":1")).Start();
   }
-  world.Run(3 * kSecond);
+  world.Run(3 * std::chrono::seconds(1));
   for (const auto& watcher : world.watchers) {
     for (const auto& other : world.watchers) {
       if (other != watcher)
@@ -139,11 +137,11 @@ TEST_CASE("brokers that all came back at other addresses find each other over th
   for (const auto& watcher : world.watchers) {
     for (uint64_t n = 1; n <= 3; ++n) watcher->lookout->OnPeerUp(PeerId(n));
   }
-  world.Run(8 * kSecond);
+  world.Run(8 * std::chrono::seconds(1));
   const uint64_t asked = world.bus.asked;
-  world.Run(30 * kSecond);
+  world.Run(30 * std::chrono::seconds(1));
   CHECK(world.bus.asked == asked);
-  world.Run(60 * kSecond);
+  world.Run(60 * std::chrono::seconds(1));
   CHECK(world.bus.asked > asked);
   CHECK(world.bus.asked < asked + 15);
   // One moves again.
@@ -152,7 +150,7 @@ TEST_CASE("brokers that all came back at other addresses find each other over th
   world.watchers[1]->discovery.AnswerQueries([](std::string_view) { return ""; });
   first.lookout->OnPeerDown(PeerId(2));
   moved.Start();
-  world.Run(8 * kSecond);
+  world.Run(8 * std::chrono::seconds(1));
   CHECK(world.Dialled(first, 2) == back);
 }
 
@@ -164,12 +162,12 @@ TEST_CASE("without a bus the addresses of cluster.join are asked, who answers th
   b1.Start();
   b2.Start();
   world.Add(3, "moved3:1").Start();
-  world.Run(3 * kSecond);
+  world.Run(3 * std::chrono::seconds(1));
   CHECK(world.Dialled(b2, 1) == "new1:1");
   CHECK(world.Dialled(b1, 2) == "old2:1");  // it is dialled from there
   // A member that has heard of it tells the others.
   world.members[2].address = "moved3:1";
-  world.Run(3 * kSecond);
+  world.Run(3 * std::chrono::seconds(1));
   CHECK(world.Dialled(b2, 3) == "moved3:1");
 }
 
@@ -198,13 +196,13 @@ TEST_CASE("what the bus says diverts nobody: the broker there must be the one th
   lie.server_id = "b2";
   lie.node = PeerId(2);
   liar.discovery.AnswerQueries([&](std::string_view) { return EncodeIntroAnswer(lie); });
-  world.Run(20 * kSecond);
+  world.Run(20 * std::chrono::seconds(1));
   CHECK(world.Dialled(b1, 2) == "old2:1");
   CHECK(world.network.introductions > 0);
   // The right one is found beside the lie.
   Watcher& b2 = world.Add(2, "new2:1");
   b2.Start();
-  world.Run(8 * kSecond);
+  world.Run(8 * std::chrono::seconds(1));
   CHECK(world.Dialled(b1, 2) == "new2:1");
 }
 
@@ -216,7 +214,7 @@ TEST_CASE("a member that is connected is not looked for; a flood of addresses st
   b1.lookout->OnPeerUp(PeerId(2));
   b1.Start();
   b2.Start();
-  world.Run(3 * kSecond);
+  world.Run(3 * std::chrono::seconds(1));
   CHECK(world.Dialled(b1, 2) == "old2:1");
   int n = 0;
   IntroAnswer flood = b2.Own();
@@ -227,7 +225,7 @@ TEST_CASE("a member that is connected is not looked for; a flood of addresses st
     return EncodeIntroAnswer(flood);
   });
   world.network.most_introductions = 0;
-  world.Run(20 * kSecond);
+  world.Run(20 * std::chrono::seconds(1));
   CHECK(world.network.most_introductions <= 2 * limits::kHearsayAddresses);
   CHECK(world.network.introductions > 50);
 }
@@ -237,10 +235,10 @@ TEST_CASE("a copied directory beside its original: the newer process does not st
   SUBCASE("members") {
     Watcher& original = world.Add(2, "b2:1");
     original.Start();
-    world.Run(10 * kSecond);
+    world.Run(10 * std::chrono::seconds(1));
     Watcher& copy = world.Add(2, "copy:1");
     copy.Start();
-    world.Run(2 * kSecond);
+    world.Run(2 * std::chrono::seconds(1));
     REQUIRE(copy.before.has_value());
     CHECK(absl::IsAlreadyExists(*copy.before));
     const std::string text(copy.before->message());
@@ -253,15 +251,15 @@ TEST_CASE("a copied directory beside its original: the newer process does not st
   SUBCASE("one whose original was not to be heard at first") {
     Watcher& original = world.Add(2, "b2:1");
     original.Start();
-    world.Run(10 * kSecond);
+    world.Run(10 * std::chrono::seconds(1));
     world.bus.connected = false;
     Watcher& copy = world.Add(2, "copy:1");
     copy.Start();
-    world.Run(10 * kSecond);
+    world.Run(10 * std::chrono::seconds(1));
     CHECK(copy.before->ok());
     CHECK_FALSE(copy.fatal.has_value());
     world.bus.connected = true;
-    world.Run(70 * kSecond);
+    world.Run(70 * std::chrono::seconds(1));
     REQUIRE(copy.fatal.has_value());
     CHECK(absl::IsAlreadyExists(*copy.fatal));
     CHECK_FALSE(original.fatal.has_value());
@@ -272,7 +270,7 @@ TEST_CASE("a copied directory beside its original: the newer process does not st
     Watcher& two = world.Add(2, "copy:1");
     one.Start();
     two.Start();
-    world.Run(10 * kSecond);
+    world.Run(10 * std::chrono::seconds(1));
     CHECK(one.before->ok());
     CHECK_FALSE(one.fatal.has_value());
     CHECK((!two.before->ok() || two.fatal.has_value()));
@@ -286,11 +284,11 @@ TEST_CASE("the same of groups of one, by the word of the bus") {
     world.endpoints = 500;  // incarnations decide only between those that are equal otherwise
     Watcher& original = world.Add(2, "", alone);
     original.Start();
-    world.Run(kSecond);
+    world.Run(std::chrono::seconds(1));
     world.endpoints = 200;
     Watcher& copy = world.Add(2, "", alone);
     copy.Start();
-    world.Run(2 * kSecond);
+    world.Run(2 * std::chrono::seconds(1));
     REQUIRE(copy.before.has_value());
     CHECK_MESSAGE(Has(std::string(copy.before->message()), "in use by the broker at process 501"),
                   copy.before->ToString());
@@ -301,7 +299,7 @@ TEST_CASE("the same of groups of one, by the word of the bus") {
     Watcher& two = world.Add(2, "", alone);
     one.Start();
     two.Start();
-    world.Run(10 * kSecond);
+    world.Run(10 * std::chrono::seconds(1));
     CHECK(one.before->ok());
     CHECK_FALSE(one.fatal.has_value());
     CHECK(absl::IsAlreadyExists(*two.before));
@@ -324,7 +322,7 @@ TEST_CASE("nobody on the bus can stop a broker that runs") {
     lies();
     victim = &world.Add(2, "b2:1");
     victim->Start();
-    world.Run(100 * kSecond);
+    world.Run(100 * std::chrono::seconds(1));
     CHECK(victim->before->ok());
   }
   SUBCASE("a member, by its own address") {
@@ -332,21 +330,21 @@ TEST_CASE("nobody on the bus can stop a broker that runs") {
     lies();
     victim = &world.Add(2, "b2:1");
     victim->Start();
-    world.Run(100 * kSecond);
+    world.Run(100 * std::chrono::seconds(1));
     REQUIRE(victim->lookout->Degraded().size() == 1);
     CHECK(Has(victim->lookout->Degraded()[0], "Nobody with this broker's id answers there"));
   }
   SUBCASE("a group of one, once it runs") {
     victim = &world.Add(2, "", true);
     victim->Start();
-    world.Run(20 * kSecond);
+    world.Run(20 * std::chrono::seconds(1));
     lies();
     lie.address = "";
-    world.Run(100 * kSecond);
+    world.Run(100 * std::chrono::seconds(1));
     // By the word of the bus alone it would not have started.
     Watcher& second = world.Add(2, "", true);
     second.Start();
-    world.Run(kSecond);
+    world.Run(std::chrono::seconds(1));
     CHECK_FALSE(second.before->ok());
   }
   CHECK_FALSE(victim->fatal.has_value());
@@ -355,7 +353,7 @@ TEST_CASE("nobody on the bus can stop a broker that runs") {
   // And when it is gone it is forgotten.
   stranger.discovery.AnswerQueries([](std::string_view) { return ""; });
   if (world.watchers.size() == 2) {
-    world.Run(300 * kSecond);
+    world.Run(300 * std::chrono::seconds(1));
     CHECK(victim->lookout->Degraded().empty());
   }
 }
@@ -367,7 +365,7 @@ TEST_CASE("another cluster in the namespace is told of") {
   other.cluster_id = "c2";
   b1.Start();
   other.Start();
-  world.Run(5 * kSecond);
+  world.Run(5 * std::chrono::seconds(1));
   REQUIRE(b1.lookout->Degraded().size() == 1);
   CHECK(Has(b1.lookout->Degraded()[0], "belongs to another cluster (c2, ours is c1)"));
   CHECK_FALSE(b1.fatal.has_value());

@@ -12,6 +12,8 @@
 
 namespace bascule {
 
+inline constexpr Duration kSecond = std::chrono::seconds(1);
+
 // The id of the first stream that is made: before it come the bootstrap, the leader's first entry
 // and the registration.
 inline constexpr StreamId kFirstStream(4);

@@ -9,8 +9,6 @@
 namespace bascule {
 namespace {
 
-constexpr auto kSecond = std::chrono::seconds(1);
-
 // One stream "s" on a machine whose partitions' syncs fail when asked to.
 class FailsyncWorld {
  public:

@@ -4,8 +4,6 @@
 namespace bascule {
 namespace {
 
-constexpr Duration kSecond = std::chrono::seconds(1);
-
 bool Says(const PartitionStatus& status, const std::string& words) {
   return status.degraded.find(words) != std::string::npos;
 }

@@ -5,8 +5,6 @@
 namespace bascule {
 namespace {
 
-constexpr auto kSecond = std::chrono::seconds(1);
-
 absl::Status Propose(Machine& machine, std::string command) {
   return Ask<absl::Status>(machine.scheduler, [&](auto done) {
     machine.broker->group->Propose(std::move(command), std::move(done));

@@ -4,8 +4,6 @@
 namespace bascule {
 namespace {
 
-constexpr auto kSecond = std::chrono::seconds(1);
-
 RecoveryPointSet DurablePoints(Machine& machine) {
   auto points = ParseRecoveryPoints(machine.fs.DurableBytes("/data/recovery.points"));
   REQUIRE(points.ok());

@@ -10,7 +10,7 @@ namespace {
 
 using absl::StatusCode;
 
-constexpr SimCrash kLoseAll{UnsyncedFate::kLost, EntryFate::kLost};
+constexpr SimCrash kLoseEverything{UnsyncedFate::kLost, EntryFate::kLost};
 
 std::unique_ptr<File> OpenOrDie(SimFileSystem& fs, const std::string& path, OpenMode mode) {
   auto file = fs.Open(path, mode);
@@ -40,7 +40,7 @@ TEST_CASE("sim disk: a crash loses what was not synced, a kill does not") {
 
   fs.Kill();
   CHECK(fs.VisibleBytes("/f") == "DURable not");
-  fs.Crash(rng, kLoseAll);
+  fs.Crash(rng, kLoseEverything);
   CHECK(fs.VisibleBytes("/f") == "durable");
 }
 
@@ -53,7 +53,7 @@ TEST_CASE("sim disk: a sync keeps bytes and size, a truncation needs one") {
   CHECK(fs.DurableBytes("/f").size() == 10);
   REQUIRE(file->Sync().ok());
   REQUIRE(file->WriteAt(FilePosition(6), "x").ok());
-  fs.Crash(rng, kLoseAll);
+  fs.Crash(rng, kLoseEverything);
   CHECK(fs.VisibleBytes("/f") == "0123");
 }
 
@@ -162,7 +162,7 @@ TEST_CASE("sim disk: names need SyncDir: create, rename, remove") {
   CHECK_FALSE(fs.Exists("/d/sub"));
 
   SUBCASE("lost without it") {
-    fs.Crash(rng, kLoseAll);
+    fs.Crash(rng, kLoseEverything);
     CHECK(fs.VisibleBytes("/d/kept") == "kept");
     CHECK_FALSE(fs.Exists("/d/created"));
     CHECK(fs.VisibleBytes("/d/renamed") == "renamed");
@@ -172,7 +172,7 @@ TEST_CASE("sim disk: names need SyncDir: create, rename, remove") {
   }
   SUBCASE("kept with it") {
     REQUIRE(fs.SyncDir("/d").ok());
-    fs.Crash(rng, kLoseAll);
+    fs.Crash(rng, kLoseEverything);
     CHECK(fs.Exists("/d/created"));
     CHECK_FALSE(fs.Exists("/d/renamed"));
     CHECK(fs.VisibleBytes("/d/replaced") == "renamed");
@@ -206,7 +206,7 @@ TEST_CASE("sim disk: a durable name does not make bytes durable, nor the other w
   auto synced = OpenOrDie(fs, "/synced", OpenMode::kCreate);
   REQUIRE(synced->WriteAt(FilePosition(0), "kept").ok());
   REQUIRE(synced->Sync().ok());
-  fs.Crash(rng, kLoseAll);
+  fs.Crash(rng, kLoseEverything);
   CHECK(fs.VisibleBytes("/named").empty());
   CHECK_FALSE(fs.Exists("/synced"));
 }
