@@ -47,6 +47,23 @@ void EnablePlugins() {
   });
 }
 
+// An external acceptor is built without a look at its key and certificate, and then refuses every
+// client; a port of gRPC's own is not. So one is opened on loopback for the moment that it takes.
+bool CanServeWith(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
+  const std::unique_ptr<grpc::Server> probe = builder.BuildAndStart();
+  if (probe != nullptr) probe->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));
+  queue->Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue->Next(&tag, &ok)) {
+  }
+  return probe != nullptr && port > 0;
+}
+
 void Configure(grpc::ServerBuilder& builder, const ApiOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
@@ -143,6 +160,11 @@ absl::Status ApiServer::Start() {
   ASSIGN_OR_RETURN(std::shared_ptr<grpc::ServerCredentials> credentials,
                    MakeCredentials(options.tls, impl_->state.ports.files));
   EnablePlugins();
+  if (!options.tls.key.empty() && !CanServeWith(credentials)) {
+    return absl::UnavailableError(Concat("cannot serve on ", options.listen, ": ", options.tls.key,
+                                         " and ", options.tls.cert,
+                                         " are not a key and its certificate"));
+  }
   auto listener = ConnectionListener::Open(ToListenOptions(options));
   if (!listener.ok()) return listener.status();
   grpc::ServerBuilder builder;
@@ -155,12 +177,8 @@ absl::Status ApiServer::Start() {
   const std::vector<int64_t> others = ChannelzCounts::Servers();
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {
-    return absl::UnavailableError(options.tls.key.empty()
-                                      ? Concat("cannot serve on ", options.listen,
-                                               ": gRPC does not start; see its line above")
-                                      : Concat("cannot serve on ", options.listen, ": ",
-                                               options.tls.key, " and ", options.tls.cert,
-                                               " are not a key and its certificate"));
+    return absl::UnavailableError(
+        Concat("cannot serve on ", options.listen, ": gRPC does not start; see its line above"));
   }
   impl_->state.bound_port = (*listener)->port();
   impl_->server = std::move(server);
