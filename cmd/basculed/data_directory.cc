@@ -21,7 +21,8 @@ absl::Status CheckVersion(FileSystem& fs, const std::string& directory) {
   ASSIGN_OR_RETURN(const std::string text, ReadWhole(**file, kMaxFileBytes));
   int version = 0;
   if (!absl::SimpleAtoi(text, &version)) {
-    return absl::DataLossError(Concat(path, " is damaged: write the number ", kVersion, " into it"));
+    return absl::DataLossError(
+        Concat(path, " is damaged: write the number ", kVersion, " into it"));
   }
   if (version > kVersion) {
     return absl::FailedPreconditionError(Concat(directory, " has format ", version,
@@ -41,8 +42,11 @@ absl::StatusOr<std::string> ParseIdentity(const std::string& path, const std::st
   const size_t space = text.find(' ');
   const std::string id = text.substr(0, space);
   if (space == std::string::npos || EncodeIdentity(id) != text) {
-    return absl::DataLossError(Concat(path, " is damaged; restore it from a backup, or remove it and start once "
-                                      "with --id ID, ID being ", kItsId));
+    return absl::DataLossError(
+        Concat(path,
+               " is damaged; restore it from a backup, or remove it and start once "
+               "with --id ID, ID being ",
+               kItsId));
   }
   return id;
 }
@@ -54,8 +58,10 @@ absl::StatusOr<std::string> LoadOrMakeIdentity(FileSystem& fs, Rng& rng,
   const auto file = fs.Open(path, OpenMode::kRead);
   if (absl::IsNotFound(file.status())) {
     if (wanted.empty() && fs.Exists(JoinPath(directory, "meta"))) {
-      return absl::DataLossError(Concat(path, " is missing although the directory holds data; restore it "
-                                        "from a backup, or start once with --id ID, ID being ", kItsId));
+      return absl::DataLossError(Concat(path,
+                                        " is missing although the directory holds data; restore it "
+                                        "from a backup, or start once with --id ID, ID being ",
+                                        kItsId));
     }
     const std::string id = wanted.empty() ? RandomToken(rng, kIdLength) : wanted;
     RETURN_IF_ERROR(WriteFileAtomically(fs, path, EncodeIdentity(id)));
