@@ -31,10 +31,10 @@ ExitCode Run(Session& session, const LogOptions& options) {
   if (!found.ok()) return Report(console, Explain(found.status(), options.directory));
   ExitCode code = ExitCode::kOk;
   if (!found->points_problem.empty()) {
-    code = Report(console, {ExitCode::kDamaged,
-                            absl::StrCat(found->points_problem,
-                                         "; how far the logs have to reach is not known"),
-                            ""});
+    code = Report(
+        console,
+        {ExitCode::kDamaged,
+         absl::StrCat(found->points_problem, "; how far the logs have to reach is not known"), ""});
   }
   const std::vector<FoundLog>& logs = found->logs;
   for (const FoundLog& one : logs) {

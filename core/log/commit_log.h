@@ -199,7 +199,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   LogBounds bounds_;       // as they are on the disk
   bool dropping_ = false;  // the next ones are being written
   std::vector<DamagedRange> damaged_;
-  std::set<Offset> missing_;  // bases of closed segments whose files were not there when last looked
+  std::set<Offset>
+      missing_;  // bases of closed segments whose files were not there when last looked
   bool checking_files_ = false;
   std::optional<MonotonicTime> files_checked_;
   std::shared_ptr<File> active_file_;
@@ -213,7 +214,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   std::vector<absl::AnyInvocable<void()>> when_at_rest_;
 
   Timestamp last_timestamp_;
-  MonotonicTime active_since_;  // its first batch in this process; the clock may have been set since
+  MonotonicTime
+      active_since_;  // its first batch in this process; the clock may have been set since
   Offset flushed_end_;
   SegmentFooter flushed_facts_;  // of the active segment, when flushed_end_ was reached
   std::vector<std::shared_ptr<File>>

@@ -24,9 +24,10 @@ Offset CommitLog::last_message_end() const {
 absl::Status CommitLog::CheckDamage(Offset from) const {
   for (const DamagedRange& range : damaged_) {
     if (from >= range.from && from < range.to) {
-      return absl::DataLossError(Concat("offsets ", range.from, " to ", range.to - 1,
-                                        " are lost: ", range.cause, "; read on from offset ",
-                                        range.to, ", or restore the file from a copy and restart the broker"));
+      return absl::DataLossError(
+          Concat("offsets ", range.from, " to ", range.to - 1, " are lost: ", range.cause,
+                 "; read on from offset ", range.to,
+                 ", or restore the file from a copy and restart the broker"));
     }
   }
   return absl::OkStatus();

@@ -57,8 +57,7 @@ enum class InspectDepth {
   kBytes,    // every batch's checksum, every sealed segment's, the order of offsets
 };
 // Blocks. `progress` gets (bytes done, bytes in all) now and then. Errors: the disk's.
-absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found,
-                                     InspectDepth depth,
+absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, InspectDepth depth,
                                      const std::function<void(uint64_t, uint64_t)>& progress);
 
 }  // namespace bascule

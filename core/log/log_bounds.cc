@@ -46,7 +46,8 @@ absl::StatusOr<StoredLogBounds> ParseLogBounds(std::string_view file) {
           Concat("format version ", version, " is newer than this program knows (", kBoundsVersion, ")"));
     }
     StoredLogBounds stored;
-    stored.key = {StreamId(GetFixed<uint64_t>(&slot[8])), PartitionId(GetFixed<int32_t>(&slot[16]))};
+    stored.key = {StreamId(GetFixed<uint64_t>(&slot[8])),
+                  PartitionId(GetFixed<int32_t>(&slot[16]))};
     stored.bounds.sequence = GetFixed<uint64_t>(&slot[24]);
     stored.bounds.start = Offset(GetFixed<int64_t>(&slot[32]));
     stored.bounds.end = Offset(GetFixed<int64_t>(&slot[40]));

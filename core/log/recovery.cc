@@ -90,7 +90,7 @@ class Recovery {
   std::optional<LogBounds> bounds_;  // as found on the disk
   std::optional<Offset> start_;      // of the log, if anything says so
   Offset mark_;                      // everything below was durable
-  Offset expected_;  // end of what has been settled
+  Offset expected_;                  // end of what has been settled
   bool cut_ = false;
   RecoveredLog result_;
 };

@@ -1,7 +1,7 @@
 // Opening a partition's log after whatever happened to it.
 //
 // What a stop or crash may leave, and what becomes of it (one test each in
-// tests/unit/log_recovery_test.cc):
+// tests/unit/log_recovery_test.cc, from 11 on in log_recovery_bounds_test.cc):
 //   1. torn or missing tail after the durable mark      cut behind the last batch that is sound
 //   2. preallocated zeros behind the data               kept as preallocation
 //   3. later batches on disk behind a torn earlier one  cut with it: nothing unsynced is

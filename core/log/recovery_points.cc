@@ -98,11 +98,10 @@ void TakePoint(Taker& take, uint32_t version, RecoveryPointSet& points) {
     const LeaderEpoch epoch(take.Take<uint64_t>());
     active.epochs.push_back({epoch, Offset(take.Take<int64_t>())});
   }
-  const bool possible = active.base_offset >= Offset(0) &&
-                        active.end_offset >= active.base_offset &&
-                        active.end_offset <= kMaxStoredOffset &&
-                        log_start.value_or(Offset(0)) >= Offset(0) &&
-                        log_start.value_or(Offset(0)) <= kMaxStoredOffset;
+  const bool possible =
+      active.base_offset >= Offset(0) && active.end_offset >= active.base_offset &&
+      active.end_offset <= kMaxStoredOffset && log_start.value_or(Offset(0)) >= Offset(0) &&
+      log_start.value_or(Offset(0)) <= kMaxStoredOffset;
   if (!possible) take.Refuse();
   points.partitions[key] = RecoveryPoint{std::move(active), log_start};
 }

@@ -25,7 +25,8 @@ struct SegmentStat {
 // How many segments go, counted from the oldest. The last element is the active segment: it never
 // goes, but counts. Age first: segments whose last record was stored longer ago than the limit, up
 // to the first younger one. A time later than `now` is none: the clock was ahead then, and what is
-// known of the segment is that it was stored before the next one. Then messages, then bytes: walking back from the active segment, the first one
+// known of the segment is that it was stored before the next one. Then messages, then bytes:
+// walking back from the active segment, the first one
 // that makes the sum exceed the limit goes with all before it.
 size_t CountExpired(const std::vector<SegmentStat>& segments, const RetentionLimits& limits,
                     Timestamp now);

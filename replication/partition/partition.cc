@@ -263,11 +263,11 @@ void Partition::OnIdleTick() {
   if (options_.settings.durability == Durability::kOs) StartFlush();
   if (!appended_since_tick_ && !log_->dirty()) log_->Trim();
   appended_since_tick_ = false;
-  log_->CheckFiles([weak = weak_from_this(), log = std::weak_ptr<CommitLog>(log_)](
-                       const absl::Status& gone) {
-    const std::shared_ptr<Partition> self = weak.lock();
-    if (self && self->log_ && self->log_ == log.lock()) self->Fail(gone);
-  });
+  log_->CheckFiles(
+      [weak = weak_from_this(), log = std::weak_ptr<CommitLog>(log_)](const absl::Status& gone) {
+        const std::shared_ptr<Partition> self = weak.lock();
+        if (self && self->log_ && self->log_ == log.lock()) self->Fail(gone);
+      });
   AppendPending();
 }
 

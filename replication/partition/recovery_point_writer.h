@@ -58,8 +58,8 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   RecoveryPointSet set_;
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
-  bool again_ = false;                // something moved during the write
-  absl::AnyInvocable<void()> last_;   // the last write, waiting for that one
+  bool again_ = false;               // something moved during the write
+  absl::AnyInvocable<void()> last_;  // the last write, waiting for that one
   MonotonicTime last_write_;
   // The only words shared with the shards: "something moved" and when. No protocol hangs on them.
   std::atomic<bool> moved_{false};

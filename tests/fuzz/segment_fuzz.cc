@@ -110,8 +110,10 @@ void CheckAnyBytes(uint8_t choice, std::string bytes) {
     on_disk += second.bytes;
   }
   const auto ignore = [](uint64_t, uint64_t) {};
-  BASCULE_CHECK(InspectLog(world.fs, {kLogDirectory, std::nullopt}, InspectDepth::kBytes, ignore).ok());
-  BASCULE_CHECK(InspectLog(world.fs, {kLogDirectory, std::nullopt}, InspectDepth::kFooters, ignore).ok());
+  BASCULE_CHECK(
+      InspectLog(world.fs, {kLogDirectory, std::nullopt}, InspectDepth::kBytes, ignore).ok());
+  BASCULE_CHECK(
+      InspectLog(world.fs, {kLogDirectory, std::nullopt}, InspectDepth::kFooters, ignore).ok());
 
   RecoveryRequest request = Request();
   SegmentFile point(Offset(0));

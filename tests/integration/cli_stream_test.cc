@@ -120,7 +120,8 @@ TEST_CASE("stream info says that all is well only when it is") {
   CHECK(Has(out, "! partition 0 has fewer than min ISR (2)"));
   CHECK(Has(out, "! partition 0 is paused"));
   const std::string json = RunCli(broker, {"stream", "info", "orders", "--json"}).output;
-  CHECK(Has(json, "\"gap_records\":2,\"messages_in_gaps\":1017,\"paused\":true"));
+  CHECK(
+      Has(json, "\"gap_records\":2,\"messages_in_gaps\":1017,\"lost_records\":0,\"paused\":true"));
   CHECK(Has(json, "\"latest_received\":\"2023-11-14T22:13:20.000000000Z\""));
 }
 

@@ -209,7 +209,8 @@ void CheckBeginningLost(Damaged& world, int64_t to) {
   }
 }
 
-TEST_CASE("the first segments are gone, or all but the active one: a lost beginning, at every start") {
+TEST_CASE(
+    "the first segments are gone, or all but the active one: a lost beginning, at every start") {
   for (const bool all : {false, true}) {
     CAPTURE(all);
     Damaged world;
@@ -273,7 +274,8 @@ TEST_CASE("a directory removed under a running broker: no ack, and it says which
     return status.ok();
   }));
   CHECK(offset >= kMessages);
-  BROKER_CHECK(broker, Has(broker.Log(), world.partition + " was changed under the running broker"));
+  BROKER_CHECK(broker,
+               Has(broker.Log(), world.partition + " was changed under the running broker"));
   CHECK(broker.Describe("hurt").partitions(0).lost_records() >= uint64_t{kMessages});
   CHECK(RunTool("bascule", {"log", "verify", world.data()}).exit.code == 5);
   broker.Stop();

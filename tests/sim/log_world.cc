@@ -112,7 +112,8 @@ void LogWorld::AppendOne() {
     telling[builder.next_offset()] = {std::move(value), now};
     builder.Add(body);
   }
-  if (log_->Append(builder.Finish(clock_.Wall())).ok()) told_.insert(telling.begin(), telling.end());
+  if (log_->Append(builder.Finish(clock_.Wall())).ok())
+    told_.insert(telling.begin(), telling.end());
 }
 
 void LogWorld::StartFlush() {

@@ -407,8 +407,8 @@ TEST_CASE("after the clock was ahead, segments age and go by when they were stor
     const Timestamp wall = world.clock.Wall();
     if (world.log->ShouldRoll()) REQUIRE(world.log->Roll().ok());
     wire::BatchBuilder builder;
-    builder.Begin(world.log->log_end(), LeaderEpoch(1),
-                  std::max(wall, world.log->last_timestamp()), Offset(0), 0);
+    builder.Begin(world.log->log_end(), LeaderEpoch(1), std::max(wall, world.log->last_timestamp()),
+                  Offset(0), 0);
     builder.Add("");
     REQUIRE(world.log->Append(builder.Finish(wall)).ok());
     REQUIRE(world.Flush().ok());

@@ -10,7 +10,8 @@ namespace {
 
 LogReport Inspect(SimFileSystem& fs, InspectDepth depth = InspectDepth::kBytes) {
   absl::StatusOr<LogReport> report =
-      InspectLog(fs, {kLogDirectory, std::nullopt}, depth, [](uint64_t done, uint64_t all) { CHECK(done <= all); });
+      InspectLog(fs, {kLogDirectory, std::nullopt}, depth,
+                 [](uint64_t done, uint64_t all) { CHECK(done <= all); });
   INFO(report.status().ToString());
   REQUIRE(report.ok());
   return *std::move(report);
@@ -151,7 +152,8 @@ TEST_CASE("logs are found from the data directory down to their own") {
   CHECK(Directories(FindLogs(fs, "/data/streams")) == logs);
   CHECK(FindLogs(fs, "/data/streams/7")->logs.size() == 2);
   CHECK(FindLogs(fs, "/data/streams/7/1")->logs.size() == 1);
-  CHECK(FindLogs(fs, "/data/streams/7/1")->points_problem == "/data/recovery.points: file is too short");
+  CHECK(FindLogs(fs, "/data/streams/7/1")->points_problem ==
+        "/data/recovery.points: file is too short");
   REQUIRE(fs.CreateDirectories("/elsewhere").ok());
   CHECK(absl::IsNotFound(FindLogs(fs, "/elsewhere").status()));
   CHECK_FALSE(FindLogs(fs, "/nowhere").ok());
