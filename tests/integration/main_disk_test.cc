@@ -196,7 +196,7 @@ TEST_CASE(
   BROKER_CHECK(broker, deleted.ok());
   BROKER_REQUIRE(broker, Eventually([&] { return disk.Free() > 15 * kMiB; }));
   BROKER_REQUIRE(broker, Eventually([&] { return create("more").ok(); }));
-  CHECK(broker.Info().degraded().empty());
+  BROKER_CHECK(broker, Eventually([&] { return broker.Info().degraded().empty(); }));
   broker.Stop();
 }
 
