@@ -239,7 +239,8 @@ void MetadataNode::NoteOlder(const absl::Status& why) {
       !noted.ok()) {
     return LogError(FromAbsl(noted.message()));
   }
-  LogError("the data directory of broker ", self_.id, " is an older copy (", FromAbsl(why.message()),
+  LogError("the data directory of broker ", self_.id, " is an older copy (",
+           FromAbsl(why.message()),
            "; restored from a backup or a snapshot?). What it holds counts as lost and is not led "
            "again. Started again, this broker joins as a new member");
 }
