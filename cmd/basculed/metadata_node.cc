@@ -265,11 +265,24 @@ absl::Status MetadataNode::BindDirectory() {
              "; move the whole directory away to join with an empty one"));
 }
 
+// The group's log shows it before a registration can. Durable before the process ends.
+void MetadataNode::NoteOlder(const absl::Status& why) {
+  if (const absl::Status noted = record_->NoteOlder(record_->generation(), /*rejoin=*/true);
+      !noted.ok()) {
+    return LogError(FromAbsl(noted.message()));
+  }
+  LogError("the data directory of broker ", self_.id, " is an older copy (",
+           FromAbsl(why.message()),
+           "; restored from a backup or a snapshot?). What it holds counts as lost and is not led "
+           "again. Started again, this broker joins as a new member");
+}
+
 absl::Status MetadataNode::StartGroup() {
   const absl::Status started = Await<absl::Status>(env_.home, [this](auto done) {
     PeerTransport* peers = peers_.get();
     frontend_ = std::make_unique<MetaFrontend>(env_.home, env_.clock, peers, self_);
     const auto fatal = [this](const absl::Status& why) {
+      if (absl::IsOutOfRange(why)) NoteOlder(why);
       LogError(FromAbsl(why.message()));
       env_.fatal();
     };

@@ -67,6 +67,7 @@ class MetadataNode final : private PeerEvents {
   absl::Status StartPeers();
   absl::Status OpenStore();
   absl::Status LeaveOldPart();
+  void NoteOlder(const absl::Status& why);
   absl::Status FindCluster();
   absl::Status Found(MetadataIndex applied, const std::string& state);
   absl::Status Upgrade();

@@ -120,8 +120,12 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
     if (arrived_.size() >= kArrivedSnapshots) return;
     arrived_.push_back({*message.snapshot, std::move(snapshot)});
   }
+  // A leader counts on entries that are not here: this log is older than what was promised from it.
+  const bool behind = message.type == raft::MessageType::kHeartbeat &&
+                      message.term >= raft_->status().term && message.commit > raft_->log().last();
   if (const absl::Status stepped = raft_->Step(std::move(message)); !stepped.ok()) {
     LogWarning("metadata group: refused: ", FromAbsl(stepped.message()));
+    if (behind) return Die(absl::OutOfRangeError(stepped.message()));
   }
   ScheduleRound();
 }

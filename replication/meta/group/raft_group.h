@@ -50,7 +50,8 @@ struct RaftGroupEnvironment {
   Rng& rng;
   PeerTransport* transport;
   MetadataState& state;
-  // The reason; called once, on the metadata thread. Nothing is done afterwards.
+  // The reason; called once, on the metadata thread. Nothing is done afterwards. OutOfRange: the
+  // leader counts on entries that this log does not hold (any more): an older copy.
   absl::AnyInvocable<void(absl::Status)> fatal;
 };
 
