@@ -15,12 +15,7 @@ namespace bascule {
 namespace {
 
 constexpr int kClusterIdLength = 16;
-constexpr std::chrono::seconds kRefreshPeriod{1};
 constexpr int kTicksPerHeartbeat = 2;
-// Without a leader for so many seconds a broker asks the others whether it is a member still; after
-// so many answers of a leader that it is not, it believes them.
-constexpr int kAskMembershipAfter = 5;
-constexpr int kRemovedAnswers = 2;
 
 // Runs `call(done)` on the metadata thread and waits until done was called.
 template <typename Result, typename Call>
@@ -355,117 +350,6 @@ absl::Status MetadataNode::LookBefore() {
 // The cluster dials this broker where it was before: after its configuration changed, or because it
 // was alone when it was made. The leader writes the new address down; where no leader is heard of,
 // for nobody reaches us, any member passes it on. Said again until it is so.
-void MetadataNode::TellAddress() {
-  if (!peers_) return;
-  const std::vector<GroupMember> members = group_->members();
-  const auto self = std::find_if(members.begin(), members.end(),
-                                 [this](const GroupMember& m) { return m.id == self_.node; });
-  if (self == members.end() || self->address == self_.peer_address) return;
-  if (!std::exchange(told_address_, true))
-    LogInfo("the cluster dials this broker at \"", self->address, "\"; it is told ",
-            self_.peer_address);
-  JoinRequest join;
-  join.cluster_namespace = env_.config.cluster_namespace;
-  join.cluster_id = cluster_id_;
-  join.server_id = self_.id;
-  join.node = self_.node;
-  join.address = self_.peer_address;
-  join.feature_level = kFeatureLevel;
-  const std::string request = EncodeIntroRequest(join);
-  const auto answered = [](const absl::StatusOr<std::string>& answer) {
-    if (!answer.ok()) LogWarning("the new peer address: ", FromAbsl(answer.status().message()));
-  };
-  if (group_->role().leader != PeerId())
-    return control_->OnIntroduction(self_.id, request, kRefreshPeriod, answered);
-  for (const GroupMember& member : members) {
-    if (member.id != self_.node)
-      peers_->Introduce(member.address, request, kRefreshPeriod, answered);
-  }
-}
-
-// What the leader is told with each heartbeat.
-std::string MetadataNode::Trouble() const {
-  if (std::string why = group_->degraded(); !why.empty()) return why;
-  if (!disk_full_ || !disk_full_()) return "";
-  return Concat("the disk of ", env_.directory.path(),
-                " is full up to disk.reserve, publishes to it are refused; make room, or lower the "
-                "retention of streams");
-}
-
-// On the metadata thread: after each change of the role, and once a second.
-void MetadataNode::Refresh() {
-  TellAddress();
-  lookout_->Tick(control_->Answer(), group_->members());
-  const std::string past = peers_ && group_->Status().stalled ? group_->degraded() : "";
-  if (past != past_) {
-    past_ = past;
-    env_.past(past_);
-  }
-  std::vector<std::string> degraded;
-  if (!group_->degraded().empty()) degraded.push_back(group_->degraded());
-  if (group_->role().leader == PeerId())
-    degraded.push_back("no metadata leader is known: streams can be neither made nor changed");
-  for (std::string& sentence : lookout_->Degraded()) degraded.push_back(std::move(sentence));
-  if (peers_) {
-    for (std::string& sentence : peers_->Degraded()) degraded.push_back(std::move(sentence));
-  }
-  if (env_.config.cluster.insecure)
-    degraded.push_back("cluster.insecure: brokers talk to each other in plain text, unchecked");
-  degraded_.store(std::make_shared<const std::vector<std::string>>(std::move(degraded)));
-}
-
-void MetadataNode::KeepFresh() {
-  Refresh();
-  AskWhetherRemoved();
-  env_.home.After(kRefreshPeriod, [this, alive = alive_] {
-    if (*alive) KeepFresh();
-  });
-}
-
-// Who was removed while it was away hears nothing of the others, who know it no more.
-void MetadataNode::AskWhetherRemoved() {
-  if (!peers_ || group_->role().leader != PeerId()) {
-    leaderless_seconds_ = 0;
-    return;
-  }
-  if (++leaderless_seconds_ % kAskMembershipAfter != 0) return;
-  for (const GroupMember& member : group_->members()) {
-    if (member.id == self_.node) continue;
-    peers_->Introduce(member.address, EncodeIntroRequest(WhoRequest{env_.config.cluster_namespace}),
-                      kRefreshPeriod, [this, alive = alive_](absl::StatusOr<std::string> bytes) {
-                        env_.home.Post([this, alive, bytes = std::move(bytes)] {
-                          if (!*alive || !bytes.ok()) return;
-                          if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok())
-                            OnWhetherRemoved(*answer);
-                        });
-                      });
-  }
-}
-
-void MetadataNode::OnWhetherRemoved(const IntroAnswer& answer) {
-  if (answer.cluster_id != cluster_id_ || answer.leader != answer.node) return;
-  const bool member =
-      std::any_of(answer.members.begin(), answer.members.end(),
-                  [this](const GroupMember& known) { return known.id == self_.node; });
-  if (member || group_->role().leader != PeerId()) {
-    removed_answers_ = 0;
-    return;
-  }
-  if (++removed_answers_ != kRemovedAnswers) return;
-  LogError("broker ", answer.server_id, ", which leads the cluster ", cluster_id_,
-           ", says that this broker is no member any more: it was removed; to join again move ",
-           meta_, " away and start it");
-  env_.fatal();
-}
-
-std::vector<std::string> MetadataNode::Degraded() const {
-  const auto degraded = degraded_.load();
-  return degraded ? *degraded : std::vector<std::string>();
-}
-
-std::map<std::string, uint64_t> MetadataNode::ReadCounters() const {
-  return peers_ ? peers_->ReadCounters() : std::map<std::string, uint64_t>();
-}
 
 void MetadataNode::Stop() {
   if (lookout_) {
@@ -476,33 +360,6 @@ void MetadataNode::Stop() {
     });
   }
   if (peers_) peers_->Stop();
-}
-
-// The transport logs both, and Raft finds out by itself who answers.
-void MetadataNode::OnPeerUp(const PeerIdentity& peer) { lookout_->OnPeerUp(peer.id); }
-void MetadataNode::OnPeerDown(const PeerIdentity& peer) { lookout_->OnPeerDown(peer.id); }
-
-void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
-                                  Duration timeout, PeerHandler::Respond respond) {
-  env_.home.Post([this, alive = alive_, server_id, request = std::move(request), timeout,
-                  respond = std::move(respond)]() mutable {
-    if (!*alive) return;
-    if (control_)
-      return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
-    if (join_)
-      return join_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
-    if (early_.size() >= limits::kPeerIntroductions)
-      return respond(absl::UnavailableError("the broker is starting"));
-    early_.push_back([this, server_id, request = std::move(request), timeout,
-                      respond = std::move(respond)]() mutable {
-      OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
-    });
-  });
-}
-
-// An invitation may come as soon as the peer port is open.
-void MetadataNode::AnswerEarly() {
-  for (Task& task : std::exchange(early_, {})) task();
 }
 
 }  // namespace bascule

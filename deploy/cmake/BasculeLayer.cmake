@@ -1,7 +1,7 @@
 # bascule_unity(<target>)
 #
-# Compiles a target's sources several at a time (BASCULE_UNITY): most of a file's compile time goes into what it includes. Tests
-# and the worlds they share go together by the first word of their names, a layer's sources in batches.
+# Compiles a target's sources several at a time (BASCULE_UNITY), since most of the time goes into what they include: a
+# layer's in batches, tests and the worlds they share by the first word of their names (bascule_unity_groups).
 function(bascule_unity target)
   if(NOT BASCULE_UNITY)
     return()

@@ -20,12 +20,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr uint64_t kMiB = 1024 * 1024;
-
-double Seconds(TestClock::time_point since) {
-  return std::chrono::duration<double>(TestClock::now() - since).count();
-}
-
 // User and system time of the process so far.
 double CpuSeconds(MainBroker& broker) {
   std::ifstream file(absl::StrCat("/proc/", broker.pid(), "/stat"));

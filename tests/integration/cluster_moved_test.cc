@@ -12,10 +12,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::seconds;
 
-double Seconds(Clock::time_point since) {
-  return std::chrono::duration<double>(Clock::now() - since).count();
-}
-
 void SetArg(MainBroker& broker, const std::string& name, const std::string& value) {
   for (size_t i = 0; i + 1 < broker.args().size(); ++i) {
     if (broker.args()[i] == name) broker.args()[i + 1] = value;

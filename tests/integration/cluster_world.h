@@ -14,9 +14,11 @@ namespace bascule::cluster_job {
 
 using main_job::Bound;
 using main_job::Has;
+using main_job::kMiB;
 using main_job::kPatience;
 using main_job::MainBroker;
 using main_job::RunTool;
+using main_job::Seconds;
 using main_job::StartNats;
 
 inline constexpr char kNamespace[] = "cluster-test";

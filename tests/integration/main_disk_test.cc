@@ -17,8 +17,6 @@ namespace {
 
 using grpc::StatusCode;
 
-constexpr uint64_t kMiB = 1024 * 1024;
-
 // A file system that only this test fills: a tmpfs of its own when it may mount one, or else a
 // folder in /dev/shm, where nobody else writes much.
 class SmallDisk {
@@ -64,7 +62,7 @@ class SmallDisk {
   std::string shared_;
 };
 
-grpc::Status TryPublish(MainBroker& broker, const std::string& value) {
+grpc::Status TryPublishDisk(MainBroker& broker, const std::string& value) {
   proto::PublishRequest request;
   request.set_stream("disk");
   request.set_value(value);
@@ -97,7 +95,7 @@ TEST_CASE("at the reserve: refused in words, reads go on, heals, one gap record 
     BROKER_REQUIRE(broker, Eventually([&] { return !State(broker).degraded().empty(); }));
     CHECK(Has(State(broker).degraded(), "below the reserve"));
     CHECK(broker.Info().degraded_size() >= 1);
-    const grpc::Status refused = TryPublish(broker, "refused");
+    const grpc::Status refused = TryPublishDisk(broker, "refused");
     CHECK(refused.error_code() != StatusCode::OK);
     CHECK(refused.error_code() != StatusCode::DEADLINE_EXCEEDED);
     bus.Publish("disk.js", "refused", "answers");
@@ -134,7 +132,7 @@ TEST_CASE("a disk that is really full: nothing acknowledged is lost, and it heal
   const auto publish = [&](int number) {
     std::string value = std::to_string(number);
     value.resize(100'000, ' ');
-    const grpc::Status status = TryPublish(broker, value);
+    const grpc::Status status = TryPublishDisk(broker, value);
     if (status.ok()) stored.push_back(value);
     return status;
   };
@@ -165,7 +163,7 @@ TEST_CASE(
   broker.Start();
   broker.CreateStream("disk", "disk.x");
   std::string value(500'000, 'x');
-  for (int i = 0; i < 40; ++i) BROKER_REQUIRE(broker, TryPublish(broker, value).ok());
+  for (int i = 0; i < 40; ++i) BROKER_REQUIRE(broker, TryPublishDisk(broker, value).ok());
   // Others give back a little while it is taken.
   BROKER_REQUIRE(broker, Eventually([&] {
                    disk.FillTo(0);

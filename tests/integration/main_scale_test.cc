@@ -10,12 +10,6 @@ using std::chrono::steady_clock;
 
 constexpr int kStreams = 1000;
 constexpr int kAtOnce = 50;
-constexpr uint64_t kMiB = 1024 * 1024;
-
-double Seconds(steady_clock::time_point since) {
-  return std::chrono::duration<double>(steady_clock::now() - since).count();
-}
-
 proto::FetchMetadataResponse FetchMetadata(MainBroker& broker) {
   proto::FetchMetadataResponse response;
   grpc::ClientContext context;

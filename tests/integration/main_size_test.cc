@@ -7,8 +7,6 @@ namespace {
 
 using grpc::StatusCode;
 
-constexpr size_t kMiB = 1024 * 1024;
-
 std::unique_ptr<NatsServer> NatsTaking(size_t bytes) {
   NatsServerOptions options;
   options.config = absl::StrCat("max_payload: ", bytes, "\nmax_pending: 134217728");
@@ -22,7 +20,7 @@ std::string Pattern(size_t bytes) {
   return value;
 }
 
-grpc::Status TryPublish(MainBroker& broker, const std::string& value) {
+grpc::Status TryPublishBig(MainBroker& broker, const std::string& value) {
   proto::PublishRequest request;
   request.set_stream("big");
   request.set_value(value);
@@ -37,10 +35,10 @@ TEST_CASE("a message past the limit is refused in words, and a plain one is coun
   MainBroker broker(nats->url());
   broker.Start();
   broker.CreateStream("big", "size.big");
-  const grpc::Status refused = TryPublish(broker, Pattern(kMiB + kMiB / 2));
+  const grpc::Status refused = TryPublishBig(broker, Pattern(kMiB + kMiB / 2));
   BROKER_CHECK(broker, refused.error_code() == StatusCode::INVALID_ARGUMENT);
   CHECK(refused.error_message() == "message exceeds max replication size");
-  BROKER_CHECK(broker, TryPublish(broker, Pattern(kMiB - 4096)).ok());
+  BROKER_CHECK(broker, TryPublishBig(broker, Pattern(kMiB - 4096)).ok());
 
   BusClient bus(nats->url());
   bus.Publish("size.big", Pattern(kMiB));  // exactly the limit
@@ -72,7 +70,7 @@ TEST_CASE("messages of several MiB go through where the limits are raised") {
   BROKER_REQUIRE(broker, Eventually([&] {
                    return broker.Describe("big").partitions(0).high_watermark() == 3;
                  }));
-  const grpc::Status refused = TryPublish(broker, Pattern(8 * kMiB + 1));
+  const grpc::Status refused = TryPublishBig(broker, Pattern(8 * kMiB + 1));
   CHECK(refused.error_code() == StatusCode::INVALID_ARGUMENT);
   for (int life = 0; life < 2; ++life) {
     CHECK(Values(broker.ReadAll("big")) == values);
@@ -99,10 +97,10 @@ TEST_CASE("a NATS that takes less than we would is reported, at the start and wh
   CHECK(info.max_message_bytes() == static_cast<int64_t>(kMiB));
   REQUIRE(info.degraded_size() == 1);
   CHECK(Has(info.degraded(0), "65536"));
-  const grpc::Status refused = TryPublish(broker, Pattern(100'000));
+  const grpc::Status refused = TryPublishBig(broker, Pattern(100'000));
   CHECK(refused.error_code() == StatusCode::UNKNOWN);
   CHECK(refused.error_message() == "failed to publish to NATS: nats: maximum payload exceeded");
-  BROKER_CHECK(broker, TryPublish(broker, "small").ok());
+  BROKER_CHECK(broker, TryPublishBig(broker, "small").ok());
 }
 
 }  // namespace

@@ -8,12 +8,12 @@ namespace {
 using grpc::StatusCode;
 using Change = std::function<void(proto::SubscribeRequest&)>;
 
-constexpr int kMessages = 30;
+constexpr int kStored = 30;
 constexpr size_t kFilling = 7000;  // several segments of the least size
 // What old clients send in every timestamp that they do not mean.
 constexpr int64_t kGoZeroTime = -6795364578871345152;
 
-// One broker for the cases that change nothing: `full` has kMessages, `empty` none.
+// One broker for the cases that change nothing: `full` has kStored, `empty` none.
 struct ReadingWorld {
   ReadingWorld() {
     broker.Start();
@@ -21,14 +21,14 @@ struct ReadingWorld {
       request.mutable_settings()->set_segment_max_bytes(64 * 1024);
     });
     broker.CreateStream("empty", "read.empty");
-    for (int i = 0; i < kMessages; ++i) {
+    for (int i = 0; i < kStored; ++i) {
       std::string value = std::to_string(i);
       value.resize(kFilling, ' ');
       REQUIRE(broker.Publish("full", value) == i);
     }
     for (const proto::Message& message : broker.ReadAll("full"))
       times.push_back(message.timestamp());
-    REQUIRE(times.size() == kMessages);
+    REQUIRE(times.size() == kStored);
     BROKER_REQUIRE(broker, broker.Describe("full").partitions(0).segments() >= 3);
   }
 
@@ -76,7 +76,7 @@ constexpr char kStop[] = "Stop offset reached";
 
 std::vector<Case> ForwardCases(const std::vector<int64_t>& t) {
   using namespace proto;  // NOLINT: the names of positions
-  const int64_t last = kMessages - 1;
+  const int64_t last = kStored - 1;
   return {
       {"all", EARLIEST, STOP_LATEST, nullptr, Run(0, last), kEnd, kStop},
       {"what is not asked for is ignored", EARLIEST, STOP_LATEST,
@@ -213,7 +213,7 @@ std::vector<Case> UnknownCases() {
 
 std::vector<Case> ReverseCases(const std::vector<int64_t>& t) {
   using namespace proto;  // NOLINT: the names of positions
-  const int64_t last = kMessages - 1;
+  const int64_t last = kStored - 1;
   const auto down = [](auto& r) { r.set_reverse(true); };
   return {
       {"down from the newest", LATEST, STOP_ON_CANCEL, down, Run(last, 0), StatusCode::UNKNOWN,
@@ -250,17 +250,17 @@ void TryAll(ReadingWorld& world, int64_t end) {
 
 TEST_CASE("every position that ends by itself, before and after restarts") {
   ReadingWorld world;
-  TryAll(world, kMessages);
+  TryAll(world, kStored);
   // Each time away ends with a gap record: it takes an offset, and no position shows it.
   world.broker.Stop();
   world.broker.Start();
   const auto gaps = [&] { return world.broker.Describe("full").partitions(0).gap_records(); };
   BROKER_REQUIRE(world.broker, Eventually([&] { return gaps() == 1; }));
-  TryAll(world, kMessages + 1);
+  TryAll(world, kStored + 1);
   world.broker.Kill();
   world.broker.Start();
   BROKER_REQUIRE(world.broker, Eventually([&] { return gaps() == 2; }));
-  TryAll(world, kMessages + 2);
+  TryAll(world, kStored + 2);
 }
 
 TEST_CASE("an empty stream: what ends at once and what waits") {

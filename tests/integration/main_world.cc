@@ -25,6 +25,10 @@ void Expect(const grpc::Status& status, const std::string& what, const MainBroke
 
 }  // namespace
 
+double Seconds(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
 bool Has(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }

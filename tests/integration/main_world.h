@@ -26,6 +26,9 @@ namespace bascule::main_job {
 
 inline constexpr std::chrono::seconds kPatience{20};  // bounds a failing test only
 
+inline constexpr uint64_t kMiB = 1024 * 1024;
+
+double Seconds(std::chrono::steady_clock::time_point since);
 bool Has(std::string_view text, std::string_view part);
 // Deadline, and waiting for a broker that is just coming up.
 void Bound(grpc::ClientContext& context, std::chrono::milliseconds limit = kPatience);

@@ -13,9 +13,9 @@ namespace bascule {
 
 class FakeDiscovery;
 
-class FakeBus {
+class FakeDiscoveryBus {
  public:
-  explicit FakeBus(SimScheduler& scheduler) : wire(scheduler.NewExecutor("bus")) {}
+  explicit FakeDiscoveryBus(SimScheduler& scheduler) : wire(scheduler.NewExecutor("bus")) {}
   using Found = absl::AnyInvocable<void(std::string_view)>;
 
   bool connected = true;
@@ -27,20 +27,21 @@ class FakeBus {
 
 class FakeDiscovery final : public Discovery {
  public:
-  explicit FakeDiscovery(FakeBus& bus) : bus_(bus) {}
+  explicit FakeDiscovery(FakeDiscoveryBus& bus) : bus_(bus) {}
   ~FakeDiscovery() override { bus_.answerers.erase(this); }
 
   void AnswerQueries(absl::AnyInvocable<std::string(std::string_view)> answer) override {
     bus_.answerers[this] = std::move(answer);
   }
-  std::unique_ptr<DiscoveryQuery> Ask(std::string question, FakeBus::Found found) override {
+  std::unique_ptr<DiscoveryQuery> Ask(std::string question,
+                                      FakeDiscoveryBus::Found found) override {
     return std::make_unique<Query>(bus_, std::move(question), std::move(found));
   }
 
  private:
   class Query final : public DiscoveryQuery {
    public:
-    Query(FakeBus& bus, std::string question, FakeBus::Found found)
+    Query(FakeDiscoveryBus& bus, std::string question, FakeDiscoveryBus::Found found)
         : bus_(bus), question_(std::move(question)), found_(std::move(found)) {
       Repeat();
     }
@@ -62,12 +63,12 @@ class FakeDiscovery final : public Discovery {
         if (*alive) Repeat();
       });
     }
-    FakeBus& bus_;
+    FakeDiscoveryBus& bus_;
     const std::string question_;
-    FakeBus::Found found_;
+    FakeDiscoveryBus::Found found_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   };
-  FakeBus& bus_;
+  FakeDiscoveryBus& bus_;
 };
 
 }  // namespace bascule

@@ -135,7 +135,7 @@ TEST_CASE("bounded output: a socket that nobody reads, and the descriptor stays 
 TEST_CASE("log lines: control characters do not make lines of their own") {
   const std::string line = FormatLogLine(LogLevel::kInfo, "a\nb\x1b[0m\tc\r");
   CHECK(Count(line, "\n") == 1);
-  CHECK(line.ends_with("a\\nb\\x1b[0m\\tc\\x0d\n"));
+  CHECK(line.ends_with("a\\nb\\x1b[0m\\tc\\r\n"));
 }
 
 // A failed check in a process whose stderr is `fd`; how it ended.

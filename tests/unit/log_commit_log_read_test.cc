@@ -9,7 +9,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // Three segments of `n` one-record batches each, flushed and sealed.
-void ThreeSegments(LogAtWork& world, int n) {
+void FillThreeSegments(LogAtWork& world, int n) {
   world.Open();
   for (int i = 0; i < 3; ++i) {
     if (i > 0) REQUIRE(world.log->Roll().ok());
@@ -54,7 +54,7 @@ TEST_CASE("the newest comes from memory, without a call to the disk") {
 
 TEST_CASE("cold bytes come by a plan; a reader on its way needs no look-up and no new file") {
   LogAtWork world;
-  ThreeSegments(world, 50);
+  FillThreeSegments(world, 50);
   world.log.reset();
   world.Open();
   world.fs.faults().rates.no_wait_unavailable = 1;
@@ -74,7 +74,7 @@ TEST_CASE("cold bytes come by a plan; a reader on its way needs no look-up and n
 
 TEST_CASE("what the page cache holds is read at once, cold index and all, from the second time") {
   LogAtWork world;
-  ThreeSegments(world, 50);
+  FillThreeSegments(world, 50);
   world.log.reset();
   world.Open();
   ReadPlace place;
@@ -111,7 +111,7 @@ TEST_CASE("a read never goes past the committed end") {
 
 TEST_CASE("forward and backward over segment boundaries, sealed and active, from every offset") {
   LogAtWork world;
-  ThreeSegments(world, 8);
+  FillThreeSegments(world, 8);
   for (const bool cold : {false, true}) {
     if (cold) {
       world.log.reset();
@@ -208,7 +208,7 @@ TEST_CASE("over gaps between offsets a read goes on with the next that is there"
 
 TEST_CASE("by time: the segment that may hold it, none when all is older") {
   LogAtWork world;
-  ThreeSegments(world, 4);
+  FillThreeSegments(world, 4);
   const Timestamp last = world.log->last_timestamp();
   for (const bool cold : {false, true}) {
     if (cold) {
@@ -234,7 +234,7 @@ TEST_CASE("retention by messages, bytes and age takes whole sealed segments and 
     if (kind == 0) world.options.limits.retention.max_messages = 16;
     if (kind == 1) world.options.limits.retention.max_bytes = 2 * 8 * 250 + 128;
     if (kind == 2) world.options.limits.retention.max_age = milliseconds(100);
-    ThreeSegments(world, 8);
+    FillThreeSegments(world, 8);
     if (kind == 2) {
       world.clock.Advance(milliseconds(100));
       world.log->Clean();
@@ -279,7 +279,7 @@ TEST_CASE("a segment without its footer yet is kept until the next round") {
 TEST_CASE("a lagging reader's plan is read to its end although retention dropped the segment") {
   LogAtWork world;
   world.options.limits.retention.max_messages = 8;
-  ThreeSegments(world, 8);
+  FillThreeSegments(world, 8);
   world.log.reset();
   world.Open();
   ReadPlace place;
@@ -302,7 +302,7 @@ TEST_CASE("a lagging reader's plan is read to its end although retention dropped
 TEST_CASE("a plan that found its segment already unlinked says so") {
   LogAtWork world;
   world.options.limits.retention.max_messages = 8;
-  ThreeSegments(world, 8);
+  FillThreeSegments(world, 8);
   world.log.reset();
   world.Open();
   ReadPlace place;
@@ -331,7 +331,7 @@ TEST_CASE("the new log start is durable before the first file goes, whenever the
   for (uint64_t calls = 1; calls < 30; ++calls) {
     LogAtWork world;
     world.options.limits.retention.max_messages = 8;
-    ThreeSegments(world, 8);
+    FillThreeSegments(world, 8);
     world.fs.faults().PowerOffAfter(calls);
     world.log->Clean();
     world.scheduler.RunUntilIdle();
@@ -351,7 +351,7 @@ TEST_CASE("the new log start is durable before the first file goes, whenever the
 TEST_CASE("retention that cannot note the new beginning drops nothing, and tries again") {
   LogAtWork world;
   world.options.limits.retention.max_messages = 8;
-  ThreeSegments(world, 8);
+  FillThreeSegments(world, 8);
   for (int round = 0; round < 2; ++round) {
     world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
     world.log->Clean();
@@ -371,7 +371,7 @@ TEST_CASE("retention that cannot note the new beginning drops nothing, and tries
 
 TEST_CASE("a lost beginning is read as lost from both sides, and counted") {
   LogAtWork world;
-  ThreeSegments(world, 8);
+  FillThreeSegments(world, 8);
   world.log.reset();
   REQUIRE(world.fs.Remove(LogPath(Offset(0))).ok());
   world.Open();
@@ -391,7 +391,7 @@ TEST_CASE("a lost beginning is read as lost from both sides, and counted") {
 
 TEST_CASE("files that vanish under an open log are noticed; what comes back is forgiven") {
   LogAtWork world;
-  ThreeSegments(world, 8);
+  FillThreeSegments(world, 8);
   absl::Status gone;
   const auto look = [&] {
     world.clock.Advance(limits::kLogFilesCheckPeriod);

@@ -61,7 +61,7 @@ struct LookoutWorld {
   SimClock clock;
   SimScheduler scheduler;
   FakePeerNetwork network;
-  FakeBus bus;
+  FakeDiscoveryBus bus;
   std::vector<GroupMember> members;
   std::vector<std::unique_ptr<Watcher>> watchers;
   uint64_t endpoints = 100;
