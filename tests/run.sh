@@ -162,22 +162,22 @@ step_interop() {
   count "interop: faults of our core in such groups" "$status"
 }
 
-# The build's own command lines, with clang in the compiler's place and nothing written. Of dev it needs no more than
-# the generated headers.
+# The build's own command lines, each source by itself, with clang in the compiler's place and nothing written. It needs no
+# more than the generated headers.
 step_threads() {
   local status=0 commands="$log_dir/threads.commands"
   local clang='clang++ -fsyntax-only -Wthread-safety -Wno-unknown-warning-option'
-  build dev bascule_public_proto bascule_meta_proto bascule_group_proto bascule_peer_proto || return 0
-  ninja -C build/dev -t commands |
+  build threads bascule_public_proto bascule_meta_proto bascule_group_proto bascule_peer_proto || return 0
+  ninja -C build/threads -t commands |
     grep -E ' -c [^ ]*/(core|nats_bridge|replication|cmd)/[^ ]*\.cc$' |
-    grep -v ' -c [^ ]*/build/dev/' |
+    grep -v ' -c [^ ]*/build/threads/' |
     sed -E "s/^.*ccache //; s/^[^ ]+ /$clang /; s/ -MD -MT [^ ]+ -MF [^ ]+ -o [^ ]+ / /" >"$commands" || true
   if [ ! -s "$commands" ]; then
-    count "threads: no compile command found in build/dev" 1
+    count "threads: no compile command found in build/threads" 1
     return
   fi
   say "clang++ reads $(wc -l <"$commands") sources"
-  tr '\n' '\0' <"$commands" | (cd build/dev && xargs -0 -P "$jobs" -I{} bash -c '{}') || status=1
+  tr '\n' '\0' <"$commands" | (cd build/threads && xargs -0 -P "$jobs" -I{} bash -c '{}') || status=1
   count "threads: clang's complaints are above" "$status"
 }
 

@@ -62,7 +62,7 @@ TEST_CASE("streams that lack what binds get it from the first leader that can gi
     CHECK(SettingsOn(world, broker, "b").leader_acks == LeaderAcks::kCommitted);
     CHECK(SettingsOn(world, broker, "c").min_isr == 0);
   }
-  world.Run(std::chrono::seconds(30));  // everything else that a group's beginning proposes
+  world.Run(std::chrono::seconds(10));  // everything else that the beginning of a group proposes
   const MetadataIndex applied = world[1].table().applied();
   world.group.Elect(PeerId(1));
   world.Run(std::chrono::seconds(3));
