@@ -22,6 +22,11 @@ absl::Status CheckName(std::string_view name) {
 }
 
 absl::Status CheckSubject(const StreamSpec& spec) {
+  if (spec.subject.size() > limits::kMaxSubjectBytes) {
+    return absl::InvalidArgumentError(Concat("Subject is invalid: it has ", spec.subject.size(),
+                                             " bytes, at most ", limits::kMaxSubjectBytes,
+                                             " are allowed"));
+  }
   // Partition n listens on "<subject>.<n>", which NATS refuses after a `>`.
   const bool tail_wildcard = !spec.subject.empty() && spec.subject.back() == '>';
   if (!IsValidSubject(spec.subject) || (tail_wildcard && spec.partitions > 1)) {

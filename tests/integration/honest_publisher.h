@@ -101,14 +101,19 @@ inline void CheckKept(MainBroker& broker, const std::string& stream,
 }
 
 // The bound of every test of this kind: three times the undisturbed wait, measured before and after.
-inline void CheckUnhurried(const std::string& what, const HonestResult& before,
-                           const HonestResult& beside, const HonestResult& after) {
+inline bool Unhurried(const std::string& what, const HonestResult& before,
+                      const HonestResult& beside, const HonestResult& after) {
   const auto calm = std::max(before.Percentile(0.99), after.Percentile(0.99));
   MESSAGE(what, ": p50 ", beside.Percentile(0.5).count(), " us, p99 ",
           beside.Percentile(0.99).count(), " us of ", beside.waits.size(), "; undisturbed p50 ",
           before.Percentile(0.5).count(), " us, p99 ", before.Percentile(0.99).count(), " and ",
           after.Percentile(0.99).count(), " us");
-  CHECK(beside.Percentile(0.99) <= 3 * calm);
+  return beside.Percentile(0.99) <= 3 * calm;
+}
+
+inline void CheckUnhurried(const std::string& what, const HonestResult& before,
+                           const HonestResult& beside, const HonestResult& after) {
+  CHECK(Unhurried(what, before, beside, after));
 }
 
 }  // namespace bascule::main_job

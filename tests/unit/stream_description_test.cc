@@ -144,6 +144,7 @@ TEST_CASE("what NATS is told of a partition fits into a line of its protocol") {
         "bytes, NATS takes 4075; shorten the subject or the group");
   CHECK(refusal(4000, 74, 1) == "ok");
   CHECK(refusal(4000, 75, 1).starts_with("Subject is invalid: "));
+  CHECK(refusal(4097, 0, 1) == "Subject is invalid: it has 4097 bytes, at most 4096 are allowed");
   CHECK(refusal(75, 4000, 1).starts_with("Subject is invalid: "));
   CHECK(refusal(4071, 0, 1000) == "ok");
   CHECK(refusal(4072, 0, 1000).starts_with("Subject is invalid: "));
