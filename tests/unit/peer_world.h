@@ -293,11 +293,12 @@ class PeerCertificates {
     return {dir_.Path("ca.pem"), dir_.Path(server_id + ".pem"), dir_.Path(server_id + ".key")};
   }
 
- private:
   void Write(const std::string& name, const std::string& text) {
     const absl::Status status = WriteFileAtomically(RealFileSystem(), dir_.Path(name), text);
     REQUIRE_MESSAGE(status.ok(), status.ToString());
   }
+
+ private:
   const Timestamp now_;
   TempDir dir_;
   cli::PemPair authority_;
