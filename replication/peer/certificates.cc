@@ -142,6 +142,21 @@ Verdict Verify(X509* leaf, std::span<const X509Ptr> between,
   return verdict;
 }
 
+// The texts of `chain` and `key` again; empty: OpenSSL has no memory.
+std::string WriteAgain(const std::vector<X509Ptr>& chain, EVP_PKEY* key) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  bool written = bio != nullptr;
+  for (const X509Ptr& certificate : chain)
+    written = written && PEM_write_bio_X509(bio.get(), certificate.get()) == 1;
+  written = written && PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr,
+                                                     nullptr) == 1;
+  ERR_clear_error();
+  if (!written) return "";
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
+}
+
 std::string DateText(const ASN1_TIME* time) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   if (ASN1_TIME_print(bio.get(), time) != 1) return "an unreadable date";
@@ -231,7 +246,24 @@ absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_
     return bad("cluster.tls.cert: ", paths.cert, " was not made by the authority in ", paths.ca,
                ": ", verdict.text());
   }
+  texts.combined = WriteAgain(chain, key.get());
+  if (texts.combined.empty()) {
+    return bad("cluster.tls.key: OpenSSL cannot write the key in ", paths.key, " again");
+  }
   return texts;
+}
+
+absl::Status WriteCombined(FileSystem& files, const std::string& path, std::string_view combined) {
+  if (files.Exists(path)) {
+    const auto file = files.Open(path, OpenMode::kRead);
+    const auto text = file.ok() ? ReadWhole(**file, kMaxPemBytes) : file.status();
+    if (text.ok() && *text == combined) return absl::OkStatus();
+  }
+  const absl::Status status = WriteFileAtomically(files, path, combined, OpenMode::kReplacePrivate);
+  if (status.ok()) return status;
+  return absl::FailedPreconditionError(
+      Concat("the broker's certificate and key cannot be written to ", path, ": ",
+             FromAbsl(status.message()), ": let this process write there"));
 }
 
 absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std::string_view ca,

@@ -26,6 +26,9 @@ struct PemTexts {
   std::string ca;
   std::string cert;  // may be followed by intermediate ones
   std::string key;
+  // The certificates of `cert` and the key, read and written again: nothing else that was in the
+  // files, and nothing that was not checked.
+  std::string combined;
 };
 
 // The server id of the first certificate in `pem`. InvalidArgument when it is none or names nobody.
@@ -35,6 +38,10 @@ absl::StatusOr<std::string> CertificateServerId(std::string_view pem);
 // certificate is another broker's, not of this key, not of this authority, or too weak.
 absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_id,
                                  FileSystem& files);
+
+// Makes `path` the file of `combined`, for its owner only; leaves it alone when it is that already.
+// FailedPrecondition naming it and the remedy when it cannot be written.
+absl::Status WriteCombined(FileSystem& files, const std::string& path, std::string_view combined);
 
 // Which side of a connection a certificate is shown by.
 enum class PeerRole : uint8_t { kDialler, kAcceptor };

@@ -290,7 +290,8 @@ class PeerCertificates {
     REQUIRE_MESSAGE(made.ok(), made.status().ToString());
     Write(server_id + ".pem", made->cert);
     Write(server_id + ".key", made->key);
-    return {dir_.Path("ca.pem"), dir_.Path(server_id + ".pem"), dir_.Path(server_id + ".key")};
+    return {dir_.Path("ca.pem"), dir_.Path(server_id + ".pem"), dir_.Path(server_id + ".key"),
+            dir_.Path(server_id + ".combined.pem")};
   }
 
   void Write(const std::string& name, const std::string& text) {
