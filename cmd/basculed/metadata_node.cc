@@ -120,7 +120,8 @@ absl::Status MetadataNode::StartPeers() {
   options.cluster_id = cluster_id_;
   options.cluster_namespace = env_.config.cluster_namespace;
   options.listen = ToText(cluster.listen);
-  options.tls = {cluster.tls.ca, cluster.tls.cert, cluster.tls.key};
+  options.tls = {cluster.tls.ca, cluster.tls.cert, cluster.tls.key,
+                 JoinPath(env_.directory.path(), "peer.pem")};
   options.insecure = cluster.insecure;
   options.max_connections = env_.descriptors.peers() / 2;
   peers_ = std::make_unique<GrpcPeerTransport>(options, env_.clock, env_.fs, env_.home,

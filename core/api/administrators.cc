@@ -12,7 +12,8 @@ namespace bascule {
 namespace {
 
 // What proxies add when they pass a request on.
-constexpr const char* kProxyHeaders[] = {"forwarded", "via", "x-forwarded-for", "x-real-ip"};
+constexpr std::string_view kProxyHeaders[] = {"forwarded", "via", "x-real-ip"};
+constexpr std::string_view kProxyPrefixes[] = {"x-forwarded-", "x-envoy-"};
 // As gRPC names the parts of a verified certificate.
 constexpr const char* kCertificateNames[] = {"x509_common_name", "x509_subject_alternative_name"};
 
@@ -35,6 +36,13 @@ std::string HostOf(std::string_view address) {
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
     host = host.substr(1, host.size() - 2);
   return host;
+}
+
+bool IsOfProxy(std::string_view header) {
+  return std::find(std::begin(kProxyHeaders), std::end(kProxyHeaders), header) !=
+             std::end(kProxyHeaders) ||
+         std::any_of(std::begin(kProxyPrefixes), std::end(kProxyPrefixes),
+                     [&](std::string_view prefix) { return header.starts_with(prefix); });
 }
 
 bool IsLoopback4(const in_addr& address) { return ntohl(address.s_addr) >> 24 == 127; }
@@ -65,9 +73,8 @@ Caller CallerOf(const grpc::CallbackServerContext& context) {
   Caller caller;
   caller.peer = context.peer();
   for (const auto& header : context.client_metadata()) {
-    const std::string name(header.first.data(), header.first.size());
-    caller.proxied = caller.proxied || std::find(std::begin(kProxyHeaders), std::end(kProxyHeaders),
-                                                 name) != std::end(kProxyHeaders);
+    const std::string_view name(header.first.data(), header.first.size());
+    caller.proxied = caller.proxied || IsOfProxy(name);
   }
   const auto certificate = context.auth_context();
   if (certificate == nullptr || !certificate->IsPeerAuthenticated()) return caller;

@@ -5,8 +5,9 @@
 namespace bascule {
 namespace {
 
-absl::Status WriteTemporary(FileSystem& fs, const std::string& path, std::string_view contents) {
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, OpenMode::kReplace));
+absl::Status WriteTemporary(FileSystem& fs, const std::string& path, std::string_view contents,
+                            OpenMode mode) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, mode));
   RETURN_IF_ERROR(file->WriteAt(FilePosition(0), contents));
   return file->Sync();
 }
@@ -38,10 +39,10 @@ absl::StatusOr<std::string> ReadWhole(File& file, size_t limit) {
   return contents;
 }
 
-absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path,
-                                 std::string_view contents) {
+absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path, std::string_view contents,
+                                 OpenMode mode) {
   const std::string temporary = absl::StrCat(path, ".tmp");
-  absl::Status written = WriteTemporary(fs, temporary, contents);
+  absl::Status written = WriteTemporary(fs, temporary, contents, mode);
   if (written.ok()) written = fs.Rename(temporary, path);
   if (!written.ok()) {
     // The first error is the one to report; a left-over temporary file is overwritten by the next

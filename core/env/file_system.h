@@ -47,10 +47,11 @@ absl::Status ReadFully(File& file, FilePosition position, char* out, size_t n);
 absl::StatusOr<std::string> ReadWhole(File& file, size_t limit);
 
 enum class OpenMode {
-  kRead,       // must exist
-  kReadWrite,  // must exist
-  kCreate,     // must not exist
-  kReplace,    // created or emptied
+  kRead,            // must exist
+  kReadWrite,       // must exist
+  kCreate,          // must not exist
+  kReplace,         // created or emptied
+  kReplacePrivate,  // the same, and only the owner may read and write it, before anything is in it
 };
 
 struct DirectoryEntry {
@@ -92,9 +93,9 @@ class FileSystem {
 };
 
 // Replaces `path` by a file of `contents` so that a crash leaves the old or the new one, whole, and
-// after OK the new one.
-absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path,
-                                 std::string_view contents);
+// after OK the new one. `mode`: kReplace or kReplacePrivate.
+absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path, std::string_view contents,
+                                 OpenMode mode = OpenMode::kReplace);
 
 std::string JoinPath(std::string_view directory, std::string_view name);
 std::string ParentPath(std::string_view path);

@@ -21,6 +21,7 @@ namespace bascule::internal {
 namespace {
 
 constexpr mode_t kFileMode = 0640;
+constexpr mode_t kPrivateFileMode = 0600;
 
 // How a read that must not wait is done on the file system that holds the file.
 enum class NoWait {
@@ -151,6 +152,7 @@ int FlagsOf(OpenMode mode) {
     case OpenMode::kCreate:
       return O_RDWR | O_CREAT | O_EXCL;
     case OpenMode::kReplace:
+    case OpenMode::kReplacePrivate:
       return O_RDWR | O_CREAT | O_TRUNC;
   }
   CheckFailed(__FILE__, __LINE__, "a known OpenMode", "");
@@ -159,12 +161,17 @@ int FlagsOf(OpenMode mode) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<File>> OpenPosixFile(const std::string& path, OpenMode mode) {
+  const bool is_private = mode == OpenMode::kReplacePrivate;
   int fd;
   do {
-    fd = open(path.c_str(), FlagsOf(mode) | O_CLOEXEC, kFileMode);
+    fd = open(path.c_str(), FlagsOf(mode) | O_CLOEXEC, is_private ? kPrivateFileMode : kFileMode);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return ErrnoStatus(errno, "open", path);
-  return std::make_unique<PosixFile>(fd, path);
+  auto file = std::make_unique<PosixFile>(fd, path);
+  // One that was there keeps its mode otherwise.
+  if (is_private && fchmod(fd, kPrivateFileMode) != 0)
+    return ErrnoStatus(errno, "set the mode of", path);
+  return file;
 }
 
 }  // namespace bascule::internal

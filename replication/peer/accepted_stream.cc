@@ -92,7 +92,7 @@ void AcceptedStream::OnReadDone(bool ok) {
 void AcceptedStream::OnHello(std::string_view bytes) {
   auto hello = DecodeHello(bytes);
   if (!hello.ok()) return End(Malformed(hello.status()));
-  const auto certificate = AuthenticatedServerId(*context_.auth_context());
+  const auto certificate = core_->credentials.AuthenticatedServerId(*context_.auth_context());
   if (!certificate.ok()) return End({Refusal::kStranger, certificate.status()});
   if (!ReleaseHandshake()) return;  // its time was up just now
   if (auto refused = admission_.Admit(*hello, *certificate, kind_, shared_from_this()))

@@ -8,6 +8,10 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <optional>
+#include <span>
+#include <utility>
+
 #include "core/base/limits.h"
 #include "core/base/openssl_handles.h"
 #include "core/base/text.h"
@@ -31,7 +35,11 @@ constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
 constexpr std::string_view kScheme = "bascule://";
 constexpr time_t kSoonSeconds = 14 * 24 * 3600;
 
+// Not what is in it.
+void FreeStack(STACK_OF(X509) * stack) { sk_X509_free(stack); }
+
 using StorePtr = openssl::Owned<X509_STORE, &X509_STORE_free>;
+using StackPtr = openssl::Owned<STACK_OF(X509), &FreeStack>;
 using StoreContextPtr = openssl::Owned<X509_STORE_CTX, &X509_STORE_CTX_free>;
 
 // The certificates of a PEM text, in their order.
@@ -85,23 +93,68 @@ absl::StatusOr<std::string> ReadPemFile(FileSystem& files, std::string_view sett
   return text;
 }
 
-// OpenSSL's word for why `chain` does not lead to one of `authorities`; empty when it does. Dates
-// are not looked at: ValidityWarnings tells of them, and they may become right.
-std::string WhyUntrusted(const std::vector<X509Ptr>& chain,
-                         const std::vector<X509Ptr>& authorities) {
+// OpenSSL's security level of everything in a chain: RSA of 2048 bits, SHA-256. A store of our own
+// has none, unlike that of a TLS connection.
+constexpr int kSecurityLevel = 2;
+
+struct Verdict {
+  int code = X509_V_ERR_OUT_OF_MEM;  // X509_V_OK, or OpenSSL's number of what is wrong
+  X509Ptr bad;                       // with which certificate; nullptr: not known
+  bool weak() const {
+    return code == X509_V_ERR_EE_KEY_TOO_SMALL || code == X509_V_ERR_CA_KEY_TOO_SMALL ||
+           code == X509_V_ERR_CA_MD_TOO_WEAK;
+  }
+  bool date() const {
+    return code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID;
+  }
+  std::string text() const { return X509_verify_cert_error_string(code); }
+};
+
+// Whether `leaf` leads to one of `authorities` by way of some of `between`. `purpose`: as OpenSSL
+// names it; nullptr = any. Dates are not looked at without `at`.
+Verdict Verify(X509* leaf, std::span<const X509Ptr> between,
+               const std::vector<X509Ptr>& authorities, const char* purpose,
+               std::optional<time_t> at) {
+  Verdict verdict;
   const StorePtr store(X509_STORE_new());
-  for (const X509Ptr& authority : authorities) X509_STORE_add_cert(store.get(), authority.get());
-  X509_STORE_set_flags(store.get(), X509_V_FLAG_NO_CHECK_TIME);
-  STACK_OF(X509)* rest = sk_X509_new_null();
-  for (size_t i = 1; i < chain.size(); ++i) sk_X509_push(rest, chain[i].get());
+  const StackPtr rest(sk_X509_new_null());
   const StoreContextPtr context(X509_STORE_CTX_new());
-  X509_STORE_CTX_init(context.get(), store.get(), chain[0].get(), rest);
-  std::string why;
-  if (X509_verify_cert(context.get()) != 1)
-    why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()));
-  sk_X509_free(rest);  // not what is in it
+  if (store == nullptr || rest == nullptr || context == nullptr) return verdict;
+  for (const X509Ptr& authority : authorities)
+    if (X509_STORE_add_cert(store.get(), authority.get()) != 1) return verdict;
+  for (const X509Ptr& certificate : between)
+    if (sk_X509_push(rest.get(), certificate.get()) <= 0) return verdict;
+  if (X509_STORE_CTX_init(context.get(), store.get(), leaf, rest.get()) != 1) return verdict;
+  if (purpose != nullptr && X509_STORE_CTX_set_default(context.get(), purpose) != 1) return verdict;
+  X509_VERIFY_PARAM* how = X509_STORE_CTX_get0_param(context.get());
+  X509_VERIFY_PARAM_set_auth_level(how, kSecurityLevel);
+  if (at.has_value()) {
+    X509_VERIFY_PARAM_set_time(how, *at);
+  } else {
+    X509_VERIFY_PARAM_set_flags(how, X509_V_FLAG_NO_CHECK_TIME);
+  }
+  const bool good = X509_verify_cert(context.get()) == 1;
+  verdict.code = good ? X509_V_OK : X509_STORE_CTX_get_error(context.get());
+  if (!good && verdict.code == X509_V_OK) verdict.code = X509_V_ERR_UNSPECIFIED;
+  X509* bad = X509_STORE_CTX_get_current_cert(context.get());
+  if (!good && bad != nullptr && X509_up_ref(bad) == 1) verdict.bad.reset(bad);
   ERR_clear_error();
-  return why;
+  return verdict;
+}
+
+// The texts of `chain` and `key` again; empty: OpenSSL has no memory.
+std::string WriteAgain(const std::vector<X509Ptr>& chain, EVP_PKEY* key) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  bool written = bio != nullptr;
+  for (const X509Ptr& certificate : chain)
+    written = written && PEM_write_bio_X509(bio.get(), certificate.get()) == 1;
+  written = written && PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr,
+                                                     nullptr) == 1;
+  ERR_clear_error();
+  if (!written) return "";
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
 }
 
 std::string DateText(const ASN1_TIME* time) {
@@ -180,12 +233,37 @@ absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_
   }
   const std::vector<X509Ptr> authorities = ReadCertificates(texts.ca);
   if (authorities.empty()) return bad("cluster.tls.ca: no certificate in ", paths.ca);
-  const std::string why = WhyUntrusted(chain, authorities);
-  if (!why.empty()) {
+  // Dates are not looked at: ValidityWarnings tells of them, and they may become right.
+  const Verdict verdict = Verify(chain[0].get(), std::span(chain).subspan(1), authorities,
+                                 /*purpose=*/nullptr, std::nullopt);
+  if (verdict.weak()) {
+    return bad("cluster.tls.cert: ", paths.cert,
+               " (with those above it) is too weak: ", verdict.text(),
+               "; RSA keys need 2048 bits, signatures SHA-256 ",
+               "(bascule cluster certs makes what a cluster needs)");
+  }
+  if (verdict.code != X509_V_OK) {
     return bad("cluster.tls.cert: ", paths.cert, " was not made by the authority in ", paths.ca,
-               ": ", why);
+               ": ", verdict.text());
+  }
+  texts.combined = WriteAgain(chain, key.get());
+  if (texts.combined.empty()) {
+    return bad("cluster.tls.key: OpenSSL cannot write the key in ", paths.key, " again");
   }
   return texts;
+}
+
+absl::Status WriteCombined(FileSystem& files, const std::string& path, std::string_view combined) {
+  if (files.Exists(path)) {
+    const auto file = files.Open(path, OpenMode::kRead);
+    const auto text = file.ok() ? ReadWhole(**file, kMaxPemBytes) : file.status();
+    if (text.ok() && *text == combined) return absl::OkStatus();
+  }
+  const absl::Status status = WriteFileAtomically(files, path, combined, OpenMode::kReplacePrivate);
+  if (status.ok()) return status;
+  return absl::FailedPreconditionError(
+      Concat("the broker's certificate and key cannot be written to ", path, ": ",
+             FromAbsl(status.message()), ": let this process write there"));
 }
 
 absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std::string_view ca,
@@ -197,39 +275,32 @@ absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std
   const auto named = CertificateServerId(pem);
   const std::string what =
       named.ok() ? Concat("the certificate of broker ", Quoted(*named)) : "the certificate there";
-  const StorePtr store(X509_STORE_new());
-  for (const X509Ptr& authority : authorities) X509_STORE_add_cert(store.get(), authority.get());
-  STACK_OF(X509)* rest = sk_X509_new_null();
-  for (const X509Ptr& certificate : between) sk_X509_push(rest, certificate.get());
-  const StoreContextPtr context(X509_STORE_CTX_new());
-  absl::Status status = absl::InternalError("OpenSSL has no memory");
-  if (store != nullptr && rest != nullptr && context != nullptr &&
-      X509_STORE_CTX_init(context.get(), store.get(), leaf[0].get(), rest) == 1 &&
-      X509_STORE_CTX_set_default(context.get(),
-                                 role == PeerRole::kDialler ? "ssl_client" : "ssl_server") == 1) {
-    X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(context.get()), Seconds(now));
-    if (X509_verify_cert(context.get()) == 1) {
-      status = absl::OkStatus();
-    } else {
-      const int code = X509_STORE_CTX_get_error(context.get());
-      X509* bad = X509_STORE_CTX_get_current_cert(context.get());
-      std::vector<std::string> dates;
-      const bool date =
-          code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID;
-      if (date && bad != nullptr) {
-        const bool own = X509_cmp(bad, leaf[0].get()) == 0;
-        AddWarning(dates, own ? what : Concat("an authority of ", what), bad, Seconds(now));
-      }
-      status =
-          dates.empty()
-              ? absl::InvalidArgumentError(Concat(what, " is not one of this cluster's authority: ",
-                                                  X509_verify_cert_error_string(code)))
-              : absl::FailedPreconditionError(dates[0]);
+  const char* purpose = role == PeerRole::kDialler ? "ssl_client" : "ssl_server";
+  Verdict verdict = Verify(leaf[0].get(), between, authorities, purpose, Seconds(now));
+  std::vector<std::string> dates;
+  bool own = false;
+  if (verdict.date() && verdict.bad != nullptr) {
+    own = X509_cmp(verdict.bad.get(), leaf[0].get()) == 0;
+    AddWarning(dates, own ? what : Concat("an authority of ", what), verdict.bad.get(),
+               Seconds(now));
+    // OpenSSL begins at the authority, and ends at the first fault: what is below that date has not
+    // been looked at.
+    Verdict timeless = Verify(leaf[0].get(), between, authorities, purpose, std::nullopt);
+    if (timeless.code != X509_V_OK) {
+      verdict = std::move(timeless);
+      dates.clear();
     }
   }
-  sk_X509_free(rest);  // not what is in it
-  ERR_clear_error();
-  return status;
+  if (verdict.code == X509_V_OK) return absl::OkStatus();
+  if (!dates.empty())
+    return own ? absl::FailedPreconditionError(dates[0]) : absl::InvalidArgumentError(dates[0]);
+  if (verdict.weak()) {
+    return absl::InvalidArgumentError(Concat(what,
+                                             " (with those above it) is too weak: ", verdict.text(),
+                                             "; RSA keys need 2048 bits, signatures SHA-256"));
+  }
+  return absl::InvalidArgumentError(
+      Concat(what, " is not one of this cluster's authority: ", verdict.text()));
 }
 
 std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,

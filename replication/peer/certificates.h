@@ -26,22 +26,31 @@ struct PemTexts {
   std::string ca;
   std::string cert;  // may be followed by intermediate ones
   std::string key;
+  // The certificates of `cert` and the key, read and written again: nothing else that was in the
+  // files, and nothing that was not checked.
+  std::string combined;
 };
 
 // The server id of the first certificate in `pem`. InvalidArgument when it is none or names nobody.
 absl::StatusOr<std::string> CertificateServerId(std::string_view pem);
 
 // Reads the three. InvalidArgument naming the file and the remedy: not readable, not PEM, the
-// certificate is another broker's, not of this key or not of this authority.
+// certificate is another broker's, not of this key, not of this authority, or too weak.
 absl::StatusOr<PemTexts> LoadPem(const PemFiles& paths, std::string_view server_id,
                                  FileSystem& files);
+
+// Makes `path` the file of `combined`, for its owner only; leaves it alone when it is that already.
+// FailedPrecondition naming it and the remedy when it cannot be written.
+absl::Status WriteCombined(FileSystem& files, const std::string& path, std::string_view combined);
 
 // Which side of a connection a certificate is shown by.
 enum class PeerRole : uint8_t { kDialler, kAcceptor };
 
 // Whether one of the authorities in `ca` has signed the first certificate of `pem`, with those of
-// `chain` between them, for this role. InvalidArgument: it has not. FailedPrecondition: it has, but
-// the certificate (or one above it) is not valid at `now`; the text has the date and the remedy.
+// `chain` between them, for this role, with keys and signatures of OpenSSL's security level 2 (RSA
+// of 2048 bits, SHA-256). InvalidArgument: it has not, or one above the certificate is not valid at
+// `now`. FailedPrecondition: all is right and every signature checked, but the certificate itself is
+// not valid at `now`. Texts of dates have the date and the remedy.
 absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std::string_view ca,
                                PeerRole role, Timestamp now);
 

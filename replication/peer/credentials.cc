@@ -82,7 +82,6 @@ absl::Status TlsState::Check(std::string_view certificate, std::string_view chai
   const std::string who = named.ok() ? *named : "";
   const std::string ca = texts().ca;
   absl::Status status = VerifyCertificate(certificate, chain, ca, role, clock_.Wall());
-  // Only what the authority has signed is remembered: nobody else fills the places.
   const bool ours = status.ok() || absl::IsFailedPrecondition(status);
   if (!status.ok()) status = absl::UnauthenticatedError(status.message());
   if (ours && !who.empty()) {
@@ -120,10 +119,13 @@ std::vector<std::string> TlsState::Warnings(const std::vector<std::string>& peer
 }
 
 std::shared_ptr<grpc::ServerCredentials> Credentials::ForServer(unsigned refresh) const {
-  if (insecure()) return grpc::InsecureServerCredentials();
-  const PemFiles& paths = state_->paths();
+  if (kind_ == Kind::kNotSet) return nullptr;
+  if (kind_ == Kind::kInsecure) return grpc::InsecureServerCredentials();
+  // Not the operator's files: gRPC ends the process over an empty one, and takes a pair that is
+  // being replaced for what it is.
+  const std::string& file = state_->combined();
   tls::TlsServerCredentialsOptions options(
-      std::make_shared<tls::FileWatcherCertificateProvider>(paths.key, paths.cert, refresh));
+      std::make_shared<tls::FileWatcherCertificateProvider>(file, file, refresh));
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
   options.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<BrokerVerifier>(
@@ -133,11 +135,12 @@ std::shared_ptr<grpc::ServerCredentials> Credentials::ForServer(unsigned refresh
 
 std::shared_ptr<grpc::ChannelCredentials> Credentials::ForChannel(
     std::optional<std::string> server_id) const {
-  if (insecure()) return grpc::InsecureChannelCredentials();
+  if (kind_ == Kind::kNotSet) return nullptr;
+  if (kind_ == Kind::kInsecure) return grpc::InsecureChannelCredentials();
   const PemTexts texts = state_->texts();
   tls::TlsChannelCredentialsOptions options;
   options.set_certificate_provider(std::make_shared<tls::StaticDataCertificateProvider>(
-      texts.ca, std::vector<tls::IdentityKeyCertPair>{{texts.key, texts.cert}}));
+      texts.ca, std::vector<tls::IdentityKeyCertPair>{{texts.combined, texts.combined}}));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_verify_server_certs(false);  // BrokerVerifier does
@@ -147,10 +150,12 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials::ForChannel(
   return tls::TlsCredentials(options);
 }
 
-absl::StatusOr<std::optional<std::string>> AuthenticatedServerId(const grpc::AuthContext& context) {
+absl::StatusOr<std::optional<std::string>> Credentials::AuthenticatedServerId(
+    const grpc::AuthContext& context) const {
+  if (kind_ == Kind::kInsecure) return std::nullopt;
   const std::vector<grpc::string_ref> pem =
       context.FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
-  if (pem.empty()) return std::nullopt;
+  if (pem.empty()) return absl::UnauthenticatedError("the connection there has no certificate");
   auto named = CertificateServerId(std::string_view(pem[0].data(), pem[0].size()));
   if (!named.ok()) {
     return absl::UnauthenticatedError(

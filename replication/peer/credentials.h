@@ -22,12 +22,18 @@ namespace bascule::peer {
 // certificates are replaced without a restart. Any thread.
 class TlsState {
  public:
-  // `refused`: an accepted connection whose certificate was turned away, and why.
-  TlsState(PemFiles paths, PemTexts texts, Clock& clock,
+  // `combined`: the path of the file that WriteCombined keeps, which accepted connections are shown
+  // the certificate of. `refused`: an accepted connection whose certificate was turned away, and why.
+  TlsState(PemFiles paths, std::string combined, PemTexts texts, Clock& clock,
            std::function<void(const std::string& why)> refused)
-      : clock_(clock), paths_(std::move(paths)), refused_(std::move(refused)), texts_(texts) {}
+      : clock_(clock),
+        paths_(std::move(paths)),
+        combined_(std::move(combined)),
+        refused_(std::move(refused)),
+        texts_(std::move(texts)) {}
 
   const PemFiles& paths() const { return paths_; }
+  const std::string& combined() const { return combined_; }
   PemTexts texts() const;
   // What LoadPem reads by now. An error stays until the files can be used again; meanwhile
   // connections are made with what there was.
@@ -44,35 +50,45 @@ class TlsState {
  private:
   Clock& clock_;
   const PemFiles paths_;
+  const std::string combined_;
   const std::function<void(const std::string& why)> refused_;
   mutable std::mutex mutex_;
   PemTexts texts_;        // guarded by mutex_, like all below
   std::string unusable_;  // a sentence
-  std::map<std::string, std::string>
-      seen_;  // last certificate of a server id, limits::kClusterMembers
+  // Last certificate of a server id, limits::kClusterMembers. Only of such as the authority has
+  // signed: nobody else changes what is told of a broker's dates.
+  std::map<std::string, std::string> seen_;
 };
 
-// TLS 1.2 or newer, both sides with a certificate of the cluster's authority; or nothing at all.
+// TLS 1.2 or newer, both sides with a certificate of the cluster's authority; or nothing at all,
+// where that was asked for. Not set: nobody is connected to.
 class Credentials {
  public:
-  static Credentials Insecure() { return Credentials(nullptr); }
-  static Credentials Tls(std::shared_ptr<TlsState> state) { return Credentials(std::move(state)); }
+  Credentials() = default;  // not set
+  static Credentials Insecure() { return Credentials(Kind::kInsecure, nullptr); }
+  static Credentials Tls(std::shared_ptr<TlsState> state) {
+    return Credentials(Kind::kTls, std::move(state));
+  }
 
-  bool insecure() const { return state_ == nullptr; }
+  // nullptr unless Tls.
   const std::shared_ptr<TlsState>& state() const { return state_; }
-  // Reads the certificate's files again by itself every `refresh` seconds.
+  // Reads the combined file again by itself every `refresh` seconds. nullptr when not set.
   std::shared_ptr<grpc::ServerCredentials> ForServer(unsigned refresh) const;
   // The connection fails unless the other side's certificate is that of `server_id`; nullopt: of
   // any broker. Host names are not compared: addresses change, server ids do not. Shows the
-  // certificate of this moment.
+  // certificate of this moment. nullptr when not set: gRPC makes a channel of it whose calls fail.
   std::shared_ptr<grpc::ChannelCredentials> ForChannel(std::optional<std::string> server_id) const;
 
+  // The server id that the other side's certificate names; empty when Insecure. Unauthenticated when
+  // a connection is not what these make: it has no certificate.
+  absl::StatusOr<std::optional<std::string>> AuthenticatedServerId(
+      const grpc::AuthContext& context) const;
+
  private:
-  explicit Credentials(std::shared_ptr<TlsState> state) : state_(std::move(state)) {}
+  enum class Kind { kNotSet, kInsecure, kTls };
+  Credentials(Kind kind, std::shared_ptr<TlsState> state) : kind_(kind), state_(std::move(state)) {}
+  Kind kind_ = Kind::kNotSet;
   std::shared_ptr<TlsState> state_;
 };
-
-// The server id that the other side's certificate names; OK and empty without TLS.
-absl::StatusOr<std::optional<std::string>> AuthenticatedServerId(const grpc::AuthContext& context);
 
 }  // namespace bascule::peer

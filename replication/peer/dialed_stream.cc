@@ -141,7 +141,8 @@ absl::Status DialedStream::OnBytes(std::string_view bytes) {
 absl::Status DialedStream::OnHello(std::string_view bytes) {
   ASSIGN_OR_RETURN(const Hello hello, DecodeHello(bytes));
   // TLS has compared the certificate with the server id that was dialled; this compares the hello.
-  ASSIGN_OR_RETURN(const auto certificate, AuthenticatedServerId(*context_.auth_context()));
+  ASSIGN_OR_RETURN(const auto certificate,
+                   core_->credentials.AuthenticatedServerId(*context_.auth_context()));
   const LocalNames names = core_->names();
   if (auto refused = CheckHello(hello, names, certificate, &destination_.server_id)) {
     core_->refusals.Note(*refused, destination_.address);

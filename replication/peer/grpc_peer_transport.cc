@@ -144,7 +144,13 @@ void KeepReading(const std::shared_ptr<PeerCore>& core, FileSystem& files,
     const auto again = weak.lock();
     if (again == nullptr) return;
     peer::TlsState& state = *again->credentials.state();
-    state.Reload(peer::LoadPem(state.paths(), again->names().self.server_id, files));
+    auto read = peer::LoadPem(state.paths(), again->names().self.server_id, files);
+    if (read.ok()) {
+      // Both directions show the same: what the file cannot take is not used to dial either.
+      const absl::Status written = peer::WriteCombined(files, state.combined(), read->combined);
+      if (!written.ok()) read = written;
+    }
+    state.Reload(std::move(read));
     KeepReading(again, files, period);
   });
 }
@@ -166,12 +172,15 @@ absl::Status GrpcPeerTransport::Impl::Secure() {
       return absl::InvalidArgumentError(
           "cluster.insecure and cluster.tls.* are both set: take one of them out");
     }
+    core->credentials = peer::Credentials::Insecure();
     RemindOfInsecurity(core);
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(peer::PemTexts pem, peer::LoadPem(paths, options.self.server_id, files));
+  RETURN_IF_ERROR(peer::WriteCombined(files, options.tls.combined, pem.combined));
   core->credentials = peer::Credentials::Tls(std::make_shared<peer::TlsState>(
-      paths, std::move(pem), core->clock, [weak = std::weak_ptr(core)](const std::string& why) {
+      paths, options.tls.combined, std::move(pem), core->clock,
+      [weak = std::weak_ptr(core)](const std::string& why) {
         const auto noting = weak.lock();
         if (noting == nullptr) return;
         noting->refusals.Note({peer::Refusal::kStranger, absl::UnauthenticatedError(why)},

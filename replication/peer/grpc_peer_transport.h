@@ -35,6 +35,9 @@ struct PeerTlsOptions {
   std::string ca;
   std::string cert;
   std::string key;
+  // A file that the transport writes: certificate and key as they were read last, when they could be
+  // used. gRPC shows what is in it. For this transport only; its directory exists.
+  std::string combined;
 };
 
 struct PeerOptions {
@@ -59,7 +62,8 @@ class GrpcPeerTransport final : public PeerTransport {
   ~GrpcPeerTransport() override;  // Stop()
 
   // Once, before AddPeer. InvalidArgument for options that contradict each other and files that
-  // cannot be used, Unavailable when the address cannot be listened on.
+  // cannot be used, FailedPrecondition when tls.combined cannot be written, Unavailable when the
+  // address cannot be listened on.
   absl::Status Start();
   // Ends all connections. Pending calls are answered (Unknown or Unavailable) before it returns;
   // later ones never. No OnPeerDown for what ends by it. Idempotent; not from a callback.

@@ -155,7 +155,7 @@ class AnswerReactor final : public grpc::ServerUnaryReactor,
     grpc::Slice held;
     auto introduction = DecodeIntroduction(ViewOf(request, held));
     if (!introduction.ok()) return Refused{Refusal::kMalformed, introduction.status()};
-    const auto certificate = AuthenticatedServerId(*context.auth_context());
+    const auto certificate = core_->credentials.AuthenticatedServerId(*context.auth_context());
     if (!certificate.ok()) return Refused{Refusal::kStranger, certificate.status()};
     if (auto refused = CheckIdentity(introduction->from, core_->names(), *certificate))
       return refused;

@@ -91,7 +91,7 @@ class PeerCore : public std::enable_shared_from_this<PeerCore> {
   // Through Later and the gate.
   void AnswerLater(PeerTransport::Done done, absl::Status status);
 
-  Credentials credentials = Credentials::Insecure();  // set before the first connection
+  Credentials credentials;  // set before the first connection
   Clock& clock;
   PeerEvents& events;
   CallbackGate gate;  // around every call of a handler, an event or a completion

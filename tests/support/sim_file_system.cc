@@ -186,7 +186,7 @@ absl::StatusOr<std::unique_ptr<File>> SimFileSystem::Open(const std::string& pat
     if (parent == nullptr) return SimError(absl::StatusCode::kNotFound, kOpen, path);
     node = std::make_shared<SimNode>(false);
     SimTree::Link(*parent, name, node);
-  } else if (mode == OpenMode::kReplace) {
+  } else if (mode == OpenMode::kReplace || mode == OpenMode::kReplacePrivate) {
     const uint64_t before = node->content.visible().size();
     node->content.Truncate(0);
     CountSize(*node, before);

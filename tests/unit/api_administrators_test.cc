@@ -13,13 +13,13 @@ namespace bascule {
 namespace {
 
 // Each call that changes the cluster, as "<code>" of its answers.
-std::string ChangeAll(const std::shared_ptr<grpc::Channel>& channel, bool proxied = false) {
+std::string ChangeAll(const std::shared_ptr<grpc::Channel>& channel, const char* proxy = nullptr) {
   const auto stub = v1::Bascule::NewStub(channel);
   std::string codes;
   const auto call = [&](auto method, auto request, auto response) {
     grpc::ClientContext context;
     LimitCall(context);
-    if (proxied) context.AddMetadata("x-forwarded-for", "10.1.2.3");
+    if (proxy != nullptr) context.AddMetadata(proxy, "10.1.2.3");
     codes += std::to_string((stub.get()->*method)(&context, request, &response).error_code()) + " ";
   };
   v1::AddMemberRequest add;
@@ -87,7 +87,13 @@ TEST_CASE("every call that changes the cluster asks who calls; the status is for
     world.cluster.last_request.clear();
     CHECK(ChangeAll(world.channel) == (loopback ? kTaken : kRefused));
     CHECK(world.cluster.last_request.empty() == !loopback);
-    CHECK(ChangeAll(world.channel, /*proxied=*/true) == kRefused);
+    for (const char* header :
+         {"forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-client-cert",
+          "x-forwarded-proto", "x-envoy-external-address", "x-envoy-peer-metadata-id"}) {
+      CAPTURE(header);
+      CHECK(ChangeAll(world.channel, header) == kRefused);
+    }
+    CHECK(ChangeAll(world.channel, "x-request-id") == (loopback ? kTaken : kRefused));
     grpc::ClientContext context;
     LimitCall(context);
     v1::GetClusterStatusResponse response;

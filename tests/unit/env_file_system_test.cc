@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -165,6 +166,16 @@ TEST_CASE("an atomic write leaves no temporary file, also when it fails") {
   REQUIRE(fs.CreateDirectories(dir.Path("d")).ok());
   CHECK_FALSE(WriteFileAtomically(fs, dir.Path("d"), "x").ok());
   CHECK(fs.List(dir.path())->size() == 2);
+}
+
+TEST_CASE("a private file is its owner's alone, also where another one was") {
+  TempDir dir;
+  auto& fs = RealFileSystem();
+  REQUIRE(WriteFileAtomically(fs, dir.Path("f.tmp"), "left over, for the group too").ok());
+  REQUIRE(WriteFileAtomically(fs, dir.Path("f"), "x", OpenMode::kReplacePrivate).ok());
+  struct stat file {};
+  REQUIRE(stat(dir.Path("f").c_str(), &file) == 0);
+  CHECK((file.st_mode & 0777) == 0600);
 }
 
 TEST_CASE("a lock is held by one, until its object goes") {

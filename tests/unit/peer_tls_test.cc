@@ -276,7 +276,7 @@ TEST_CASE("peer tls: a certificate is checked whole: authority, use, dates, and 
     CHECK(verify("", ca, 1).ok());
     CHECK(verify(pem, ca, 1).ok());
     CHECK(absl::IsFailedPrecondition(verify("", ca, 21)));
-    CHECK(absl::IsFailedPrecondition(verify("", ca, -1)));
+    CHECK(absl::IsInvalidArgument(verify("", ca, -1)));  // nor is the authority valid
     CHECK(absl::IsInvalidArgument(verify("", others.authority().cert, 1)));
     // Whoever shows the authority along with it is not trusted for that.
     CHECK(absl::IsInvalidArgument(verify(ca, others.authority().cert, 1)));

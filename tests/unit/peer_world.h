@@ -290,14 +290,16 @@ class PeerCertificates {
     REQUIRE_MESSAGE(made.ok(), made.status().ToString());
     Write(server_id + ".pem", made->cert);
     Write(server_id + ".key", made->key);
-    return {dir_.Path("ca.pem"), dir_.Path(server_id + ".pem"), dir_.Path(server_id + ".key")};
+    return {dir_.Path("ca.pem"), dir_.Path(server_id + ".pem"), dir_.Path(server_id + ".key"),
+            dir_.Path(server_id + ".combined.pem")};
   }
 
- private:
   void Write(const std::string& name, const std::string& text) {
     const absl::Status status = WriteFileAtomically(RealFileSystem(), dir_.Path(name), text);
     REQUIRE_MESSAGE(status.ok(), status.ToString());
   }
+
+ private:
   const Timestamp now_;
   TempDir dir_;
   cli::PemPair authority_;
