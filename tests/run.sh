@@ -162,7 +162,8 @@ step_interop() {
   count "interop: faults of our core in such groups" "$status"
 }
 
-# The build's own command lines, each source by itself, with clang in the compiler's place and nothing written. It needs no
+# The build's own command lines, each source by itself, with clang in the compiler's place and nothing written. It
+# needs no
 # more than the generated headers.
 step_threads() {
   local status=0 commands="$log_dir/threads.commands"
