@@ -163,8 +163,7 @@ step_interop() {
 }
 
 # The build's own command lines, each source by itself, with clang in the compiler's place and nothing written. It
-# needs no
-# more than the generated headers.
+# needs no more than the generated headers.
 step_threads() {
   local status=0 commands="$log_dir/threads.commands"
   local clang='clang++ -fsyntax-only -Wthread-safety -Wno-unknown-warning-option'

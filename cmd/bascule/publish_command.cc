@@ -80,7 +80,8 @@ Failure NoAck(const PublishOptions& options, Duration timeout) {
 Failure Refusal(const PublishOptions& options, std::string text) {
   Failure failure{ExitCode::kRefused, absl::StrCat("not published: ", text), ""};
   if (text.find("max replication size") != text.npos || text.find("maximum payload") != text.npos) {
-    failure.hint = "bascule server info and bascule stream info show the greatest size of a message";
+    failure.hint =
+        "bascule server info and bascule stream info show the greatest size of a message";
   } else if (text.find("expected offset") != text.npos) {
     failure.hint = absl::StrCat("bascule stream info ", options.stream, " shows the newest offset");
   }

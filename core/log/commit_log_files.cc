@@ -103,9 +103,8 @@ void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
         LogWarning("cannot look at the files in ", directory, ": ", here.message());
         return;
       }
-      log->Distrust(absl::NotFoundError(Concat("the directory ", directory,
-                                               " was changed under the running broker: ",
-                                               here.message())));
+      log->Distrust(absl::NotFoundError(Concat(
+          "the directory ", directory, " was changed under the running broker: ", here.message())));
       gone(log->trust_);
     });
   });

@@ -42,8 +42,8 @@ absl::StatusOr<StoredLogBounds> ParseLogBounds(std::string_view file) {
     if (GetFixed<uint32_t>(&slot[0]) != kBoundsMagic) continue;
     if (GetFixed<uint32_t>(&slot[kCrcAt]) != Crc32c(slot.substr(0, kCrcAt))) continue;
     if (const auto version = GetFixed<uint32_t>(&slot[4]); version != kBoundsVersion) {
-      return absl::FailedPreconditionError(
-          Concat("format version ", version, " is newer than this program knows (", kBoundsVersion, ")"));
+      return absl::FailedPreconditionError(Concat(
+          "format version ", version, " is newer than this program knows (", kBoundsVersion, ")"));
     }
     StoredLogBounds stored;
     stored.key = {StreamId(GetFixed<uint64_t>(&slot[8])),

@@ -111,9 +111,9 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   }
 
   // --- faults, set before the call they are for ---
-  std::atomic<bool> silent{false};             // records, but never acks
-  std::string ack_stream;  // set before the first call: acks come from this stream
-  std::atomic<int64_t> refuse_from{-1};        // PublishAsync: READONLY from this message on
+  std::atomic<bool> silent{false};       // records, but never acks
+  std::string ack_stream;                // set before the first call: acks come from this stream
+  std::atomic<int64_t> refuse_from{-1};  // PublishAsync: READONLY from this message on
   std::atomic<bool> ignores_subscribe{false};  // never confirms a subscription
   std::atomic<bool> follows{false};            // refuses subscriptions, as no leader
   std::atomic<int64_t> end_after{-1};          // Subscribe: `end_with` before this message

@@ -18,8 +18,8 @@ struct PastWorld : ApiWorld {
     grpc::ClientContext context;
     LimitCall(context);
     v1::ListStreamsResponse response;
-    return Shown(v1::Bascule::NewStub(channel)->ListStreams(&context, v1::ListStreamsRequest(),
-                                                            &response));
+    return Shown(
+        v1::Bascule::NewStub(channel)->ListStreams(&context, v1::ListStreamsRequest(), &response));
   }
   std::string Publish(const std::string& stream) {
     grpc::ClientContext context;

@@ -64,8 +64,8 @@ std::string StartText(ApiOptions options) {
   FakeCluster cluster;
   FakeBus bus;
   FakeFacts facts;
-  ApiServer server(std::move(options),
-                   ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem(), RealRng()});
+  ApiServer server(std::move(options), ApiPorts{catalog, admin, cluster, bus, facts, RealClock(),
+                                                RealFileSystem(), RealRng()});
   return std::string(server.Start().ToString());
 }
 

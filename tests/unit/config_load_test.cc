@@ -146,7 +146,8 @@ TEST_CASE("config load: a wrong type says what is right") {
        "\"168\"; a bare "
        "number counts nanoseconds, so write its unit: 168h"},
       {"streams.retention.max.age: -1h\n",
-       "bascule.yaml:1: \"streams.retention.max.age\" must be a duration such as 250ms, 1h30m or 7d "
+       "bascule.yaml:1: \"streams.retention.max.age\" must be a duration such as 250ms, 1h30m or "
+       "7d "
        "(units ns, us, ms, s, m, h, d, w), not \"-1h\""},
       {"streams.cleaner.interval: 1500us\n",
        "bascule.yaml:1: \"streams.cleaner.interval\" must be whole milliseconds, not \"1500us\""},
@@ -154,7 +155,8 @@ TEST_CASE("config load: a wrong type says what is right") {
        "bascule.yaml:1: \"streams.segment.max.bytes\" must be from 64KiB to 16GiB, or 0 for the "
        "default, not \"1\""},
       {"streams.retention.max.bytes: -1\n",
-       "bascule.yaml:1: \"streams.retention.max.bytes\" must be a size such as 65536, 64K or 1.5GiB "
+       "bascule.yaml:1: \"streams.retention.max.bytes\" must be a size such as 65536, 64K or "
+       "1.5GiB "
        "(K, M, G, T and KiB, MiB, GiB, TiB of 1024; KB, MB, GB, TB of 1000), not \"-1\""},
       {"streams.durability: disk\n",
        "bascule.yaml:1: \"streams.durability\" must be \"fsync\" or \"os\", not \"disk\""},
