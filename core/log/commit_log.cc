@@ -105,7 +105,6 @@ absl::Status CommitLog::Roll() {
     (void)env_.fs.Remove(next.path);  // recovery removes it too
     return header;
   }
-  dirty_files_.push_back(active_file_);
   unsealed_.emplace_back(active().base(), active_file_);
   dirty_directory_ = true;
   active_file_ = std::move(file);
@@ -146,8 +145,10 @@ absl::Status CommitLog::Append(std::string batch) {
 std::optional<FlushTicket> CommitLog::TakeFlush() {
   if (flushing_ || !dirty() || !trust_.ok()) return std::nullopt;
   FlushTicket ticket;
-  ticket.files = std::move(dirty_files_);
-  dirty_files_.clear();
+  // Only what has bytes past the flushed end: the files of other segments may go meanwhile.
+  for (const auto& [base, file] : unsealed_) {
+    if (segments_[IndexOfSegment(base)].end() > flushed_end_) ticket.files.push_back(file);
+  }
   ticket.files.push_back(active_file_);
   if (dirty_directory_) ticket.directory = options_.directory;
   dirty_directory_ = false;

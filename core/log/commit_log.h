@@ -218,8 +218,6 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
       active_since_;  // its first batch in this process; the clock may have been set since
   Offset flushed_end_;
   SegmentFooter flushed_facts_;  // of the active segment, when flushed_end_ was reached
-  std::vector<std::shared_ptr<File>>
-      dirty_files_;  // closed since the last flush began; the active one is implied
   bool dirty_directory_ = false;
   bool flushing_ = false;
   uint64_t last_flush_bytes_ = 0;

@@ -98,6 +98,7 @@ void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
       const std::shared_ptr<CommitLog> log = self.lock();
       if (!log) return;
       log->checking_files_ = false;
+      if (log->active_file_ != active) return;  // rolled meanwhile: the next look sees
       if (here.ok()) return log->NoteFiles(looked_for, names);
       if (!absl::IsNotFound(here)) {
         LogWarning("cannot look at the files in ", directory, ": ", here.message());

@@ -214,15 +214,18 @@ bool Recovery::StartFromPoint(Candidate& candidate) {
 absl::Status Recovery::Scan(Candidate& candidate) {
   SegmentFooter& facts = candidate.segment.footer;
   std::vector<IndexEntry>& index = candidate.segment.index;
-  if (!StartFromPoint(candidate)) facts.data_end = FilePosition(kSegmentHeaderBytes);
+  // Where not even the header is what was written, nothing behind it is taken unseen.
+  if (!candidate.header_ok || !StartFromPoint(candidate))
+    facts.data_end = FilePosition(kSegmentHeaderBytes);
   candidate.segment.has_index = true;
   BatchScanner scanner(*candidate.file, facts.data_end, FilePosition(candidate.segment.file_bytes));
   while (true) {
     ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
     if (outcome == BatchScanner::Outcome::kEnd) return absl::OkStatus();
     const bool sound = outcome == BatchScanner::Outcome::kBatch;
-    const bool trusted = !cut_at_ || (sound && scanner.header().base_offset < *cut_at_);
-    const bool fits = sound && trusted && scanner.header().base_offset == facts.end_offset;
+    const auto past_cut = [&] { return cut_at_ && scanner.header().base_offset >= *cut_at_; };
+    const bool cut = sound && past_cut();
+    const bool fits = sound && !cut && scanner.header().base_offset == facts.end_offset;
     if (fits) {
       candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
@@ -231,12 +234,15 @@ absl::Status Recovery::Scan(Candidate& candidate) {
     }
     BadPlace bad{facts.data_end, facts, index.size(), std::nullopt};
     bool more = false;
-    if (!cut_at_) {
+    if (!cut) {
       ASSIGN_OR_RETURN(more, scanner.SeekBatch(facts.data_end + 1, facts.end_offset));
     }
     if (more) {
       ASSIGN_OR_RETURN(const BatchScanner::Outcome next, scanner.Next());
       BASCULE_CHECK(next == BatchScanner::Outcome::kBatch);
+      more = !past_cut();  // what is behind the cut is not believed
+    }
+    if (more) {
       bad.resumes_at = scanner.header().base_offset;
       candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());

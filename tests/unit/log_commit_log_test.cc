@@ -111,6 +111,30 @@ TEST_CASE("a log rolls by the age of its segment's first record; Clean does it t
   CHECK(log.active_base() == Offset(2));
 }
 
+TEST_CASE("what retention took from an idle log is no file that vanished to the next flush") {
+  LogAtWork world;
+  world.options.limits.segment_max_age = milliseconds(100);
+  world.options.limits.retention.max_age = milliseconds(1000);
+  CommitLog& log = world.Open();
+  for (int round = 0; round < 2; ++round) {
+    REQUIRE(world.AppendMany(2).ok());
+    REQUIRE(world.Flush().ok());
+    world.clock.Advance(milliseconds(200));
+    log.Clean();  // rolls; nothing is dirty
+    world.scheduler.RunUntilIdle();
+    CHECK(log.Describe().segments == 2);
+    world.clock.Advance(milliseconds(2000));
+    log.Clean();
+    world.scheduler.RunUntilIdle();
+    CHECK(log.Describe().segments == 1);
+    CHECK(log.log_start() == log.log_end());
+  }
+  REQUIRE(world.AppendMany(1).ok());
+  CHECK(world.Flush().ok());
+  CHECK(log.trust().ok());
+  CHECK(log.flushed_end() == Offset(5));
+}
+
 TEST_CASE("a rolled segment is sealed only behind the flush that made it durable") {
   LogAtWork world;
   CommitLog& log = world.Open();

@@ -43,6 +43,28 @@ TEST_CASE("after a failed sync everything from cut_at on goes, whole batches too
   CHECK(ParseSegmentHeader(fs.DurableBytes(LogPath(Offset(0)))).ok());
 }
 
+TEST_CASE("what is sound behind damage is kept up to the cut, and nothing from the cut on") {
+  SimFileSystem fs(1);
+  SegmentFile segment(Offset(0));
+  std::vector<size_t> ends;
+  for (int i = 0; i < 6; ++i) {
+    segment.AddMany(1);
+    ends.push_back(segment.bytes.size());
+  }
+  std::string bytes = segment.bytes;
+  bytes[ends[1] + 100] ^= 1;  // in the batch of offset 2
+  PutFile(fs, LogPath(Offset(0)), bytes);
+  RecoveryRequest request = Request(std::nullopt);
+  request.cut_at = Offset(5);
+  const RecoveredLog log = Recover(fs, request);
+  CHECK(End(log) == Offset(5));
+  REQUIRE(log.damaged.size() == 1);
+  CHECK(log.damaged[0].from == Offset(2));
+  CHECK(log.damaged[0].to == Offset(3));
+  CHECK(fs.DurableBytes(LogPath(Offset(0))).substr(ends[2], ends[4] - ends[2]) ==
+        segment.bytes.substr(ends[2], ends[4] - ends[2]));
+}
+
 // A point that says what was durable, but stands in no file's way: everything is scanned.
 SegmentFooter WithoutPlace(SegmentFooter facts) {
   facts.base_offset = Offset(1);
