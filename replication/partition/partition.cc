@@ -53,6 +53,7 @@ void Partition::Open(RecoveredLog recovered) {
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
   opened_ = true;
   failure_told_ = false;
+  committed_unsynced_ = Offset();
   for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
   if (end_before > log_->log_end()) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
@@ -73,6 +74,12 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   if (state_ == State::kClosed) return;
   BASCULE_CHECK(log_ != nullptr);
   if (!log_->trust().ok()) return;
+  if (const auto next = std::exchange(next_durability_, std::nullopt)) {
+    // What was committed without the disk stays committed.
+    if (options_.settings.durability == Durability::kOs && replica_)
+      committed_unsynced_ = replica_->high_watermark();
+    options_.settings.durability = *next;
+  }
   // Everything recovery kept is durable here; alone in the ISR that is committed.
   const bool all = std::exchange(opened_, false) && isr.size() == 1;
   const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();  // R5c
@@ -115,7 +122,13 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
 
 void Partition::Reconfigure(const StreamSettings& settings) {
   CheckOnShard();
+  // What is committed in this epoch stands on the durability that the epoch began with.
+  const Durability durability = options_.settings.durability;
   options_.settings = settings;
+  if (replica_) {
+    next_durability_ = settings.durability;
+    options_.settings.durability = durability;
+  }
   acks_.SetLeaderAcks(settings.leader_acks);
   if (log_) log_->SetLimits(LimitsOf(settings));
   Clean();
@@ -242,7 +255,8 @@ void Partition::CheckInvariants() const {
   BASCULE_CHECK_LE(replica_->high_watermark(), log_->log_end());
   // Committed is durable here too, where that is promised.
   const bool synced = options_.settings.durability == Durability::kFsync;
-  if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), log_->flushed_end());
+  const Offset durable = std::max(log_->flushed_end(), committed_unsynced_);
+  if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), durable);
 }
 
 std::optional<RecoveryPoint> Partition::Point() {

@@ -89,7 +89,7 @@ class Partition final : public PartitionPort,
   // failed is not on the disk for certain; none for a sound one, none under `os`: nobody was
   // promised the disk, and what the page cache shows goes on being served.
   void Rest(absl::AnyInvocable<void(std::optional<Offset>)> done);
-  // Other limits for the same stream.
+  // Other limits for the same stream; another durability counts from the next epoch on.
   void Reconfigure(const StreamSettings& settings);
   // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
   // record, which a gap record says once the tap is open (C4).
@@ -181,6 +181,8 @@ class Partition final : public PartitionPort,
 
   PartitionEnvironment env_;
   PartitionOptions options_;  // all but the settings for life
+  std::optional<Durability> next_durability_;
+  Offset committed_unsynced_;  // committed before this epoch, perhaps under `os`
   State state_ = State::kOpening;
   absl::Status why_;  // of kStandby, kFailed and kClosed
   std::shared_ptr<CommitLog> log_;

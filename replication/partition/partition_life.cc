@@ -83,6 +83,7 @@ void Stepper::Take(const LifeEvent& event) {
       return Settle(absl::OkStatus());
     case LifeEvent::Kind::kListening:
       if (!std::exchange(life_.awaits_feed, false)) return;
+      if (Final()) return;  // whoever waits, waits for the end
       if (!event.status.ok() || !IsBusy(life_.phase)) Settle(event.status);
       return;
     case LifeEvent::Kind::kTimer:

@@ -191,6 +191,9 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
         ReadSegment(self->env_.log.fs, plan, ReadWait::kWait);
     self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), request,
                                result = std::move(result), done = std::move(done)]() mutable {
+      // Reopened meanwhile: what the old files said counts no more.
+      if (self->log_ != log && self->NotServing().ok() && self->readers_.contains(request.reader))
+        return self->DoRead(request, std::move(done));
       if (absl::IsNotFound(result.status()) && self->log_ == log) {
         // Retention was faster: on with the oldest. A file that vanished by itself is lost data.
         if (log->log_start() > plan.footer.base_offset)
@@ -203,7 +206,6 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
       const auto reader_here = self->readers_.find(request.reader);
       if (reader_here == self->readers_.end())
         return done(absl::CancelledError("the reader has gone"));
-      if (self->log_ != log) return self->DoRead(request, std::move(done));  // reopened meanwhile
       log->NoteRead(plan, *result, reader_here->second.place);
       self->FinishRead(request, *std::move(result), std::move(done));
     });

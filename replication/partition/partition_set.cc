@@ -143,8 +143,9 @@ void PartitionSet::Recover(PartitionKey key, const Entry& entry, std::optional<O
     absl::StatusOr<RecoveredLog> recovered = RecoverLog(env_.fs, request);
     env_.home.Post(
         [this, key, recovered = std::move(recovered), partition, alive = weak_alive_]() mutable {
+          if (alive.expired()) return;
           const auto it = partitions_.find(key);
-          if (alive.expired() || it == partitions_.end()) return;
+          if (it == partitions_.end()) return;
           const absl::Status status = recovered.status();
           it->second.recovered.reset();
           if (status.ok()) it->second.recovered = *std::move(recovered);
@@ -186,8 +187,9 @@ void PartitionSet::Drain(PartitionKey key, const std::shared_ptr<Partition>& par
   partition->Drain([this, key, partition] {
     partition->Rest([this, key, partition](std::optional<Offset>) {
       env_.home.Post([this, key, point = partition->Point(), alive = weak_alive_]() mutable {
+        if (alive.expired()) return;
         const auto it = partitions_.find(key);
-        if (alive.expired() || it == partitions_.end()) return;
+        if (it == partitions_.end()) return;
         it->second.drained = std::move(point);
         Feed(key, {.kind = LifeEvent::Kind::kDrained});
       });

@@ -165,6 +165,27 @@ TEST_CASE("with durability os an ack does not wait for the disk") {
   CHECK(world.Status().flushed_end == Offset(2));
 }
 
+TEST_CASE("another durability counts from the next epoch on") {
+  PartitionWorldOptions options;
+  options.settings.durability = Durability::kOs;
+  PartitionWorld world(options);
+  world.Send({Wanting("before", AckPolicy::kAll)});
+  CHECK(world.Status().flushed_end == Offset(0));
+  StreamSettings synced = options.settings;
+  synced.durability = Durability::kFsync;
+  world.partition->Reconfigure(synced);
+  world.partition->CheckInvariants();  // what was committed without the disk stays committed
+  world.Send({Wanting("in this epoch", AckPolicy::kAll)});
+  CHECK(world.acks.Find("in this epoch") != nullptr);
+  CHECK(world.Status().flushed_end == Offset(0));
+  world.partition->Lead(LeaderEpoch(2), {"self"}, 1);
+  CHECK(world.Status().high_watermark == Offset(2));
+  world.Send({Wanting("in the next", AckPolicy::kAll)});
+  CHECK(world.acks.Find("in the next") == nullptr);
+  world.Run();
+  CHECK(world.acks.Find("in the next")->durable_end >= Offset(3));
+}
+
 TEST_CASE("acks.leader committed: a LEADER ack waits for the commit") {
   for (const LeaderAcks setting : {LeaderAcks::kLocal, LeaderAcks::kCommitted}) {
     PartitionWorldOptions options;
