@@ -20,11 +20,25 @@ struct Replay {
   MemberBook members;
 };
 
+// Apply asks who is a member: it is told where the log says so, as in the living group.
+void TellMembers(Replay& replay, MetadataIndex index, const raft::Configuration& configuration) {
+  std::vector<GroupMember> members;
+  for (const bool voter : {true, false}) {
+    for (const raft::NodeId id : voter ? configuration.voters : configuration.learners) {
+      const MemberNames& names = replay.members[id];
+      members.push_back({PeerId(id.value()), names.server_id, names.address, voter});
+    }
+  }
+  replay.table.ApplyMembers(index, members);
+}
+
 absl::StatusOr<Replay> ReplayAll(const StoredRaft& stored) {
   Replay replay;
+  raft::Configuration configuration = stored.raft.snapshot.configuration;
   ASSIGN_OR_RETURN(SnapshotBody body, DecodeSnapshotBody(stored.state));
   RETURN_IF_ERROR(replay.table.Restore(stored.raft.snapshot.index, body.state));
   replay.members = std::move(body.members);
+  TellMembers(replay, stored.raft.snapshot.index, configuration);
   for (const raft::Entry& entry : stored.raft.entries) {
     if (entry.type == raft::EntryType::kNormal) {
       if (entry.data.empty()) continue;
@@ -33,9 +47,14 @@ absl::StatusOr<Replay> ReplayAll(const StoredRaft& stored) {
       continue;
     }
     const auto change = raft::DecodeConfChange(entry.data);
-    if (!change || change->type == raft::ConfChangeType::kRemove) continue;
-    if (const auto names = DecodeMemberNames(change->context); names.ok())
+    if (!change) continue;
+    if (change->type == raft::ConfChangeType::kRemove) {
+      replay.members.erase(change->node);
+    } else if (const auto names = DecodeMemberNames(change->context); names.ok()) {
       replay.members[change->node] = *names;
+    }
+    raft::Apply(*change, configuration);
+    TellMembers(replay, entry.index, configuration);
   }
   return replay;
 }
@@ -63,16 +82,18 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
   replay.table.SkipTo(next);
   replay.table.ApplyMembers(next, {{PeerId(self.value()), names.server_id, names.address, true}});
   const raft::SnapshotMeta snapshot{next, raft.hard_state.term + 1, {{self}, {}}};
+  // Before anything is changed, so that a kill in between only means: once more. What this directory
+  // holds is what the cluster goes on with, an older copy or not; one that holds nothing lost it all.
+  ASSIGN_OR_RETURN(const auto record, RegistrationRecord::Open(fs, data_directory));
+  RETURN_IF_ERROR(record->Rejoined());
+  const auto streams = fs.List(JoinPath(data_directory, "streams"));
+  if (streams.ok() && !streams->empty()) RETURN_IF_ERROR(record->Paid());
   // First the term: messages of the members that were are all of an older one.
   RETURN_IF_ERROR(
       store->Save(raft::HardState{snapshot.term, raft::NodeId(), raft.hard_state.commit}, {},
                   raft.hard_state.commit));
   RETURN_IF_ERROR(store->SaveSnapshot(
       snapshot, EncodeSnapshotBody({{self, names}}, replay.table.Snapshot()), true));
-  // What this directory holds is what the cluster goes on with, an older copy or not.
-  ASSIGN_OR_RETURN(const auto record, RegistrationRecord::Open(fs, data_directory));
-  RETURN_IF_ERROR(record->Rejoined());
-  RETURN_IF_ERROR(record->Paid());
   return Concat("broker ", names.server_id, " is the only member of the metadata group of cluster ",
                 stored.identity.cluster_id, " now, at index ", snapshot.index, ", with ",
                 replay.table.streams().size(),
