@@ -68,6 +68,7 @@ absl::Status MetadataNode::Start() {
   const bool empty = !store_ || stored_.raft.snapshot.index == MetadataIndex();
   if (empty) RETURN_IF_ERROR(FindCluster());
   RETURN_IF_ERROR(BindDirectory());
+  if (peers_) peers_->SetCluster(cluster_id_);
   RETURN_IF_ERROR(ForgetKnownCluster(env_.fs, env_.directory.path()));
   // Who has just joined was let in as the only one of its id.
   if (had_metadata_ || !peers_) RETURN_IF_ERROR(LookBefore());

@@ -281,6 +281,12 @@ void ClusterJoiner::OnJoinAnswer(const std::string& address,
   if (decoded.ok()) {
     const bool member = std::any_of(decoded->members.begin(), decoded->members.end(),
                                     [&](const GroupMember& m) { return m.id == options_.node; });
+    if (member && known_ && !known_->cluster_id.empty() &&
+        known_->cluster_id != decoded->cluster_id) {
+      LogWarning("the broker at ", address, " answers for the cluster ", decoded->cluster_id,
+                 ", not for ", known_->cluster_id, "; not joined");
+      return;
+    }
     if (member) return Finish(JoinOutcome{false, decoded->cluster_id, decoded->members});
     return;  // the next round asks whoever leads now
   }

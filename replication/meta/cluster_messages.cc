@@ -136,7 +136,11 @@ absl::StatusOr<IntroAnswer> DecodeIntroAnswer(std::string_view bytes) {
   answer.node = PeerId(in.node());
   answer.leader = PeerId(in.leader());
   answer.leader_address = in.leader_address();
-  for (const meta::Member& member : in.members()) answer.members.push_back(FromProto(member));
+  for (const meta::Member& member : in.members()) {
+    answer.members.push_back(FromProto(member));
+    if (answer.members.back().id == PeerId())
+      return absl::InvalidArgumentError("the answer to an introduction names a member without id");
+  }
   answer.feature_level = in.feature_level();
   answer.address = in.address();
   answer.incarnation = in.incarnation();

@@ -108,6 +108,8 @@ void MetaFrontend::OnRole(const MetadataRole& role) {
 
 void MetaFrontend::CreateStream(StreamSpec spec, Duration timeout, Done done) {
   home_.Post([this, spec = std::move(spec), timeout, done = std::move(done)]() mutable {
+    // Here too: a leader of an older version would not see it.
+    if (absl::Status known = streams_->CheckLevel(spec.overrides); !known.ok()) return done(known);
     meta::Request request;
     ToProto(spec, *request.mutable_create_stream()->mutable_spec());
     ChangeStream(request, spec.name, timeout, std::move(done));
@@ -125,6 +127,7 @@ void MetaFrontend::DeleteStream(std::string name, Duration timeout, Done done) {
 void MetaFrontend::UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
                                 Done done) {
   home_.Post([this, name = std::move(name), changes, timeout, done = std::move(done)]() mutable {
+    if (absl::Status known = streams_->CheckLevel(changes); !known.ok()) return done(known);
     meta::Request request;
     request.mutable_update_stream()->set_name(name);
     meta::ToProto(changes, *request.mutable_update_stream()->mutable_changes());

@@ -46,6 +46,8 @@ class StreamRequests final : public RequestTarget {
   // create, delete, update, raise_epoch, register_broker. Unavailable: not the leader, or the log
   // takes nothing; surely not done. Unknown: it may have been.
   void Execute(const meta::Request& request, Duration timeout, RequestDone done) override;
+  // Refuses settings that brokers of this cluster may not know yet.
+  absl::Status CheckLevel(const StreamOverrides& overrides) const;
 
  private:
   struct Work {
@@ -64,7 +66,6 @@ class StreamRequests final : public RequestTarget {
   void BindNext(const std::string& after);
   void EndBinding();
   bool FillBinding(Work& work) const;
-  absl::Status CheckLevel(const StreamOverrides& overrides) const;
   void Start(std::shared_ptr<Work> work, bool barrier_passed);
   void Propose(std::shared_ptr<Work> work, const Verdict& verdict);
   void Finish(const std::shared_ptr<Work>& work, const absl::Status& status);

@@ -348,6 +348,8 @@ TEST_CASE(
   IntroAnswer answer;
   answer.members = {{PeerId(1), "b1", "a:1", true}};
   CHECK(DecodeIntroAnswer(EncodeIntroAnswer(answer))->members == answer.members);
+  answer.members.push_back({PeerId(), "b2", "a:2", true});
+  CHECK(absl::IsInvalidArgument(DecodeIntroAnswer(EncodeIntroAnswer(answer)).status()));
   CHECK(absl::IsUnimplemented(DecodeIntroRequest("").status()));
   CHECK(absl::IsInvalidArgument(
       DecodeIntroRequest(EncodeIntroRequest(WhoRequest{std::string(70'000, 'x')})).status()));

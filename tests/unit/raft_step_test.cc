@@ -132,7 +132,7 @@ TEST_CASE("raft step: a leader that knows us to hold more than we do names the l
   message.type = MessageType::kHeartbeat;
   message.commit = Index(9);
   const absl::Status status = raft->Step(message);
-  CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(status.code() == absl::StatusCode::kDataLoss);
   CHECK(std::string(status.message()).find("lost or damaged") != std::string::npos);
 }
 

@@ -97,6 +97,8 @@ absl::StatusOr<raft::Message> DecodeRaftMessage(NodeId from, std::string_view by
                            std::move(*entry.mutable_data())});
   }
   if (in.has_snapshot()) out.snapshot = FromProto(in.snapshot());
+  if (out.snapshot && out.snapshot->configuration.Contains(NodeId()))
+    return absl::InvalidArgumentError("a Raft snapshot with a member without id");
   out.reject = in.reject();
   out.reject_hint = Index(in.reject_hint());
   out.context = in.context();

@@ -120,12 +120,10 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
     if (arrived_.size() >= kArrivedSnapshots) return;
     arrived_.push_back({*message.snapshot, std::move(snapshot)});
   }
-  // A leader counts on entries that are not here: this log is older than what was promised from it.
-  const bool behind = message.type == raft::MessageType::kHeartbeat &&
-                      message.term >= raft_->status().term && message.commit > raft_->log().last();
   if (const absl::Status stepped = raft_->Step(std::move(message)); !stepped.ok()) {
     LogWarning("metadata group: refused: ", FromAbsl(stepped.message()));
-    if (behind) return Die(absl::OutOfRangeError(stepped.message()));
+    // A leader counts on entries that are not here: this log is older than what was promised from it.
+    if (absl::IsDataLoss(stepped)) return Die(absl::OutOfRangeError(stepped.message()));
   }
   ScheduleRound();
 }
@@ -213,6 +211,7 @@ void RaftGroup::Round() {
     if (!Settle(*stalled_)) return;
     stalled_.reset();
     degraded_.clear();
+    no_room_ = false;  // CheckRoom says again if it is nearly full
     LogInfo("metadata group: there is room on the disk again");
   }
   while (raft_->HasReady()) {
@@ -284,7 +283,7 @@ void RaftGroup::OnSaveFailed(const absl::Status& why) {
     return Die(absl::Status(
         why.code(), Concat("the metadata log cannot be written: ", FromAbsl(why.message()))));
   }
-  if (!degraded_.empty()) return;
+  if (stalled_) return;
   degraded_ = Concat("the metadata log has no room: ", FromAbsl(why.message()),
                      "; commands are taken again when there is space");
   LogError(degraded_);
@@ -368,6 +367,8 @@ void RaftGroup::Die(const absl::Status& why) {
   if (std::exchange(dead_, true)) return;
   degraded_ = FromAbsl(why.message());
   FailProposals(absl::UnknownError(degraded_));
+  if (auto transfer = std::exchange(transfer_, std::nullopt))
+    transfer->done(absl::UnavailableError(degraded_));
   if (env_.fatal) env_.fatal(why);
 }
 

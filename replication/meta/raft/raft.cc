@@ -111,9 +111,10 @@ absl::Status Raft::CheckMessage(const Message& message) const {
   }
   if (message.type == MessageType::kHeartbeat && message.term >= term_ &&
       message.commit > log_.last()) {
-    return Impossible(message,
-                      Concat("it knows us to hold entry ", message.commit, ", but the log ends at ",
-                             log_.last(), ": this broker's metadata was lost or damaged"));
+    const absl::Status lost = Impossible(
+        message, Concat("it knows us to hold entry ", message.commit, ", but the log ends at ",
+                        log_.last(), ": this broker's metadata was lost or damaged"));
+    return absl::DataLossError(lost.message());
   }
   if (message.type == MessageType::kSnapshot &&
       (!message.snapshot || message.snapshot->index == Index() ||
