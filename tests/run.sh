@@ -189,12 +189,12 @@ step_asan() {
   done
   build asan unit_tests sim_tests raft_sim_tests "${fuzz[@]}" || return 0
   # The simulation has seen all its seeds in dev; here fewer will do.
-  BASCULE_TEST_RAFT_RUNS=1000 run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
+  BASCULE_TEST_RAFT_RUNS=1000 BASCULE_TEST_SEEDS=10 run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
 }
 
 step_tsan() {
   build tsan unit_tests || return 0
-  run_ctest tsan -L '^unit$' -E '^bench_tests$'
+  BASCULE_TEST_SEEDS=5 run_ctest tsan -L '^unit$' -E '^bench_tests$'
 }
 
 mkdir -p "$log_dir"
