@@ -49,7 +49,8 @@ struct LogWriter::State {
   uint64_t added = 0;  // bytes, ever
   uint64_t gone = 0;   // bytes written or given up, in the same order
   uint64_t dropped = 0;
-  uint64_t told = 0;  // of `dropped`
+  uint64_t told = 0;    // of `dropped`
+  bool broken = false;  // the last write failed: only another line tries again
   SteadyClock::time_point progress = SteadyClock::now();
   bool stopping = false;
   std::thread thread;
@@ -57,8 +58,10 @@ struct LogWriter::State {
   // False when there is nothing more to do, ever.
   bool Take(std::string& batch, uint64_t& untold) {
     std::unique_lock lock(mutex);
-    work.wait(lock, [&] { return stopping || !queue.empty(); });
-    if (queue.empty()) return false;
+    // What was dropped while the last batch was leaving is said without waiting for another line.
+    const auto due = [&] { return !queue.empty() || (!broken && dropped > told); };
+    work.wait(lock, [&] { return stopping || due(); });
+    if (!due()) return false;
     batch.clear();
     batch.swap(queue);
     leaving = batch.size();
@@ -98,6 +101,7 @@ struct LogWriter::State {
         if (!written)
           dropped += static_cast<uint64_t>(std::count(batch.begin(), batch.end(), '\n'));
         if (!written) told -= untold;
+        broken = !written;
       }
       left.notify_all();
     }
