@@ -35,9 +35,13 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 // Waiting for their turn in the kernel; more are not answered until there is room.
-constexpr int kBacklog = 4096;
+constexpr int kBacklog = 1024;
 // Taken from one socket before the others get their turn.
 constexpr int kAcceptsAtOnce = 64;
+// Whoever is sent away, by us or by gRPC, and comes again at once could keep the processors busy: past so
+// many arrivals nothing is accepted for the rest of the period, and who comes waits in the kernel's queue.
+constexpr int kArrivals = 20;
+constexpr std::chrono::milliseconds kArrivalPeriod{50};
 // Without a descriptor for so long nothing is accepted.
 constexpr std::chrono::milliseconds kPause{20};
 // Under pressure gone connections are looked for at most this often.
@@ -207,6 +211,8 @@ struct ConnectionListener::State {
   void AcceptSome(int listener);
   void Admit(int fd, const std::string& address, int port);
   bool RefuseBarred(int fd, const std::string& address);
+  void NoteArrival();
+  bool Resting() const;
   void Refuse(int fd, const std::string& address, ConnectionQuota::Verdict why);
   void Look();
   void End(int fd);
@@ -241,6 +247,8 @@ struct ConnectionListener::State {
   };
   std::unordered_map<std::string, SteadyClock::time_point> barred;  // until when
   SteadyClock::time_point next_look{};
+  SteadyClock::time_point arrivals_since{};
+  int arrivals = 0;  // since then
   ConnectionQuota quota;
   std::unordered_map<int, Handed> handed;  // by descriptor
   SteadyClock::time_point next_sweep{};
@@ -259,10 +267,14 @@ void ConnectionListener::State::Run() {
     const bool watched = watch.judge && !handed.empty();
     const auto tick =
         watched ? std::min(watch.period, limits::kConnectionSweep) : limits::kConnectionSweep;
-    (void)poll(polled.data(), polled.size(), static_cast<int>(tick.count()));
+    if (Resting()) {
+      (void)poll(&polled.back(), 1, static_cast<int>(kArrivalPeriod.count()));
+    } else {
+      (void)poll(polled.data(), polled.size(), static_cast<int>(tick.count()));
+    }
     if (polled.back().revents != 0) return;
     for (const pollfd& each : polled)
-      if (each.revents != 0) AcceptSome(each.fd);
+      if (each.revents != 0 && !Resting()) AcceptSome(each.fd);
     if (watched && SteadyClock::now() >= next_look) Look();
     if (SteadyClock::now() >= next_sweep) Sweep();
   }
@@ -286,7 +298,7 @@ void ConnectionListener::State::HandOver() {
 }
 
 void ConnectionListener::State::AcceptSome(int listener) {
-  for (int i = 0; i < kAcceptsAtOnce; ++i) {
+  for (int i = 0; i < kAcceptsAtOnce && !Resting(); ++i) {
     sockaddr_storage from{};
     socklen_t size = sizeof(from);
     const int fd =
@@ -302,6 +314,7 @@ void ConnectionListener::State::AcceptSome(int listener) {
 }
 
 void ConnectionListener::State::Admit(int fd, const std::string& address, int port) {
+  NoteArrival();
   // Its number was another's, which therefore is gone.
   if (const auto old = handed.find(fd); old != handed.end()) {
     quota.Release(old->second.address);
@@ -336,6 +349,19 @@ void ConnectionListener::State::Refuse(int fd, const std::string& address,
       full ? options.max_connections : options.max_per_address,
       full ? " connections, which is the limit" : " from there, which is the limit for one address",
       " (", refused_full + refused_address, " closed so far); ", options.remedy);
+}
+
+void ConnectionListener::State::NoteArrival() {
+  const auto now = SteadyClock::now();
+  if (now - arrivals_since >= kArrivalPeriod) {
+    arrivals_since = now;
+    arrivals = 0;
+  }
+  ++arrivals;
+}
+
+bool ConnectionListener::State::Resting() const {
+  return arrivals >= kArrivals && SteadyClock::now() - arrivals_since < kArrivalPeriod;
 }
 
 bool ConnectionListener::State::RefuseBarred(int fd, const std::string& address) {

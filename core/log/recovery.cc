@@ -67,7 +67,7 @@ class Recovery {
   absl::StatusOr<bool> EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
                                     std::optional<Offset> next_base);
   absl::Status CheckHeader(Candidate& candidate);
-  absl::Status Scan(Candidate& candidate);
+  absl::Status Scan(Candidate& candidate, std::optional<Offset> next_base);
   bool StartFromPoint(Candidate& candidate);
   absl::Status Settle();
   absl::Status SettleBadPlaces(size_t i);
@@ -211,7 +211,7 @@ bool Recovery::StartFromPoint(Candidate& candidate) {
   return true;
 }
 
-absl::Status Recovery::Scan(Candidate& candidate) {
+absl::Status Recovery::Scan(Candidate& candidate, std::optional<Offset> next_base) {
   SegmentFooter& facts = candidate.segment.footer;
   std::vector<IndexEntry>& index = candidate.segment.index;
   // Where not even the header is what was written, nothing behind it is taken unseen.
@@ -223,7 +223,12 @@ absl::Status Recovery::Scan(Candidate& candidate) {
     ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
     if (outcome == BatchScanner::Outcome::kEnd) return absl::OkStatus();
     const bool sound = outcome == BatchScanner::Outcome::kBatch;
-    const auto past_cut = [&] { return cut_at_ && scanner.header().base_offset >= *cut_at_; };
+    // Nor is a batch believed that reaches into the next segment, which was begun later.
+    const auto past_cut = [&] {
+      const wire::BatchHeader& header = scanner.header();
+      return (cut_at_ && header.base_offset >= *cut_at_) ||
+             (next_base && header.end() > *next_base);
+    };
     const bool cut = sound && past_cut();
     const bool fits = sound && !cut && scanner.header().base_offset == facts.end_offset;
     if (fits) {
@@ -293,7 +298,7 @@ absl::StatusOr<Candidate> Recovery::InspectFile(Offset base, std::optional<Offse
     candidate.evidence = footer->end_offset;
     return candidate;
   }
-  RETURN_IF_ERROR(Scan(candidate));
+  RETURN_IF_ERROR(Scan(candidate, next_base));
   return candidate;
 }
 
