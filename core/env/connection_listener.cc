@@ -28,14 +28,18 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "core/env/connection_quota.h"
+#include "core/env/listen_sockets.h"
 
 namespace bascule {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
+using internal::AddressKey;
+using internal::ListenOnText;
+using internal::PortIn;
+using internal::PortOf;
+using internal::Socket;
 
-// Waiting for their turn in the kernel; more are not answered until there is room.
-constexpr int kBacklog = 1024;
 // Taken from one socket before the others get their turn.
 constexpr int kAcceptsAtOnce = 64;
 // Whoever is sent away, by us or by gRPC, and comes again at once could keep the processors busy: past so
@@ -50,33 +54,7 @@ constexpr std::chrono::seconds kLogPeriod{10};
 // What Stop waits for the hand-over before it ends the connections.
 constexpr std::chrono::milliseconds kHandOverEnd{500};
 
-class Socket {
- public:
-  explicit Socket(int fd = -1) : fd_(fd) {}
-  ~Socket() { Close(); }
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&& other) noexcept {
-    if (this != &other) {
-      Close();
-      fd_ = std::exchange(other.fd_, -1);
-    }
-    return *this;
-  }
-  int fd() const { return fd_; }
-  void Close() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
-
 int OpenSpare() { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
-
-void SetFlag(int fd, int level, int option, int value) {
-  (void)setsockopt(fd, level, option, &value, sizeof(value));
-}
 
 // Tells a socket from every other one that this machine has had since it runs; 0: no socket.
 uint64_t CookieOf(int fd) {
@@ -89,110 +67,6 @@ uint64_t ReceivedBytes(int fd) {
   tcp_info info{};
   socklen_t size = sizeof(info);
   return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
-}
-
-int PortIn(const sockaddr_storage& address) {
-  return address.ss_family == AF_INET6
-             ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port)
-             : ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
-}
-
-int PortOf(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return PortIn(address);
-}
-
-void SetPort(sockaddr* address, int port) {
-  const auto value = htons(static_cast<uint16_t>(port));
-  if (address->sa_family == AF_INET6) {
-    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = value;
-  } else {
-    reinterpret_cast<sockaddr_in*>(address)->sin_port = value;
-  }
-}
-
-// Who is counted as one: an IPv4 address, or the network of an IPv6 one, of which anybody has 2^64.
-std::string AddressKey(const sockaddr_storage& address) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text, sizeof(text));
-    return text;
-  }
-  in6_addr v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  if (IN6_IS_ADDR_V4MAPPED(&v6)) {
-    inet_ntop(AF_INET, v6.s6_addr + 12, text, sizeof(text));
-    return text;
-  }
-  std::memset(v6.s6_addr + 8, 0, 8);
-  inet_ntop(AF_INET6, &v6, text, sizeof(text));
-  return Concat(text, "/64");
-}
-
-// What accepting or listening turns into a connection's own.
-absl::StatusOr<Socket> ListenOn(const sockaddr* address, socklen_t size, bool both_families) {
-  Socket made(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (made.fd() < 0) return absl::UnavailableError(strerror(errno));
-  SetFlag(made.fd(), SOL_SOCKET, SO_REUSEADDR, 1);
-  SetFlag(made.fd(), IPPROTO_TCP, TCP_NODELAY, 1);
-  if (address->sa_family == AF_INET6)
-    SetFlag(made.fd(), IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
-  if (bind(made.fd(), address, size) != 0) return absl::UnavailableError(strerror(errno));
-  if (listen(made.fd(), kBacklog) != 0) return absl::UnavailableError(strerror(errno));
-  return made;
-}
-
-absl::StatusOr<std::vector<Socket>> ListenEverywhere(int port) {
-  sockaddr_in6 v6{};
-  v6.sin6_family = AF_INET6;
-  v6.sin6_port = htons(static_cast<uint16_t>(port));
-  std::vector<Socket> sockets;
-  auto both = ListenOn(reinterpret_cast<const sockaddr*>(&v6), sizeof(v6), true);
-  if (!both.ok()) {  // a machine without IPv6
-    sockaddr_in v4{};
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(static_cast<uint16_t>(port));
-    both = ListenOn(reinterpret_cast<const sockaddr*>(&v4), sizeof(v4), false);
-  }
-  if (!both.ok()) return both.status();
-  sockets.push_back(*std::move(both));
-  return sockets;
-}
-
-absl::StatusOr<std::vector<Socket>> ListenOnName(const std::string& host, const std::string& port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0)
-    return absl::UnavailableError(gai_strerror(error));
-  std::vector<Socket> sockets;
-  absl::Status first;
-  int bound = 0;
-  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    if (bound != 0) SetPort(each->ai_addr, bound);
-    auto made = ListenOn(each->ai_addr, each->ai_addrlen, false);
-    if (made.ok()) {
-      bound = PortOf(made->fd());
-      sockets.push_back(*std::move(made));
-    } else if (first.ok()) {
-      first = made.status();
-    }
-  }
-  freeaddrinfo(found);
-  if (sockets.empty()) return first.ok() ? absl::UnavailableError("no such address") : first;
-  return sockets;
-}
-
-absl::StatusOr<std::vector<Socket>> ListenOnText(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return absl::UnavailableError("it has no port");
-  std::string host = address.substr(0, colon);
-  const std::string port = address.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host.empty() || host == "0.0.0.0" || host == "::") return ListenEverywhere(std::stoi(port));
-  return ListenOnName(host, port);
 }
 
 }  // namespace

@@ -146,7 +146,7 @@ absl::Status Recovery::KeepBounds() {
   now.start = start_.value_or(Offset(0));  // no segment, and nobody knows: a new log
   now.end = std::max(now.start, mark_);
   now.sequence = bounds_ ? bounds_->sequence : 0;
-  // A lag of `end` is made good by the recovery point, unless that is all that is left of it.
+  // A lag of `end` is made good by the recovery point, unless that is all that is left.
   const bool end_matters = expected_ < mark_;
   if (bounds_ && (bounds_->end >= now.end || !end_matters)) {
     now = *bounds_;
@@ -214,7 +214,7 @@ bool Recovery::StartFromPoint(Candidate& candidate) {
 absl::Status Recovery::Scan(Candidate& candidate, std::optional<Offset> next_base) {
   SegmentFooter& facts = candidate.segment.footer;
   std::vector<IndexEntry>& index = candidate.segment.index;
-  // Where not even the header is what was written, nothing behind it is taken unseen.
+  // Behind a header that is not what was written nothing is taken unseen.
   if (!candidate.header_ok || !StartFromPoint(candidate))
     facts.data_end = FilePosition(kSegmentHeaderBytes);
   candidate.segment.has_index = true;
@@ -223,7 +223,7 @@ absl::Status Recovery::Scan(Candidate& candidate, std::optional<Offset> next_bas
     ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
     if (outcome == BatchScanner::Outcome::kEnd) return absl::OkStatus();
     const bool sound = outcome == BatchScanner::Outcome::kBatch;
-    // Nor is a batch believed that reaches into the next segment, which was begun later.
+    // Also past it: a batch that reaches into the next segment, which was begun later.
     const auto past_cut = [&] {
       const wire::BatchHeader& header = scanner.header();
       return (cut_at_ && header.base_offset >= *cut_at_) ||
@@ -251,8 +251,7 @@ absl::Status Recovery::Scan(Candidate& candidate, std::optional<Offset> next_bas
       bad.resumes_at = scanner.header().base_offset;
       candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
       NoteBatch(facts, index, scanner.bytes(), scanner.position());
-      // An entry of its own (one only, if a new epoch gave it one), so that reads behind the damage
-      // never walk through it.
+      // An entry of its own, so that reads behind the damage never walk through it.
       if (index.back().position != scanner.position()) {
         index.push_back({scanner.header().base_offset, scanner.header().base_timestamp,
                          scanner.position(), scanner.header().leader_epoch});
@@ -369,8 +368,7 @@ absl::Status Recovery::CutAt(size_t i, const BadPlace& bad) {
 absl::Status Recovery::SettleBadPlaces(size_t i) {
   for (const BadPlace& bad : candidates_[i].bad) {
     const Offset from = bad.facts_before.end_offset;
-    // The next segment begins here: what stands behind the data is no batch but a torn footer,
-    // which sealing replaces.
+    // The next segment begins here: behind the data is no batch but a torn footer; sealing mends it.
     if (i + 1 < candidates_.size() && candidates_[i + 1].segment.base() == from) break;
     if (from >= mark_) return CutAt(i, bad);
     if (!bad.resumes_at) break;  // the rest of this file: what follows in the walk names the range
@@ -456,7 +454,6 @@ absl::Status Recovery::Finish() {
                            !candidates_.back().header_ok;
   if (need_active) {
     const Offset base = std::max(expected_, mark_);
-    // An empty one whose header is torn, say, would share its name with the new one.
     if (!candidates_.empty() && candidates_.back().segment.base() == base)
       RETURN_IF_ERROR(RemoveFrom(candidates_.size() - 1));
     RETURN_IF_ERROR(CreateActive(base));
