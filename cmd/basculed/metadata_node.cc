@@ -9,7 +9,7 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
-#include "replication/meta/legacy_metadata.h"
+#include "replication/meta/table/legacy_metadata.h"
 
 namespace bascule {
 namespace {
@@ -290,30 +290,30 @@ absl::Status MetadataNode::StartGroup() {
     if (!group.ok()) return done(group.status());
     group_ = *std::move(group);
     frontend_->SetLog(*group_);
-    MetaBackendOptions options;
+    LeaderWorkOptions options;
     options.session_timeout = env_.config.cluster.session_timeout;
     options.max_voters = env_.config.cluster.max_voters;
-    backend_ = std::make_unique<MetaBackend>(env_.home, env_.clock, peers, *group_, *group_,
-                                             frontend_->table(), self_, options);
+    leader_work_ = std::make_unique<LeaderWork>(env_.home, env_.clock, peers, *group_, *group_,
+                                                frontend_->table(), self_, options);
     control_ =
         std::make_unique<ClusterControl>(env_.home, env_.clock, peers, *group_, *group_, *frontend_,
-                                         *backend_, self_, env_.config.cluster_namespace);
+                                         *leader_work_, self_, env_.config.cluster_namespace);
     frontend_->SetClusterRequests(*control_);
-    backend_->SetReport([this] { return BrokerReport{frontend_->generation(), Trouble()}; });
+    leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), Trouble()}; });
     frontend_->SetStreamDefaults(env_.config.stream_defaults);
-    frontend_->SetSilence([this](const std::string& id) { return backend_->IsUnfit(id); });
+    frontend_->SetSilence([this](const std::string& id) { return leader_work_->IsUnfit(id); });
     frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
       return broker == self_.id ? env_.descriptors.CheckPartitions(partitions) : absl::OkStatus();
     });
     frontend_->AddRoleObserver([this](const MetadataRole& role) {
-      backend_->OnRoleChange(role);
+      leader_work_->OnRoleChange(role);
       Refresh();
     });
     if (peers != nullptr) {
       peers->Handle(PeerService::kMetadata, *frontend_);
-      peers->Handle(PeerService::kSession, *backend_);
+      peers->Handle(PeerService::kSession, *leader_work_);
     }
-    backend_->Start();
+    leader_work_->Start();
     AnswerEarly();
     KeepFresh();
     done(absl::OkStatus());

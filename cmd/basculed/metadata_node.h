@@ -19,11 +19,11 @@
 #include "core/env/rng.h"
 #include "core/ports/cluster_admin.h"
 #include "core/ports/discovery.h"
-#include "replication/meta/cluster_control.h"
-#include "replication/meta/cluster_joiner.h"
-#include "replication/meta/cluster_lookout.h"
+#include "replication/meta/cluster/cluster_control.h"
+#include "replication/meta/cluster/cluster_joiner.h"
+#include "replication/meta/cluster/cluster_lookout.h"
 #include "replication/meta/group/raft_group.h"
-#include "replication/meta/registration_record.h"
+#include "replication/meta/requests/registration_record.h"
 #include "replication/peer/grpc_peer_transport.h"
 
 namespace bascule {
@@ -99,7 +99,7 @@ class MetadataNode final : private PeerEvents {
   std::unique_ptr<ClusterLookout> lookout_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
-  std::unique_ptr<MetaBackend> backend_;
+  std::unique_ptr<LeaderWork> leader_work_;
   std::unique_ptr<ClusterControl> control_;
   std::unique_ptr<DiscoveryQuery> query_;
   std::string cluster_id_;

@@ -5,9 +5,9 @@
 
 #include "core/base/text.h"
 #include "replication/meta/group/raft_codec.h"
-#include "replication/meta/meta_table.h"
-#include "replication/meta/registration_record.h"
+#include "replication/meta/requests/registration_record.h"
 #include "replication/meta/store/raft_store.h"
+#include "replication/meta/table/meta_table.h"
 
 namespace bascule {
 namespace {

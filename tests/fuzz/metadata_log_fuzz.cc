@@ -10,8 +10,8 @@
 
 #include "core/base/crc32c.h"
 #include "core/wire/coding.h"
-#include "replication/meta/legacy_metadata.h"
-#include "replication/meta/meta_table.h"
+#include "replication/meta/table/legacy_metadata.h"
+#include "replication/meta/table/meta_table.h"
 #include "tests/support/sim_file_system.h"
 
 namespace {

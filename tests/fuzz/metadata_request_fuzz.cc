@@ -8,10 +8,10 @@
 #include <cstdlib>
 #include <string>
 
-#include "replication/meta/cluster_messages.h"
-#include "replication/meta/meta_frontend.h"
-#include "replication/meta/meta_requests.h"
-#include "replication/meta/registration_record.h"
+#include "replication/meta/cluster/cluster_messages.h"
+#include "replication/meta/requests/meta_frontend.h"
+#include "replication/meta/requests/meta_requests.h"
+#include "replication/meta/requests/registration_record.h"
 #include "tests/support/fake_metadata_log.h"
 #include "tests/support/sim_executor.h"
 #include "tests/support/sim_file_system.h"

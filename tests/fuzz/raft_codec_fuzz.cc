@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "replication/meta/group/raft_codec.h"
-#include "replication/meta/meta_table.h"
 #include "replication/meta/raft/raft.h"
+#include "replication/meta/table/meta_table.h"
 
 namespace bascule {
 namespace {

@@ -54,19 +54,20 @@ absl::Status MetadataBroker::Build(std::unique_ptr<RaftStore> store, StoredRaft 
   ASSIGN_OR_RETURN(group_, RaftGroup::Start(std::move(environment), options_, std::move(store),
                                             std::move(stored)));
   frontend_->SetLog(*group_);
-  backend_ = std::make_unique<MetaBackend>(home, kernel_.clock(), peers, *group_, *group_,
-                                           frontend_->table(), self, MetaBackendOptions());
-  frontend_->AddRoleObserver([this](const MetadataRole& role) { backend_->OnRoleChange(role); });
-  backend_->SetReport([this] { return BrokerReport{frontend_->generation(), ""}; });
+  leader_work_ = std::make_unique<LeaderWork>(home, kernel_.clock(), peers, *group_, *group_,
+                                              frontend_->table(), self, LeaderWorkOptions());
+  frontend_->AddRoleObserver(
+      [this](const MetadataRole& role) { leader_work_->OnRoleChange(role); });
+  leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), ""}; });
   frontend_->SetFatal([this](const absl::Status& why) { Die(why); });
   peers->Handle(PeerService::kMetadata, *frontend_);
-  peers->Handle(PeerService::kSession, *backend_);
+  peers->Handle(PeerService::kSession, *leader_work_);
   frontend_->Advertise(machine_.name + ".example", 9292);
   home.Post([this] {
     frontend_->Register(*this, *record_, [this](const absl::Status& status) {
       if (!status.ok()) Die(status);
     });
-    backend_->Start();
+    leader_work_->Start();
   });
   return absl::OkStatus();
 }

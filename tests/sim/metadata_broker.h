@@ -1,15 +1,15 @@
 // One life of a broker as far as metadata goes, on a simulated machine: store, driver of the Raft
-// group, frontend, table and backend. What streams would do is settled at once.
+// group, frontend, table and the leader's work. What streams would do is settled at once.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "replication/meta/cluster/leader_work.h"
 #include "replication/meta/group/raft_group.h"
-#include "replication/meta/meta_backend.h"
-#include "replication/meta/meta_frontend.h"
-#include "replication/meta/registration_record.h"
+#include "replication/meta/requests/meta_frontend.h"
+#include "replication/meta/requests/registration_record.h"
 #include "tests/sim/kernel.h"
 
 namespace bascule {
@@ -47,7 +47,7 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   std::unique_ptr<RegistrationRecord> record_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
-  std::unique_ptr<MetaBackend> backend_;
+  std::unique_ptr<LeaderWork> leader_work_;
   std::optional<absl::Status> dead_;
 };
 

@@ -1,5 +1,5 @@
 // Brokers of one cluster as far as metadata goes, each with its store on a simulated disk, the
-// driver of the Raft group, frontend, table and backend, in one network and from one seed: streams
+// driver of the Raft group, frontend, table and the leader's work, in one network and from one seed: streams
 // are created and deleted through any of them while machines, disks and cables fail.
 //
 // Checked: what was acknowledged is there, what was refused is not; nothing is done twice; a read
@@ -13,7 +13,7 @@
 #include <string>
 
 #include "replication/meta/group/raft_group.h"
-#include "replication/meta/meta_table.h"
+#include "replication/meta/table/meta_table.h"
 #include "tests/sim/kernel.h"
 
 namespace bascule {

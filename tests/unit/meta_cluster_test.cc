@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "replication/meta/requests.pb.h"
+#include "replication/meta/requests/requests.pb.h"
 #include "tests/unit/meta_world.h"
 
 namespace bascule {

@@ -1,5 +1,5 @@
 // The cluster as operators change it, and as brokers enter it.
-#include "replication/meta/cluster_control.h"
+#include "replication/meta/cluster/cluster_control.h"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // Requests for metadata on one broker: what is refused before it reaches the log, and when the
 // answer comes. Several brokers: meta_cluster_test.cc.
-#include "replication/meta/meta_frontend.h"
+#include "replication/meta/requests/meta_frontend.h"
 
 #include <doctest/doctest.h>
 

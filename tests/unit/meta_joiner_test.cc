@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "replication/meta/cluster_joiner.h"
-#include "replication/meta/cluster_limits.h"
+#include "replication/meta/cluster/cluster_joiner.h"
+#include "replication/meta/cluster/cluster_limits.h"
 #include "tests/support/fake_peer_transport.h"
 #include "tests/support/sim_file_system.h"
 

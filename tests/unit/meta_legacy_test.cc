@@ -1,5 +1,5 @@
 // The metadata log of versions before clusters: what is read from it, and what is refused.
-#include "replication/meta/legacy_metadata.h"
+#include "replication/meta/table/legacy_metadata.h"
 
 #include <doctest/doctest.h>
 

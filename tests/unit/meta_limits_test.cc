@@ -1,9 +1,9 @@
 // Limits of the metadata that requests can make, brokers in trouble, and a nearly full disk.
 #include <doctest/doctest.h>
 
-#include "replication/meta/commands.pb.h"
-#include "replication/meta/meta_codec.h"
-#include "replication/meta/requests.pb.h"
+#include "replication/meta/requests/requests.pb.h"
+#include "replication/meta/table/commands.pb.h"
+#include "replication/meta/table/meta_codec.h"
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 #include "tests/unit/raft_group_world.h"
@@ -151,7 +151,7 @@ TEST_CASE("a broker in trouble gets nothing new, is named, and is well again whe
   MetaWorld world(3);
   for (auto& [number, broker] : world.brokers) {
     MetaBroker* const b = broker.get();
-    b->frontend->SetSilence([b](const std::string& id) { return b->backend->IsUnfit(id); });
+    b->frontend->SetSilence([b](const std::string& id) { return b->leader_work->IsUnfit(id); });
   }
   const auto status = [&world](uint64_t asked) {
     std::optional<ClusterStatus> got;

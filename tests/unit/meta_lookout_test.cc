@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "replication/meta/cluster_limits.h"
-#include "replication/meta/cluster_lookout.h"
+#include "replication/meta/cluster/cluster_limits.h"
+#include "replication/meta/cluster/cluster_lookout.h"
 #include "tests/support/fake_discovery.h"
 #include "tests/support/fake_peer_transport.h"
 

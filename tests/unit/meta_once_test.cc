@@ -2,7 +2,7 @@
 // somebody may ask for it.
 #include <doctest/doctest.h>
 
-#include "replication/meta/meta_table.h"
+#include "replication/meta/table/meta_table.h"
 #include "tests/unit/meta_samples.h"
 
 namespace bascule {

@@ -1,5 +1,5 @@
 // Where replicas go, and what a change of brokers does to a partition.
-#include "replication/meta/placement.h"
+#include "replication/meta/requests/placement.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <set>
 
 #include "core/base/text.h"
-#include "replication/meta/partition_rules.h"
+#include "replication/meta/table/partition_rules.h"
 #include "tests/support/sim_rng.h"
 
 namespace bascule {

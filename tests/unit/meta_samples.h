@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/base/text.h"
-#include "replication/meta/meta_table.h"
+#include "replication/meta/table/meta_table.h"
 #include "tests/support/sim_rng.h"
 
 namespace bascule {

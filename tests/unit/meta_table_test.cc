@@ -1,5 +1,5 @@
 // The metadata table: what each command changes, and that nothing but commands changes it.
-#include "replication/meta/meta_table.h"
+#include "replication/meta/table/meta_table.h"
 
 #include <doctest/doctest.h>
 

@@ -2,8 +2,8 @@
 // places that were given back.
 #include <doctest/doctest.h>
 
-#include "replication/meta/membership.h"
-#include "replication/meta/requests.pb.h"
+#include "replication/meta/cluster/membership.h"
+#include "replication/meta/requests/requests.pb.h"
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 

@@ -1,4 +1,4 @@
-// Brokers of one cluster as far as metadata goes: frontend, backend and cluster control over a log
+// Brokers of one cluster as far as metadata goes: frontend, the leader's work and cluster control over a log
 // that the test leads (FakeMetadataGroup) and a network in memory.
 #pragma once
 
@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "core/base/text.h"
-#include "replication/meta/cluster_control.h"
-#include "replication/meta/meta_backend.h"
-#include "replication/meta/meta_frontend.h"
-#include "replication/meta/registration_record.h"
+#include "replication/meta/cluster/cluster_control.h"
+#include "replication/meta/cluster/leader_work.h"
+#include "replication/meta/requests/meta_frontend.h"
+#include "replication/meta/requests/registration_record.h"
 #include "tests/support/fake_metadata_log.h"
 #include "tests/support/fake_peer_transport.h"
 #include "tests/support/sim_executor.h"
@@ -100,7 +100,7 @@ struct MetaBroker final : PeerEvents {
   std::string trouble;  // as its heartbeats say
   std::unique_ptr<MetaFrontend> frontend;
   std::unique_ptr<FakeMetadataLog> log;
-  std::unique_ptr<MetaBackend> backend;
+  std::unique_ptr<LeaderWork> leader_work;
   std::unique_ptr<ClusterControl> control;
   std::optional<absl::Status> registered;
   std::optional<absl::Status> fatal;
@@ -109,7 +109,7 @@ struct MetaBroker final : PeerEvents {
 class MetaWorld {
  public:
   // `count` brokers, registered; the first leads.
-  explicit MetaWorld(int count, uint64_t seed = 1, MetaBackendOptions backend_options = {})
+  explicit MetaWorld(int count, uint64_t seed = 1, LeaderWorkOptions backend_options = {})
       : options(backend_options), scheduler(clock, seed), network(scheduler), group(scheduler) {
     std::vector<GroupMember> members;
     for (int i = 1; i <= count; ++i) {
@@ -148,7 +148,7 @@ class MetaWorld {
       broker.frontend->Register(broker.sink, *broker.record, [&broker](const absl::Status& status) {
         broker.registered = status;
       });
-      broker.backend->Start();
+      broker.leader_work->Start();
     });
   }
   void Stop(uint64_t number) {
@@ -167,7 +167,7 @@ class MetaWorld {
   }
   MetaBroker& operator[](uint64_t number) { return *brokers.at(number); }
 
-  MetaBackendOptions options;
+  LeaderWorkOptions options;
   SimClock clock;
   SimScheduler scheduler;
   FakePeerNetwork network;
@@ -204,16 +204,16 @@ inline MetaBroker::MetaBroker(MetaWorld& given, uint64_t number, uint64_t incarn
   frontend = std::make_unique<MetaFrontend>(home, world.clock, &peers, self);
   log = world.group.Attach(self.node, home, *frontend);
   frontend->SetLog(*log);
-  backend = std::make_unique<MetaBackend>(home, world.clock, &peers, *log, *log, frontend->table(),
-                                          self, world.options);
-  frontend->AddRoleObserver([this](const MetadataRole& role) { backend->OnRoleChange(role); });
-  backend->SetReport([this] { return BrokerReport{frontend->generation(), trouble}; });
+  leader_work = std::make_unique<LeaderWork>(home, world.clock, &peers, *log, *log,
+                                             frontend->table(), self, world.options);
+  frontend->AddRoleObserver([this](const MetadataRole& role) { leader_work->OnRoleChange(role); });
+  leader_work->SetReport([this] { return BrokerReport{frontend->generation(), trouble}; });
   control = std::make_unique<ClusterControl>(home, world.clock, &peers, *log, *log, *frontend,
-                                             *backend, self, "ns");
+                                             *leader_work, self, "ns");
   frontend->SetClusterRequests(*control);
   frontend->SetFatal([this](const absl::Status& why) { fatal = why; });
   peers.Handle(PeerService::kMetadata, *frontend);
-  peers.Handle(PeerService::kSession, *backend);
+  peers.Handle(PeerService::kSession, *leader_work);
   peers.HandleEvents(*this);
 }
 

@@ -5,8 +5,8 @@
 
 #include "core/ports/stream_catalog.h"
 #include "replication/meta/group/raft_group.h"
-#include "replication/meta/meta_frontend.h"
-#include "replication/meta/registration_record.h"
+#include "replication/meta/requests/meta_frontend.h"
+#include "replication/meta/requests/registration_record.h"
 #include "replication/partition/partition_set.h"
 #include "tests/unit/partition_world.h"
 

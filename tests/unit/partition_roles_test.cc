@@ -1,5 +1,5 @@
 // What a change of role or settings does to a partition that runs.
-#include "replication/meta/meta_commands.h"
+#include "replication/meta/table/meta_commands.h"
 #include "tests/unit/partition_broker.h"
 
 namespace bascule {

@@ -1,0 +1,190 @@
+#include "replication/meta/requests/registration_record.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "core/base/crc32c.h"
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+
+namespace bascule {
+namespace {
+
+constexpr size_t kBlockBytes = 4096;
+constexpr char kMagic[] = "bascule registration ";
+constexpr uint64_t kVersion = 1;
+constexpr char kChecksum[] = "crc32c ";
+
+// One line "<name> <number>" of the block.
+bool TakeNumber(std::vector<std::string>& lines, std::string_view name, uint64_t& number) {
+  if (lines.empty()) return false;
+  const std::string line = std::move(lines.back());
+  lines.pop_back();
+  return line.starts_with(name) && absl::SimpleAtoi(line.substr(name.size()), &number);
+}
+
+bool TakeKey(std::vector<std::string>& lines, PartitionKey& key) {
+  if (lines.empty()) return false;
+  const std::vector<std::string> parts = absl::StrSplit(lines.back(), '/');
+  lines.pop_back();
+  uint64_t stream = 0;
+  int32_t partition = 0;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &stream) ||
+      !absl::SimpleAtoi(parts[1], &partition) || partition < 0) {
+    return false;
+  }
+  key = {StreamId(stream), PartitionId(partition)};
+  return true;
+}
+
+}  // namespace
+
+// Text, so that an operator can read it; newlines behind it up to the block's end.
+std::string RegistrationRecord::Encode(const Content& content) {
+  std::string block = Concat(kMagic, kVersion, "\nsequence ", content.sequence, "\ngeneration ",
+                             content.generation, "\nowes_all ", content.all ? 1 : 0, "\nrejoin ",
+                             content.rejoin ? 1 : 0, "\nowes ", content.partitions.size(), "\n");
+  for (const PartitionKey& key : content.partitions)
+    block += Concat(key.stream, "/", key.partition, "\n");
+  block += Concat(kChecksum, Crc32c(block), "\n");
+  block.resize(kBlockBytes, '\n');
+  return block;
+}
+
+absl::StatusOr<RegistrationRecord::Content> RegistrationRecord::Decode(const std::string& path,
+                                                                       std::string_view block) {
+  const absl::Status damaged = absl::DataLossError(Concat(path, " is damaged"));
+  const size_t end = block.rfind(kChecksum);
+  if (end == std::string_view::npos) return damaged;
+  std::vector<std::string> lines = absl::StrSplit(ToAbsl(block), '\n');
+  std::reverse(lines.begin(), lines.end());
+  uint64_t version = 0;
+  uint64_t all = 0;
+  uint64_t rejoin = 0;
+  uint64_t owed = 0;
+  uint64_t checksum = 0;
+  Content content;
+  if (!TakeNumber(lines, kMagic, version)) return damaged;
+  if (version > kVersion) {
+    return absl::FailedPreconditionError(Concat(path, " has format ", version,
+                                                ", this program knows up to ", kVersion,
+                                                "; start the newer program that wrote it"));
+  }
+  const bool read = TakeNumber(lines, "sequence ", content.sequence) &&
+                    TakeNumber(lines, "generation ", content.generation) &&
+                    TakeNumber(lines, "owes_all ", all) && TakeNumber(lines, "rejoin ", rejoin) &&
+                    TakeNumber(lines, "owes ", owed) && owed <= limits::kOwedPartitions;
+  if (!read) return damaged;
+  content.all = all != 0;
+  content.rejoin = rejoin != 0;
+  content.partitions.resize(owed);
+  for (PartitionKey& key : content.partitions) {
+    if (!TakeKey(lines, key)) return damaged;
+  }
+  if (!TakeNumber(lines, kChecksum, checksum) || checksum != Crc32c(block.substr(0, end)))
+    return damaged;
+  return content;
+}
+
+absl::StatusOr<std::unique_ptr<RegistrationRecord>> RegistrationRecord::Open(
+    FileSystem& fs, const std::string& directory) {
+  const std::string path = JoinPath(directory, "registration");
+  if (!fs.Exists(path)) {
+    const std::string block = Encode({});
+    RETURN_IF_ERROR(WriteFileAtomically(fs, path, block + block));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, OpenMode::kReadWrite));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadWhole(*file, 4 * kBlockBytes));
+  Content newest;
+  int sound = 0;
+  for (const size_t at : {size_t{0}, kBlockBytes}) {
+    const auto block = std::string_view(bytes).substr(std::min(at, bytes.size()), kBlockBytes);
+    absl::StatusOr<Content> content = Decode(path, block);
+    if (absl::IsFailedPrecondition(content.status())) return content.status();
+    if (!content.ok()) continue;
+    if (sound++ == 0 || content->sequence > newest.sequence) newest = *std::move(content);
+  }
+  if (sound == 0) {
+    return absl::DataLossError(Concat(
+        path,
+        " is damaged: what this directory owes its cluster is not known. Remove the file: "
+        "the cluster then takes the directory for an older copy, whose records count as lost"));
+  }
+  std::unique_ptr<RegistrationRecord> record(
+      new RegistrationRecord(std::move(file), std::move(newest)));
+  // Both copies anew: one may be torn, or stand in the page cache only.
+  RETURN_IF_ERROR(record->Write(record->now_));
+  return record;
+}
+
+// First the one copy, then the other: a crash tears at most one, and what a torn one said nobody was
+// told yet.
+absl::Status RegistrationRecord::Write(Content next) {
+  next.sequence = now_.sequence + 1;
+  unsure_ = true;
+  const std::string block = Encode(next);
+  for (const size_t at : {size_t{0}, kBlockBytes}) {
+    RETURN_IF_ERROR(file_->WriteAt(FilePosition(at), block));
+    RETURN_IF_ERROR(file_->Sync());
+  }
+  now_ = std::move(next);
+  unsure_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status RegistrationRecord::Raise() {
+  Content next = now_;
+  ++next.generation;
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::OweAll() {
+  Content next = now_;
+  next.all = true;
+  next.partitions.clear();
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::Owe(const std::vector<PartitionKey>& partitions) {
+  if (partitions.empty() || now_.all) return absl::OkStatus();
+  Content next = now_;
+  for (const PartitionKey& key : partitions) {
+    if (std::find(next.partitions.begin(), next.partitions.end(), key) == next.partitions.end())
+      next.partitions.push_back(key);
+  }
+  if (next.partitions.size() > limits::kOwedPartitions) {
+    LogWarning(next.partitions.size(), " partitions lost their records, more than the ",
+               limits::kOwedPartitions,
+               " that are named one by one: all of this broker count as lost");
+    return OweAll();
+  }
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::NoteOlder(uint64_t known, bool rejoin) {
+  Content next = now_;
+  next.generation = std::max(next.generation, known);
+  next.all = true;
+  next.partitions.clear();
+  next.rejoin = rejoin;
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::Rejoined() {
+  Content next = now_;
+  next.rejoin = false;
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::Paid() {
+  if (!unsure_ && !now_.all && now_.partitions.empty()) return absl::OkStatus();
+  Content next = now_;
+  next.all = false;
+  next.partitions.clear();
+  return Write(std::move(next));
+}
+
+}  // namespace bascule
