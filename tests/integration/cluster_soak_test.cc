@@ -27,6 +27,8 @@ constexpr int kSoakStreams = 6;
 constexpr milliseconds kAttempt{3000};
 constexpr seconds kBetweenFaults{10};
 constexpr seconds kBetweenReports{60};
+// Nothing is timed here, and the machine may be busy with other things for hours.
+constexpr seconds kSoakPatience{300};
 
 std::string StreamName(int i) { return absl::StrCat("soak", i); }
 
@@ -169,7 +171,7 @@ void Disturb(Cluster& cluster, std::mt19937& random, std::map<std::string, int>&
   MainBroker& broker = cluster.at(static_cast<int>(random() % 3));
   const auto served = [&] {
     broker.Launch();
-    broker.AwaitServing();
+    broker.AwaitServing(kSoakPatience);
   };
   switch (random() % 4) {
     case 0:
@@ -179,7 +181,9 @@ void Disturb(Cluster& cluster, std::mt19937& random, std::map<std::string, int>&
       ++done["killed"];
       break;
     case 2:
-      broker.Stop();
+      broker.Signal(SIGTERM);
+      if (const auto exit = broker.AwaitEnd(kSoakPatience); !exit || !exit->ok())
+        FAIL("SIGTERM did not end it well:\n", broker.Tail());
       served();
       ++done["restarted"];
       break;
@@ -189,16 +193,18 @@ void Disturb(Cluster& cluster, std::mt19937& random, std::map<std::string, int>&
       broker.Signal(SIGCONT);
       ++done["stood still"];
   }
-  cluster.AwaitAllLive(seconds(60));
+  cluster.AwaitAllLive(kSoakPatience);
 }
 
 void CheckStream(Cluster& cluster, const SoakPublisher& publisher) {
   const std::string& stream = publisher.stream();
   std::string leader;
-  CLUSTER_REQUIRE(cluster, Eventually([&] {
-                    leader = LeaderOf(cluster.at(0), stream);
-                    return !leader.empty();
-                  }));
+  CLUSTER_REQUIRE(cluster, Eventually(
+                               [&] {
+                                 leader = LeaderOf(cluster.at(0), stream);
+                                 return !leader.empty();
+                               },
+                               kSoakPatience));
   int at = 0;
   while (IdOf(at) != leader) ++at;
   std::map<int64_t, std::string> stored;
@@ -270,7 +276,7 @@ TEST_CASE("soak: kills and attacks together, and no ack was a lie" *
     churn.Stop();
     MESSAGE(churn.Summary());
   }
-  cluster.AwaitAllLive(seconds(60));
+  cluster.AwaitAllLive(kSoakPatience);
   for (const auto& publisher : publishers) CheckStream(cluster, *publisher);
 }
 
