@@ -43,6 +43,11 @@ void SimExecutor::After(Duration delay, Task task) {
   if (!closed_) scheduler_.AddTimer(delay, this, std::move(task), false);
 }
 
+void SimExecutor::StandStill(Duration duration) {
+  still_until_ = Add(scheduler_.clock_.Monotonic(), duration);
+  scheduler_.AddTimer(duration, this, [] {}, false);  // time must not pass over its waking
+}
+
 void SimExecutor::DropAll() {
   scheduler_.DropTimers(this);
   // Destructors of dropped tasks may post once more; a dead process does not run that either.
@@ -115,7 +120,10 @@ void SimScheduler::DropTimers(const SimExecutor* executor) {
 }
 
 SimExecutor* SimScheduler::PickReady() {
-  const auto is_ready = [](const auto& executor) { return !executor->ready_.empty(); };
+  const MonotonicTime now = clock_.Monotonic();
+  const auto is_ready = [now](const auto& executor) {
+    return !executor->ready_.empty() && executor->still_until_ <= now;
+  };
   const auto ready =
       static_cast<size_t>(std::count_if(executors_.begin(), executors_.end(), is_ready));
   if (ready == 0) return nullptr;

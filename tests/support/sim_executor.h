@@ -50,6 +50,10 @@ class SimExecutor final : public Executor {
   // Between tasks whoever calls may be anybody's thread: a test's own calls pass.
   bool OnThisThread() const override;
 
+  // As a process that is stopped and goes on later: nothing runs meanwhile, what arrives and what
+  // becomes due waits in that order.
+  void StandStill(Duration duration);
+
   // Destroys what waits, timers included, without running it: the process died. Tasks may be posted
   // again.
   void DropAll();
@@ -75,6 +79,7 @@ class SimExecutor final : public Executor {
   std::deque<Ready> ready_;
   size_t outside_waiting_ = 0;
   bool closed_ = false;
+  MonotonicTime still_until_;
 };
 
 enum class ExecutorChoice {

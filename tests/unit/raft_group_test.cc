@@ -253,6 +253,58 @@ TEST_CASE("leadership moves to whom it is given, and to the best when a leader s
   CHECK(world.Propose("on").ok());
 }
 
+// The group has gone on under leader 2 while 1 stood still, and 1 wakes up to everything at once: its
+// timer is due when the new leader's entries are taken and not yet saved.
+TEST_CASE("a deposed leader's entries are never marked as committed on the word of its successor") {
+  for (const bool killed : {false, true}) {
+    CAPTURE(killed);
+    GroupWorld world(18);
+    world.FoundThree();
+    REQUIRE(world.Propose("agreed").ok());
+    const uint64_t old = world.Lead();
+    const uint64_t successor = old == 1 ? 2 : 1;
+    world.RunFor(kSecond / 5);
+    world.network.Isolate(PeerId(old));
+    RaftGroup& group = *world.At(old).group;
+    const raft::Index agreed = group.Status().last;
+    const raft::Term term(group.role().term);
+    group.Propose("deposed 1", [](const absl::Status&) {});
+    group.Propose("deposed 2", [](const absl::Status&) {});
+    world.RunFor(kSecond / 100);
+    REQUIRE(group.Status().last == agreed + 2);
+
+    raft::Message append;
+    append.type = raft::MessageType::kAppend;
+    append.to = raft::NodeId(old);
+    append.from = raft::NodeId(successor);
+    append.term = term + 1;
+    append.log_term = term;
+    append.index = append.commit = agreed;
+    const PeerIdentity from{PeerId(successor), "b", "b:1", 1, 1};
+    group.OnPeerMessage(from, EncodeRaftMessage(append));
+    world.scheduler.RunUntilIdle();  // its term is saved: the end of the log is to be marked
+    for (uint64_t i = 1; i <= 2; ++i)
+      append.entries.push_back({agreed + i, append.term, raft::EntryType::kNormal, "agreed later"});
+    append.commit = agreed + 2;
+    world.At(old).home->StandStill(kSecond / 10);
+    group.OnPeerMessage(from, EncodeRaftMessage(append));
+    world.clock.Advance(kSecond / 10);
+    // The message, the timer, and only then the round.
+    for (int i = 0; i < (killed ? 2 : 100) && world.scheduler.Step();) ++i;
+    if (killed) {
+      world.Kill(old);
+      world.Start(old);
+      world.scheduler.RunUntilIdle();
+      CHECK(world.At(old).group->Status().commit <= agreed);
+      CHECK(world.At(old).state->Commands() == std::vector<std::string>{"agreed"});
+    } else {
+      CHECK(world.At(old).state->Commands() ==
+            std::vector<std::string>{"agreed", "agreed later", "agreed later"});
+    }
+    CHECK(world.At(old).fatal.ok());
+  }
+}
+
 TEST_CASE("malformed and foreign messages change nothing") {
   GroupWorld world(13);
   world.FoundThree();

@@ -102,7 +102,7 @@ TEST_CASE("raft store: once the log is settled, or opened again, its last entry 
     RaftStoreFiles files;
     CreateWithEntries(files);
     if (settle) {
-      REQUIRE(files.store->Settle({}).ok());
+      REQUIRE(files.store->Settle({}, {}).ok());
     } else {
       files.Open();
     }
@@ -120,7 +120,7 @@ TEST_CASE("raft store: damage to a mark costs the mark") {
   RaftStoreFiles files;
   CreateWithEntries(files);
   const uint64_t end = PlaceOf(files, SegmentPath(1), "third") + kRecordHeaderBytes + 5;
-  REQUIRE(files.store->Settle({}).ok());
+  REQUIRE(files.store->Settle({}, {}).ok());
   files.Damage(SegmentPath(1), end + 10);
   files.Open();
   CHECK(files.Found().size() == 3);

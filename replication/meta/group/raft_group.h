@@ -143,6 +143,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void DispatchSnapshot(const raft::Message& message);
   bool InstallSnapshot(const raft::SnapshotMeta& meta);
   void MaybeSnapshot();
+  absl::Status MarkEnd();
   void ScheduleSettle();
   void AskReads();
   void AnswerReads(const std::vector<raft::ReadState>& reads);

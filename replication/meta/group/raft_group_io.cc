@@ -103,14 +103,22 @@ void RaftGroup::MaybeSnapshot() {
     LogWarning("metadata log: old segments stay: ", FromAbsl(compacted.message()));
 }
 
-// An idle log's end is marked, once nothing was written for a moment.
+// An idle log's end is marked, once nothing was written for a moment. Between rounds only: before a
+// round the core may have taken entries of a new leader, and their commit, and what the store holds
+// in their place was never committed.
 void RaftGroup::ScheduleSettle() {
   const uint64_t generation = ++settle_generation_;
   env_.home.After(kSettleAfter, [this, life = life_, generation] {
     if (!*life || !alive() || stalled_ || generation != settle_generation_) return;
-    const absl::Status settled = store_->Settle(raft_->log().committed());
+    if (raft_->HasReady()) return ScheduleSettle();
+    const absl::Status settled = MarkEnd();
     if (!settled.ok() && !absl::IsResourceExhausted(settled)) Die(settled);
   });
+}
+
+absl::Status RaftGroup::MarkEnd() {
+  const Index commit = raft_->log().committed();
+  return store_->Settle(commit, *raft_->log().TermAt(commit));
 }
 
 // --- reads ---
@@ -229,7 +237,7 @@ void RaftGroup::FinishTransfer() {
 
 void RaftGroup::Stop(absl::AnyInvocable<void()> done) {
   auto end = [this, done = std::move(done)]() mutable {
-    if (alive() && !stalled_) (void)store_->Settle(raft_->log().committed());
+    if (alive() && !stalled_ && !raft_->HasReady()) (void)MarkEnd();
     stopped_ = true;
     FailProposals(absl::UnknownError("the broker stopped; the outcome is unknown"));
     done();

@@ -129,8 +129,11 @@ absl::Status RaftStore::Compact(raft::Index through) {
   return absl::OkStatus();
 }
 
-absl::Status RaftStore::Settle(raft::Index commit) {
+absl::Status RaftStore::Settle(raft::Index commit, raft::Term term) {
   RETURN_IF_ERROR(parts_->Usable());
+  BASCULE_CHECK_LE(commit, parts_->log.last());
+  // Else the next start would take for committed what another leader is about to replace.
+  BASCULE_CHECK_EQ(parts_->log.TermAt(commit), term);
   return parts_->Judge(parts_->log.Mark(commit));
 }
 
