@@ -55,8 +55,6 @@ MetadataNode::MetadataNode(MetadataNodeEnvironment environment)
   self_.began = env_.clock.Monotonic();
 }
 
-MetadataNode::~MetadataNode() { *alive_ = false; }
-
 absl::Status MetadataNode::Start() {
   ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(env_.fs, env_.directory.path()));
   if (record_->must_rejoin()) RETURN_IF_ERROR(LeaveOldPart());
@@ -305,10 +303,10 @@ absl::Status MetadataNode::StartGroup() {
     frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
       return broker == self_.id ? env_.descriptors.CheckPartitions(partitions) : absl::OkStatus();
     });
-    frontend_->AddRoleObserver([this](const MetadataRole& role) {
+    frontend_->AddRoleObserver(lifetime_.Guard([this](const MetadataRole& role) {
       leader_work_->OnRoleChange(role);
       Refresh();
-    });
+    }));
     if (peers != nullptr) {
       peers->Handle(PeerService::kMetadata, *frontend_);
       peers->Handle(PeerService::kSession, *leader_work_);
@@ -356,9 +354,16 @@ absl::Status MetadataNode::LookBefore() {
 void MetadataNode::Stop() {
   if (lookout_) {
     (void)Await<absl::Status>(env_.home, [this](auto done) {
+      fresh_.Cancel();
       lookout_->Stop();
-      if (!group_) return done(absl::OkStatus());
-      group_->Stop([done = std::move(done)]() mutable { done(absl::OkStatus()); });
+      // Till the group has handed over the leader does its work.
+      auto end = [this, done = std::move(done)]() mutable {
+        if (leader_work_) leader_work_->Stop();
+        lifetime_.End();
+        done(absl::OkStatus());
+      };
+      if (!group_) return end();
+      group_->Stop(std::move(end));
     });
   }
   if (peers_) peers_->Stop();

@@ -16,7 +16,9 @@
 #include "core/env/clock.h"
 #include "core/env/descriptor_budget.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
 #include "core/env/rng.h"
+#include "core/env/timer.h"
 #include "core/ports/cluster_admin.h"
 #include "core/ports/discovery.h"
 #include "replication/meta/cluster/cluster_control.h"
@@ -46,7 +48,6 @@ struct MetadataNodeEnvironment {
 class MetadataNode final : private PeerEvents {
  public:
   explicit MetadataNode(MetadataNodeEnvironment environment);
-  ~MetadataNode() override;
 
   // Returns when this broker is a member of its cluster; a joiner waits as long as that takes. Then
   // the frontend can register it.
@@ -115,7 +116,8 @@ class MetadataNode final : private PeerEvents {
   int leaderless_seconds_ = 0;
   int removed_answers_ = 0;
   bool told_address_ = false;  // likewise
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Timer fresh_{env_.home};
+  Lifetime lifetime_{env_.home};
 };
 
 }  // namespace bascule

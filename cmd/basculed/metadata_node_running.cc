@@ -77,11 +77,12 @@ void MetadataNode::Refresh() {
 }
 
 void MetadataNode::KeepFresh() {
-  Refresh();
-  AskWhetherRemoved();
-  env_.home.After(kRefreshPeriod, [this, alive = alive_] {
-    if (*alive) KeepFresh();
-  });
+  const auto refresh = [this] {
+    Refresh();
+    AskWhetherRemoved();
+  };
+  refresh();
+  fresh_.Repeat(kRefreshPeriod, refresh);
 }
 
 // Who was removed while it was away hears nothing of the others, who know it no more.
@@ -94,13 +95,12 @@ void MetadataNode::AskWhetherRemoved() {
   for (const GroupMember& member : group_->members()) {
     if (member.id == self_.node) continue;
     peers_->Introduce(member.address, EncodeIntroRequest(WhoRequest{env_.config.cluster_namespace}),
-                      kRefreshPeriod, [this, alive = alive_](absl::StatusOr<std::string> bytes) {
-                        env_.home.Post([this, alive, bytes = std::move(bytes)] {
-                          if (!*alive || !bytes.ok()) return;
-                          if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok())
-                            OnWhetherRemoved(*answer);
-                        });
-                      });
+                      kRefreshPeriod,
+                      lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
+                        if (!bytes.ok()) return;
+                        if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok())
+                          OnWhetherRemoved(*answer);
+                      }));
   }
 }
 
@@ -135,9 +135,8 @@ void MetadataNode::OnPeerDown(const PeerIdentity& peer) { lookout_->OnPeerDown(p
 
 void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
                                   Duration timeout, PeerHandler::Respond respond) {
-  env_.home.Post([this, alive = alive_, server_id, request = std::move(request), timeout,
-                  respond = std::move(respond)]() mutable {
-    if (!*alive) return;
+  env_.home.Post(lifetime_.Guard([this, server_id, request = std::move(request), timeout,
+                                  respond = std::move(respond)]() mutable {
     if (control_)
       return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
     if (join_)
@@ -148,7 +147,7 @@ void MetadataNode::OnIntroduction(const std::string& server_id, std::string requ
                       respond = std::move(respond)]() mutable {
       OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
     });
-  });
+  }));
 }
 
 // An invitation may come as soon as the peer port is open.

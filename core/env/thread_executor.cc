@@ -28,12 +28,12 @@ struct Entry {
   bool from_outside;  // came by TryPost, so it takes one of the bounded places until it starts
 };
 
-struct Timer {
+struct DueTask {
   SteadyTime due;
   uint64_t order;  // equal times run in the order of the calls
   Task task;
   bool operator<(
-      const Timer& other) const {  // std heaps keep the greatest first; we want the earliest
+      const DueTask& other) const {  // std heaps keep the greatest first; we want the earliest
     return due != other.due ? due > other.due : order > other.order;
   }
 };
@@ -67,7 +67,7 @@ struct ThreadExecutor::State {
   std::vector<Entry> queue;
   std::vector<Entry> taken;
   size_t next_taken = 0;
-  std::vector<Timer> timers;  // a heap
+  std::vector<DueTask> timers;  // a heap
   uint64_t timers_created = 0;
   uint64_t outside_posted = 0;
   // Threads inside wait() = sleeping + woken. A notifier moves one from the first to the second, so
@@ -210,9 +210,9 @@ void ThreadExecutor::After(Duration delay, Task task) {
   {
     std::lock_guard<std::mutex> lock(state_->mutex);
     if (state_->stopping) return;
-    std::vector<Timer>& timers = state_->timers;
+    std::vector<DueTask>& timers = state_->timers;
     const bool first = timers.empty() || due < timers.front().due;
-    timers.push_back(Timer{due, state_->timers_created++, std::move(task)});
+    timers.push_back(DueTask{due, state_->timers_created++, std::move(task)});
     std::push_heap(timers.begin(), timers.end());
     // Sleepers wait for the timer that was first when they went to sleep; a later one changes
     // nothing for them.
@@ -225,7 +225,7 @@ bool ThreadExecutor::OnThisThread() const { return current_executor == state_.ge
 
 void ThreadExecutor::Stop() {
   BASCULE_CHECK(!OnThisThread());
-  std::vector<Timer> destroyed_unlocked;  // a task's destructor may call back into this executor
+  std::vector<DueTask> destroyed_unlocked;  // a task's destructor may call back into this executor
   std::vector<std::thread> threads;
   {
     std::lock_guard<std::mutex> lock(state_->mutex);

@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
+#include "core/env/countdown.h"
 
 namespace bascule {
 namespace {
@@ -31,9 +32,10 @@ PartitionSet::PartitionSet(PartitionSetEnvironment env, PartitionSetOptions opti
   }
   points_ = std::make_shared<RecoveryPointWriter>(env_.fs, env_.clock, env_.home, env_.disk_pool,
                                                   options_.data_directory, std::move(points));
-  points_->SetCollect([this](absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
-    Collect(std::move(done));
-  });
+  points_->SetCollect(
+      lifetime_.Guard([this](absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
+        Collect(std::move(done));
+      }));
 }
 
 PartitionSet::~PartitionSet() {
@@ -69,9 +71,7 @@ void PartitionSet::Feed(PartitionKey key, const LifeEvent& event) {
 }
 
 void PartitionSet::Report(PartitionKey key, LifeEvent event) {
-  env_.home.Post([this, key, event = std::move(event), alive = weak_alive_] {
-    if (!alive.expired()) Feed(key, event);
-  });
+  env_.home.Post(lifetime_.Guard([this, key, event = std::move(event)] { Feed(key, event); }));
 }
 
 void PartitionSet::CarryOut(PartitionKey key, Entry& entry, const LifeAction& action) {
@@ -79,9 +79,9 @@ void PartitionSet::CarryOut(PartitionKey key, Entry& entry, const LifeAction& ac
   switch (action.kind) {
     case Kind::kList:
       // Without its place in the list a lost directory would pass as new.
-      return points_->List(key, [this, key](const absl::Status& listed) {
+      return points_->List(key, lifetime_.Guard([this, key](const absl::Status& listed) {
         Report(key, {.kind = LifeEvent::Kind::kListed, .status = listed});
-      });
+      }));
     case Kind::kRecover:
       return Recover(key, entry, action.cut);
     case Kind::kListen:
@@ -91,9 +91,9 @@ void PartitionSet::CarryOut(PartitionKey key, Entry& entry, const LifeAction& ac
     case Kind::kClose:
       return Close(key, entry);
     case Kind::kSetTimer:
-      return env_.home.After(kRetryPeriod, [this, key, timer = action.timer, alive = weak_alive_] {
-        if (!alive.expired()) Feed(key, {.kind = LifeEvent::Kind::kTimer, .timer = timer});
-      });
+      return env_.home.After(kRetryPeriod, lifetime_.Guard([this, key, timer = action.timer] {
+        Feed(key, {.kind = LifeEvent::Kind::kTimer, .timer = timer});
+      }));
     case Kind::kRequestEpoch:
       return env_.epochs.RequestNewEpoch(key);
     case Kind::kTakeOver:
@@ -139,19 +139,17 @@ void PartitionSet::Recover(PartitionKey key, const Entry& entry, std::optional<O
   RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
   if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
   // With the partition, whose files it works on.
-  env_.disk_pool.Post([this, key, request = std::move(request), partition = entry.partition] {
-    absl::StatusOr<RecoveredLog> recovered = RecoverLog(env_.fs, request);
-    env_.home.Post(
-        [this, key, recovered = std::move(recovered), partition, alive = weak_alive_]() mutable {
-          if (alive.expired()) return;
-          const auto it = partitions_.find(key);
-          if (it == partitions_.end()) return;
-          const absl::Status status = recovered.status();
-          it->second.recovered.reset();
-          if (status.ok()) it->second.recovered = *std::move(recovered);
-          Feed(key, {.kind = LifeEvent::Kind::kRecovered, .status = status});
-        });
-  });
+  auto done = lifetime_.Bind(
+      [this, key, partition = entry.partition](absl::StatusOr<RecoveredLog> recovered) {
+        const auto it = partitions_.find(key);
+        if (it == partitions_.end()) return;
+        const absl::Status status = recovered.status();
+        it->second.recovered.reset();
+        if (status.ok()) it->second.recovered = *std::move(recovered);
+        Feed(key, {.kind = LifeEvent::Kind::kRecovered, .status = status});
+      });
+  env_.disk_pool.Post([&fs = env_.fs, request = std::move(request),
+                       done = std::move(done)]() mutable { done(RecoverLog(fs, request)); });
 }
 
 // Whoever creates a stream is answered when it listens, so that nothing published afterwards is
@@ -186,13 +184,12 @@ void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& pa
 void PartitionSet::Drain(PartitionKey key, const std::shared_ptr<Partition>& partition) {
   partition->Drain([this, key, partition] {
     partition->Rest([this, key, partition](std::optional<Offset>) {
-      env_.home.Post([this, key, point = partition->Point(), alive = weak_alive_]() mutable {
-        if (alive.expired()) return;
+      env_.home.Post(lifetime_.Guard([this, key, point = partition->Point()]() mutable {
         const auto it = partitions_.find(key);
         if (it == partitions_.end()) return;
         it->second.drained = std::move(point);
         Feed(key, {.kind = LifeEvent::Kind::kDrained});
-      });
+      }));
     });
   });
 }
@@ -216,26 +213,15 @@ void PartitionSet::End(PartitionKey key) {
   partitions_.erase(it);
 }
 
-void PartitionSet::ScheduleClean(const std::shared_ptr<Partition>& partition) {
-  const auto interval = partition->options().settings.cleaner_interval;
-  partition->shard().After(interval,
-                           [this, weak = std::weak_ptr<Partition>(partition), alive = weak_alive_] {
-                             const std::shared_ptr<Partition> still_here = weak.lock();
-                             if (!still_here || alive.expired()) return;
-                             still_here->Clean();
-                             ScheduleClean(still_here);
-                           });
-}
-
 void PartitionSet::RemoveDirectory(StreamId id) {
-  env_.disk_pool.Post([this, id] {
-    const std::string from = JoinPath(StreamsDirectory(options_.data_directory), Concat(id));
-    const std::string trash = TrashDirectory(options_.data_directory);
+  env_.disk_pool.Post([&fs = env_.fs, data = options_.data_directory, id] {
+    const std::string from = JoinPath(StreamsDirectory(data), Concat(id));
+    const std::string trash = TrashDirectory(data);
     const std::string to = JoinPath(trash, Concat(id));
     // A crash in between leaves it to the next OnTakeOver.
-    absl::Status status = env_.fs.CreateDirectories(trash);
-    if (status.ok() && env_.fs.Exists(from)) status = env_.fs.Rename(from, to);
-    if (status.ok()) status = env_.fs.RemoveTree(to);
+    absl::Status status = fs.CreateDirectories(trash);
+    if (status.ok() && fs.Exists(from)) status = fs.Rename(from, to);
+    if (status.ok()) status = fs.RemoveTree(to);
     if (!status.ok()) LogWarning("cannot remove ", from, ": ", FromAbsl(status.message()));
   });
 }
@@ -243,8 +229,8 @@ void PartitionSet::RemoveDirectory(StreamId id) {
 void PartitionSet::OnTakeOver(const std::set<StreamId>& known, MetadataIndex applied,
                               const IndexRanges& doubtful) {
   points_->KeepOnly(known, applied);
-  env_.disk_pool.Post([this, trash = TrashDirectory(options_.data_directory)] {
-    const absl::Status emptied = env_.fs.RemoveTree(trash);
+  env_.disk_pool.Post([&fs = env_.fs, trash = TrashDirectory(options_.data_directory)] {
+    const absl::Status emptied = fs.RemoveTree(trash);
     if (!emptied.ok()) LogWarning("cannot empty ", trash, ": ", FromAbsl(emptied.message()));
   });
   const absl::StatusOr<std::vector<DirectoryEntry>> entries =
@@ -273,11 +259,12 @@ void PartitionSet::OnFailed(PartitionKey key, Offset, const absl::Status&) {
 
 void PartitionSet::Start() {
   serving_ = true;
+  if (stopping_) return;
   Tick();
+  tick_timer_.Repeat(kTickPeriod, [this] { Tick(); });
 }
 
 void PartitionSet::Tick() {
-  if (stopping_) return;
   const absl::StatusOr<DiskSpace> space = env_.fs.Space(options_.data_directory);
   const bool full = space.ok() && space->available_bytes < options_.disk_reserve_bytes;
   if (full != disk_full_.exchange(full)) {
@@ -297,58 +284,52 @@ void PartitionSet::Tick() {
       entry.partition->shard().Post([partition = entry.partition] { partition->OnIdleTick(); });
     }
   }
-  env_.home.After(kTickPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) Tick();
-  });
 }
 
 void PartitionSet::Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
-  struct Gathering {
-    RecoveryPointWriter::Points points;
-    size_t waiting;
-    absl::AnyInvocable<void(RecoveryPointWriter::Points)> done;
-  };
-  auto gathering = std::make_shared<Gathering>();
-  gathering->waiting = env_.shards.size();
-  gathering->done = std::move(done);
+  auto gathered = std::make_shared<RecoveryPointWriter::Points>();
+  // Not of a shard that stopped meanwhile: so does the broker, and Stop writes the last ones.
+  Countdown all([gathered, done = std::move(done)](const absl::Status& status) mutable {
+    if (status.ok()) done(std::move(*gathered));
+  });
   for (Executor* shard : env_.shards) {
     std::vector<std::shared_ptr<Partition>> here;
     for (const auto& [key, entry] : partitions_) {
       if (&entry.partition->shard() == shard) here.push_back(entry.partition);
     }
-    shard->Post([this, here = std::move(here), gathering]() mutable {
+    auto gather =
+        lifetime_.Bind([gathered, part = all.Add()](RecoveryPointWriter::Points points) mutable {
+          gathered->merge(points);
+          part(absl::OkStatus());
+        });
+    shard->Post([here = std::move(here), gather = std::move(gather)]() mutable {
       RecoveryPointWriter::Points points;
       for (const auto& partition : here) {
         if (auto point = partition->Point()) points[partition->options().key] = *std::move(point);
       }
-      env_.home.Post([gathering, points = std::move(points)]() mutable {
-        gathering->points.merge(points);
-        if (--gathering->waiting == 0) gathering->done(std::move(gathering->points));
-      });
+      gather(std::move(points));
     });
   }
 }
 
 void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
   stopping_ = true;
-  auto countdown = std::make_shared<Countdown>();
-  countdown->waiting = static_cast<int>(partitions_.size()) + 1;
-  countdown->all = [this, done = std::move(done)](const absl::Status&) mutable {
+  tick_timer_.Cancel();
+  Countdown closed(lifetime_.Guard([this, done = std::move(done)](const absl::Status&) mutable {
     points_->WriteLast(
-        std::move(drained_), [this, done = std::move(done)](const absl::Status& written) mutable {
+        std::move(drained_),
+        lifetime_.Guard([this, done = std::move(done)](const absl::Status& written) mutable {
           if (!written.ok())
             LogWarning("cannot write recovery points: ", FromAbsl(written.message()));
-          alive_.reset();
+          lifetime_.End();
           done();
-        });
-  };
+        }));
+  }));
   std::vector<PartitionKey> keys;
   for (const auto& [key, entry] : partitions_) keys.push_back(key);
   for (const PartitionKey key : keys) {
-    Desire(key, {PartitionRole::kStopped, {}},
-           [countdown](const absl::Status&) { countdown->Done(absl::OkStatus()); });
+    Desire(key, {PartitionRole::kStopped, {}}, closed.Add());
   }
-  countdown->Done(absl::OkStatus());
 }
 
 }  // namespace bascule

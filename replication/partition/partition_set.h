@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include "core/env/lifetime.h"
+#include "core/env/timer.h"
 #include "core/log/sync_scheduler.h"
 #include "core/ports/stream_catalog.h"
 #include "replication/partition/partition.h"
@@ -81,17 +83,6 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     std::optional<RecoveredLog> recovered;  // for kTakeOver
     std::optional<RecoveryPoint> drained;   // where the log ended
   };
-  // Calls `all` with the first error when as many parts as were announced have reported. On one
-  // executor.
-  struct Countdown {
-    int waiting = 0;
-    absl::Status first;
-    absl::AnyInvocable<void(absl::Status)> all;
-    void Done(const absl::Status& status) {
-      if (first.ok()) first = status;
-      if (--waiting == 0) all(first);
-    }
-  };
 
   void Create(const StreamCreated& created, absl::AnyInvocable<void(absl::Status)> settled);
   void Delete(const StreamDeleted& deleted, absl::AnyInvocable<void(absl::Status)> settled);
@@ -113,7 +104,6 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
   void Close(PartitionKey key, const Entry& entry);
   void End(PartitionKey key);
-  void ScheduleClean(const std::shared_ptr<Partition>& partition);
   void RemoveDirectory(StreamId id);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);
@@ -135,9 +125,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   bool serving_ = false;
   bool stopping_ = false;
   RecoveryPointWriter::Points drained_;  // of a stop
-  std::shared_ptr<bool> alive_ =
-      std::make_shared<bool>(true);  // timers and reports that outlive us find it gone
-  const std::weak_ptr<bool> weak_alive_ = alive_;  // for other threads
+  Timer tick_timer_{env_.home};
+  Lifetime lifetime_{env_.home};
 };
 
 }  // namespace bascule

@@ -4,6 +4,7 @@
 
 #include "core/base/limits.h"
 #include "core/base/logging.h"
+#include "core/env/countdown.h"
 #include "replication/partition/partition_set.h"
 
 namespace bascule {
@@ -12,6 +13,17 @@ namespace {
 bool Holds(const PartitionDescription& partition, const std::string& broker) {
   return std::find(partition.replicas.begin(), partition.replicas.end(), broker) !=
          partition.replicas.end();
+}
+
+// For as long as the partition is there, on its shard.
+void ScheduleClean(const std::shared_ptr<Partition>& partition) {
+  partition->shard().After(partition->options().settings.cleaner_interval,
+                           [weak = std::weak_ptr<Partition>(partition)] {
+                             const std::shared_ptr<Partition> still_here = weak.lock();
+                             if (!still_here) return;
+                             still_here->Clean();
+                             ScheduleClean(still_here);
+                           });
 }
 
 }  // namespace
@@ -75,14 +87,13 @@ void PartitionSet::Create(const StreamCreated& created,
   auto entry = std::make_shared<CatalogEntry>();
   entry->stream = created.stream;
   entry->settings = Resolve(created.stream.overrides, options_.defaults);
-  auto countdown = std::make_shared<Countdown>();
-  countdown->waiting = 1;
-  countdown->all = [this, id, settled = std::move(settled)](const absl::Status& status) mutable {
-    // Deleted while it was being opened: stays gone, and was made all the same.
-    const auto here = streams_.find(id);
-    if (!stopping_ && here != streams_.end()) env_.catalog.Put(here->second);
-    settled(here == streams_.end() ? absl::OkStatus() : status);
-  };
+  Countdown opened(
+      lifetime_.Guard([this, id, settled = std::move(settled)](const absl::Status& status) mutable {
+        // Deleted while it was being opened: stays gone, and was made all the same.
+        const auto here = streams_.find(id);
+        if (!stopping_ && here != streams_.end()) env_.catalog.Put(here->second);
+        settled(here == streams_.end() ? absl::OkStatus() : status);
+      }));
   std::vector<std::pair<PartitionKey, PartitionDesire>> held;
   for (const PartitionDescription& description : created.stream.partitions) {
     if (!Holds(description, options_.broker)) {
@@ -101,11 +112,7 @@ void PartitionSet::Create(const StreamCreated& created,
     held.emplace_back(key, DesireOf(description));
   }
   streams_[id] = std::move(entry);
-  countdown->waiting += static_cast<int>(held.size());
-  for (const auto& [key, desire] : held) {
-    Desire(key, desire, [countdown](const absl::Status& status) { countdown->Done(status); });
-  }
-  countdown->Done(absl::OkStatus());
+  for (const auto& [key, desire] : held) Desire(key, desire, opened.Add());
 }
 
 void PartitionSet::Delete(const StreamDeleted& deleted,
@@ -116,18 +123,12 @@ void PartitionSet::Delete(const StreamDeleted& deleted,
   for (const auto& [key, entry] : partitions_) {
     if (key.stream == deleted.id) closing.push_back(key);
   }
-  auto countdown = std::make_shared<Countdown>();
-  countdown->waiting = static_cast<int>(closing.size()) + 1;
-  countdown->all = [this, id = deleted.id,
-                    settled = std::move(settled)](const absl::Status&) mutable {
-    RemoveDirectory(id);
-    settled(absl::OkStatus());
-  };
-  for (const PartitionKey key : closing) {
-    Desire(key, {PartitionRole::kGone, {}},
-           [countdown](const absl::Status&) { countdown->Done(absl::OkStatus()); });
-  }
-  countdown->Done(absl::OkStatus());
+  Countdown closed(lifetime_.Guard(
+      [this, id = deleted.id, settled = std::move(settled)](const absl::Status&) mutable {
+        RemoveDirectory(id);
+        settled(absl::OkStatus());
+      }));
+  for (const PartitionKey key : closing) Desire(key, {PartitionRole::kGone, {}}, closed.Add());
 }
 
 void PartitionSet::Change(const PartitionChanged& changed,

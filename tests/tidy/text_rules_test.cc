@@ -48,6 +48,21 @@ TEST_CASE("left-over marks are found, in comments and in scripts") {
   CHECK(Found(CheckLeftovers, "deploy/a.sh", "mktemp -d name.XXXXXX\n") == 0);
 }
 
+TEST_CASE("hand-made tokens of who is still there are found") {
+  for (const char* token : {"  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);\n",
+                            "  const std::shared_ptr<bool> life_;\n", "  shared_ptr<bool> gone;\n",
+                            "  auto alive = std::make_shared<bool>(true);\n",
+                            "  home_.Post([this, alive = std::weak_ptr<bool>(alive_)] {\n"}) {
+    CHECK_MESSAGE(Found(CheckAliveTokens, "core/log/a.h", token) == 1, token);
+    CHECK_MESSAGE(Found(CheckAliveTokens, "replication/meta/group/a.cc", token) == 1, token);
+    CHECK_MESSAGE(Found(CheckAliveTokens, "tests/support/a.h", token) == 0, token);
+  }
+  CHECK(Found(CheckAliveTokens, "core/log/a.h",
+              "  Lifetime lifetime_{home_};  // no std::shared_ptr<bool> here\n"
+              "  std::shared_ptr<std::atomic<bool>> poisoned_;\n"
+              "  auto answered = std::make_shared<bool>(false);\n") == 0);
+}
+
 TEST_CASE("catching everything is for adapters") {
   std::string text = "  } catch (...) {\n";
   CHECK(Found(CheckCatchAll, "core/log/a.cc", text) == 1);

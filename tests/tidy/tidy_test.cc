@@ -60,6 +60,8 @@ TEST_CASE("nothing is left over") { CheckEvery(CheckLeftovers); }
 TEST_CASE("only adapters catch everything") { CheckEvery(CheckCatchAll); }
 TEST_CASE("type names say something") { CheckEvery(CheckTypeNames); }
 TEST_CASE("no tabs, no trailing blanks, no long lines") { CheckEvery(CheckBlanks); }
+TEST_CASE("who is still there is asked of a Lifetime") { CheckEvery(CheckAliveTokens); }
+
 TEST_CASE("no paths of one machine") { CheckEvery(CheckMachinePaths); }
 TEST_CASE("a type is defined once per namespace") { Report(CheckDefinedOnce(ProjectTree())); }
 TEST_CASE("headers and scripts begin as they should") { CheckEvery(CheckFirstLines); }

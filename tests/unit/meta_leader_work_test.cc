@@ -200,6 +200,18 @@ TEST_CASE("the cluster's id is written down, and the feature level raised when a
   CHECK(world.group.last() == last);  // nothing to do costs nothing
 }
 
+TEST_CASE("work that was stopped sends nothing, hears nothing and fences nobody") {
+  MetaWorld world(3);
+  world.Run(seconds(8));
+  for (uint64_t n = 1; n <= 3; ++n) world[n].leader_work->Stop();
+  world.Run(milliseconds(50));
+  const MetadataIndex last = world.group.last();
+  const uint64_t messages = world.network.messages;
+  world.Run(seconds(10));  // far more than a session
+  CHECK(world.network.messages == messages);
+  CHECK(world.group.last() == last);
+}
+
 TEST_CASE("a member that comes back at another address is dialled there, and keeps its part") {
   MetaWorld world(3);
   BrokerRegistration moved;

@@ -154,6 +154,34 @@ TEST_CASE("brokers that all came back at other addresses find each other over th
   CHECK(world.Dialled(first, 2) == back);
 }
 
+TEST_CASE("a lookout that was stopped asks nobody, whoever ticks it") {
+  LookoutWorld world;
+  Watcher& b1 = world.Add(1, "new1:1", false, {"nowhere:1"});
+  b1.Start();
+  world.Run(3 * std::chrono::seconds(1));
+  REQUIRE(world.bus.asked > 0);
+  REQUIRE(world.network.introductions > 0);
+  b1.lookout->Stop();
+  world.Run(2 * std::chrono::seconds(1));  // what was under way ends; its members are still missing
+  const uint64_t asked = world.bus.asked;
+  const uint64_t introductions = world.network.introductions;
+  world.Run(70 * std::chrono::seconds(1));
+  CHECK(world.bus.asked == asked);
+  CHECK(world.network.introductions == introductions);
+}
+
+TEST_CASE("a lookout that is stopped before it started does not start") {
+  LookoutWorld world;
+  Watcher& b1 = world.Add(1, "new1:1");
+  b1.Start();
+  SUBCASE("while it looks") {}
+  SUBCASE("while it waits for the others' answers") { world.Run(std::chrono::milliseconds(50)); }
+  REQUIRE(!b1.before.has_value());
+  b1.lookout->Stop();
+  world.Run(2 * std::chrono::seconds(1));
+  CHECK(!b1.before.has_value());
+}
+
 TEST_CASE("without a bus the addresses of cluster.join are asked, who answers there and for whom") {
   LookoutWorld world;
   world.bus.connected = false;

@@ -157,20 +157,21 @@ std::string ClusterControl::TroubleOf(const ClusterMember& member, const GroupSt
 
 void ClusterControl::Status(Duration timeout,
                             absl::AnyInvocable<void(absl::StatusOr<ClusterStatus>)> done) {
-  home_.Post([this, timeout, done = std::move(done)]() mutable {
+  home_.Post(lifetime_.Guard([this, timeout, done = std::move(done)]() mutable {
     if (log_.role().leader == PeerId()) return done(Describe());
     meta::Request request;
     request.mutable_cluster_status();
-    frontend_.Ask(request, MostOf(timeout),
-                  [this, done = std::move(done)](const RequestOutcome& outcome) mutable {
-                    if (outcome.status.ok()) return done(DecodeClusterStatus(outcome.body));
-                    ClusterStatus own = Describe();
-                    own.leader.clear();
-                    own.degraded.push_back(Concat("the metadata leader does not answer: ",
-                                                  FromAbsl(outcome.status.message())));
-                    done(std::move(own));
-                  });
-  });
+    frontend_.Ask(
+        request, MostOf(timeout),
+        lifetime_.Guard([this, done = std::move(done)](const RequestOutcome& outcome) mutable {
+          if (outcome.status.ok()) return done(DecodeClusterStatus(outcome.body));
+          ClusterStatus own = Describe();
+          own.leader.clear();
+          own.degraded.push_back(
+              Concat("the metadata leader does not answer: ", FromAbsl(outcome.status.message())));
+          done(std::move(own));
+        }));
+  }));
 }
 
 void ClusterControl::AddMember(std::string peer_address, Duration timeout, Done done) {
@@ -193,11 +194,11 @@ void ClusterControl::TransferLeadership(std::string server_id, Duration timeout,
 }
 
 void ClusterControl::Change(const meta::Request& request, Duration timeout, Done done) {
-  home_.Post([this, request, timeout, done = std::move(done)]() mutable {
+  home_.Post(lifetime_.Guard([this, request, timeout, done = std::move(done)]() mutable {
     frontend_.Ask(
         request, timeout,
         [done = std::move(done)](const RequestOutcome& outcome) mutable { done(outcome.status); });
-  });
+  }));
 }
 
 // --- the leader's part ---
@@ -246,9 +247,8 @@ void ClusterControl::Invite(const std::string& address, Duration timeout, Reques
     if (member.member.id != status.self) invite.addresses.push_back(member.member.address);
   }
   const MonotonicTime deadline = Add(clock_.Monotonic(), timeout);
-  auto answered = [this, address, deadline, done = std::move(done),
-                   alive = std::weak_ptr<bool>(alive_)](absl::StatusOr<std::string> bytes) mutable {
-    if (alive.expired()) return;
+  auto answered = lifetime_.Bind([this, address, deadline, done = std::move(done)](
+                                     const absl::StatusOr<std::string>& bytes) mutable {
     const absl::StatusCode code = bytes.status().code();
     if (code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kUnknown ||
         code == absl::StatusCode::kDeadlineExceeded) {
@@ -259,14 +259,8 @@ void ClusterControl::Invite(const std::string& address, Duration timeout, Reques
     const auto answer = DecodeIntroAnswer(*bytes);
     if (!answer.ok()) return done(Outcome(answer.status()));
     AwaitMember(answer->node, answer->server_id, deadline, std::move(done));
-  };
-  peers_->Introduce(
-      address, EncodeIntroRequest(invite), timeout,
-      [&home = home_, answered = std::move(answered)](absl::StatusOr<std::string> bytes) mutable {
-        home.Post([answered = std::move(answered), bytes = std::move(bytes)]() mutable {
-          answered(std::move(bytes));
-        });
-      });
+  });
+  peers_->Introduce(address, EncodeIntroRequest(invite), timeout, std::move(answered));
 }
 
 void ClusterControl::AwaitMember(PeerId node, std::string server_id, MonotonicTime deadline,
@@ -283,10 +277,10 @@ void ClusterControl::AwaitMember(PeerId node, std::string server_id, MonotonicTi
     return done(Outcome(absl::FailedPreconditionError(
         Concat("broker ", server_id, " was invited, but has not joined yet; see its log"))));
   }
-  home_.After(kPeriod, [this, node, server_id = std::move(server_id), deadline,
-                        done = std::move(done), alive = std::weak_ptr<bool>(alive_)]() mutable {
-    if (!alive.expired()) AwaitMember(node, std::move(server_id), deadline, std::move(done));
-  });
+  home_.After(kPeriod, lifetime_.Guard([this, node, server_id = std::move(server_id), deadline,
+                                        done = std::move(done)]() mutable {
+    AwaitMember(node, std::move(server_id), deadline, std::move(done));
+  }));
 }
 
 absl::Status ClusterControl::CheckRemoval(const std::string& server_id, bool force) const {
@@ -321,20 +315,19 @@ void ClusterControl::Remove(const std::string& server_id, bool force, RequestDon
   if (absl::Status refused = CheckRemoval(server_id, force); !refused.ok())
     return done(Outcome(refused));
   const std::optional<PeerId> member = MemberOf(server_id);
-  auto then = [this, server_id, done = std::move(done),
-               alive = std::weak_ptr<bool>(alive_)](const absl::Status& removed) mutable {
-    if (alive.expired()) return;
-    const bool registered = frontend_.table().FindBroker(server_id) != nullptr;
-    if (!removed.ok() || !registered) return done(Outcome(removed));
-    log_.Propose(EncodeRemoveBroker(server_id, /*force=*/true),
-                 [this, server_id, done = std::move(done), alive](absl::Status status) mutable {
-                   if (alive.expired()) return;
-                   if (status.ok()) LogInfo("broker ", server_id, " was removed from the cluster");
-                   // Somebody else's removal came first.
-                   if (absl::IsNotFound(status)) status = absl::OkStatus();
-                   done(Outcome(status));
-                 });
-  };
+  auto then = lifetime_.Guard(
+      [this, server_id, done = std::move(done)](const absl::Status& removed) mutable {
+        const bool registered = frontend_.table().FindBroker(server_id) != nullptr;
+        if (!removed.ok() || !registered) return done(Outcome(removed));
+        log_.Propose(
+            EncodeRemoveBroker(server_id, /*force=*/true),
+            lifetime_.Guard([this, server_id, done = std::move(done)](absl::Status status) mutable {
+              if (status.ok()) LogInfo("broker ", server_id, " was removed from the cluster");
+              // Somebody else's removal came first.
+              if (absl::IsNotFound(status)) status = absl::OkStatus();
+              done(Outcome(status));
+            }));
+      });
   if (!member) return then(absl::OkStatus());
   group_.RemoveMember(*member, std::move(then));
 }
@@ -362,10 +355,10 @@ void ClusterControl::Transfer(const std::string& server_id, RequestDone done) {
         " and cannot lead the metadata group"))));
   }
   group_.TransferLeadership(
-      to->member.id, [this, done = std::move(done),
-                      alive = std::weak_ptr<bool>(alive_)](const absl::Status& moved) mutable {
-        if (!alive.expired()) done(Outcome(moved));
-      });
+      to->member.id,
+      lifetime_.Guard([this, done = std::move(done)](const absl::Status& moved) mutable {
+        done(Outcome(moved));
+      }));
 }
 
 std::optional<PeerId> ClusterControl::MemberOf(const std::string& server_id) const {

@@ -9,6 +9,7 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
 #include "core/ports/cluster_admin.h"
 #include "replication/meta/cluster/cluster_messages.h"
 #include "replication/meta/cluster/leader_work.h"
@@ -70,7 +71,7 @@ class ClusterControl final : public ClusterAdmin, public RequestTarget {
   LeaderWork& leader_work_;
   const BrokerSelf self_;
   const std::string cluster_namespace_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_{home_};
 };
 
 }  // namespace bascule

@@ -45,11 +45,10 @@ void ClusterControl::OnIntroduction(const std::string& server_id, std::string re
   if (!parsed.ok()) return respond(parsed.status());
   auto answer = std::make_shared<PeerHandler::Respond>(std::move(respond));
   const bool taken =
-      home_.TryPost([this, server_id, parsed = *std::move(parsed), bytes = std::move(request),
-                     timeout, answer, alive = std::weak_ptr<bool>(alive_)]() mutable {
-        if (alive.expired()) return (*answer)(absl::UnavailableError("the broker is stopping"));
+      home_.TryPost(lifetime_.Guard([this, server_id, parsed = *std::move(parsed),
+                                     bytes = std::move(request), timeout, answer]() mutable {
         Introduced(server_id, parsed, std::move(bytes), timeout, std::move(*answer));
-      });
+      }));
   if (!taken) (*answer)(absl::UnavailableError("the broker is busy"));
 }
 
@@ -162,17 +161,14 @@ void ClusterControl::JoinStep(std::shared_ptr<Joining> joining) {
     outcome.body = EncodeIntroAnswer(Answer());
     return joining->done(std::move(outcome));
   }
-  auto next = [this, joining, alive = std::weak_ptr<bool>(alive_)](const absl::Status& changed) {
-    if (alive.expired()) return;
+  auto next = lifetime_.Guard([this, joining](const absl::Status& changed) {
     if (changed.ok()) return JoinStep(joining);
     // Another change is under way.
     const bool later = absl::IsFailedPrecondition(changed) &&
                        Add(clock_.Monotonic(), kRetryPeriod) < joining->deadline;
     if (!later) return joining->done(Outcome(changed));
-    home_.After(kRetryPeriod, [this, joining, alive] {
-      if (!alive.expired()) JoinStep(joining);
-    });
-  };
+    home_.After(kRetryPeriod, lifetime_.Guard([this, joining] { JoinStep(joining); }));
+  });
   if (predecessor != nullptr) {
     LogInfo("broker ", join.server_id, " comes back with another data directory: its old one (",
             predecessor->id, ") leaves the cluster");

@@ -34,8 +34,6 @@ ClusterJoiner::ClusterJoiner(Executor& home, Clock& clock, PeerTransport& peers,
   known_id_.store(std::make_shared<const std::string>(known_ ? known_->cluster_id : ""));
 }
 
-ClusterJoiner::~ClusterJoiner() { *alive_ = false; }
-
 void ClusterJoiner::Start(Done done) {
   done_ = std::move(done);
   quiet_since_ = said_ = clock_.Monotonic();
@@ -47,6 +45,7 @@ void ClusterJoiner::Start(Done done) {
             known_->cluster_id.empty() ? "that was there" : known_->cluster_id, " (says ",
             known_->file, "): it joins that one, and starts none");
   }
+  rounds_.Repeat(kRoundPeriod, [this] { Round(); });
   Round();
 }
 
@@ -70,12 +69,12 @@ void ClusterJoiner::OnDiscovered(std::string_view bytes) {
   absl::StatusOr<IntroAnswer> answer = DecodeIntroAnswer(bytes);
   if (!answer.ok() || answer->cluster_namespace != options_.cluster_namespace) return;
   if (answer->node == options_.node) return;
-  home_.Post([this, alive = alive_, answer = *std::move(answer)] {
-    if (!*alive || !done_) return;
+  home_.Post(lifetime_.Guard([this, answer = *std::move(answer)] {
+    if (!done_) return;
     // Anybody on the bus can answer: only what the peer port says counts.
     hearsay_.Hear(answer, Addresses(), clock_.Monotonic());
     AskHeard();
-  });
+  }));
 }
 
 void ClusterJoiner::OnIntroduction(const std::string& /*server_id*/, std::string request,
@@ -93,12 +92,12 @@ void ClusterJoiner::OnIntroduction(const std::string& /*server_id*/, std::string
         Concat("broker ", options_.server_id, " belongs to namespace ", options_.cluster_namespace,
                ", the invitation is from ", invite.cluster_namespace)));
   }
+  // Of a broker that is gone the dropped `respond` tells.
   home_.Post(
-      [this, alive = alive_, invite = std::move(invite), respond = std::move(respond)]() mutable {
-        if (!*alive) return respond(absl::UnavailableError("the broker is stopping"));
+      lifetime_.Guard([this, invite = std::move(invite), respond = std::move(respond)]() mutable {
         if (!done_) return respond(Answer());  // it has found its cluster already
         Invited(invite, std::move(respond));
-      });
+      }));
 }
 
 void ClusterJoiner::Invited(const InviteRequest& invite, PeerHandler::Respond respond) {
@@ -143,7 +142,6 @@ void ClusterJoiner::Tell(const std::string& address) {
 }
 
 void ClusterJoiner::Round() {
-  if (!done_) return;
   if (!joining_) {
     AskInTurn(Source::kConfigured, limits::kJoinAsksConfigured);
     AskInTurn(Source::kTold, limits::kJoinAsksTold);
@@ -151,9 +149,6 @@ void ClusterJoiner::Round() {
   }
   if (MayStart()) return Finish(JoinOutcome{true, "", {}});
   SayWhatIsMissing();
-  home_.After(kRoundPeriod, [this, alive = alive_] {
-    if (*alive) Round();
-  });
 }
 
 // Beginning behind the one that was asked last, so that all are asked whatever their number.
@@ -183,21 +178,19 @@ void ClusterJoiner::AskHeard() {
 void ClusterJoiner::AskWho(const std::string& address, Source source) {
   if (source != Source::kHeard && std::exchange(asked_[address].asking, true)) return;
   ++Asking(source);
-  peers_.Introduce(address, Question(), limits::kIntroductionPatience,
-                   [this, alive = alive_, address, source](absl::StatusOr<std::string> answer) {
-                     home_.Post([this, alive, address, source, answer = std::move(answer)] {
-                       if (!*alive || !done_) return;
-                       --Asking(source);
-                       const auto asked = asked_.find(address);
-                       if (source != Source::kHeard && asked != asked_.end())
-                         asked->second.asking = false;
-                       if (answer.ok()) {
-                         const auto decoded = DecodeIntroAnswer(*answer);
-                         if (decoded.ok()) Take(address, source, *decoded);
-                       }
-                       if (done_) AskHeard();
-                     });
-                   });
+  peers_.Introduce(
+      address, Question(), limits::kIntroductionPatience,
+      lifetime_.Bind([this, address, source](const absl::StatusOr<std::string>& answer) {
+        if (!done_) return;
+        --Asking(source);
+        const auto asked = asked_.find(address);
+        if (source != Source::kHeard && asked != asked_.end()) asked->second.asking = false;
+        if (answer.ok()) {
+          const auto decoded = DecodeIntroAnswer(*answer);
+          if (decoded.ok()) Take(address, source, *decoded);
+        }
+        if (done_) AskHeard();
+      }));
 }
 
 void ClusterJoiner::Take(const std::string& address, Source source, const IntroAnswer& answer) {
@@ -266,11 +259,9 @@ void ClusterJoiner::Join(const std::string& address) {
   join.address = options_.address;
   join.feature_level = options_.feature_level;
   peers_.Introduce(address, EncodeIntroRequest(join), kJoinTimeout,
-                   [this, alive = alive_, address](absl::StatusOr<std::string> answer) {
-                     home_.Post([this, alive, address, answer = std::move(answer)] {
-                       if (*alive && done_) OnJoinAnswer(address, answer);
-                     });
-                   });
+                   lifetime_.Bind([this, address](const absl::StatusOr<std::string>& answer) {
+                     if (done_) OnJoinAnswer(address, answer);
+                   }));
 }
 
 void ClusterJoiner::OnJoinAnswer(const std::string& address,
@@ -309,6 +300,7 @@ void ClusterJoiner::OnJoinAnswer(const std::string& address,
 }
 
 void ClusterJoiner::Finish(absl::StatusOr<JoinOutcome> outcome) {
+  rounds_.Cancel();
   if (auto done = std::exchange(done_, nullptr)) done(std::move(outcome));
 }
 

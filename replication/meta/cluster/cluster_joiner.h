@@ -28,6 +28,8 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
+#include "core/env/timer.h"
 #include "replication/meta/cluster/cluster_hearsay.h"
 #include "replication/meta/cluster/cluster_messages.h"
 #include "replication/meta/cluster/cluster_note.h"
@@ -64,7 +66,6 @@ class ClusterJoiner {
  public:
   using Done = absl::AnyInvocable<void(absl::StatusOr<JoinOutcome>)>;
   ClusterJoiner(Executor& home, Clock& clock, PeerTransport& peers, ClusterJoinerOptions options);
-  ~ClusterJoiner();
 
   // `done` once: the outcome, or why the cluster will not have us (AlreadyExists: another broker
   // lives under our server id, ...).
@@ -126,7 +127,8 @@ class ClusterJoiner {
   MonotonicTime quiet_since_;  // nobody could have answered before
   MonotonicTime said_;
   MonotonicTime refused_since_;  // 0 = not refused
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Timer rounds_{home_};
+  Lifetime lifetime_{home_};
 };
 
 }  // namespace bascule

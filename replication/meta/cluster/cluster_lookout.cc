@@ -29,24 +29,28 @@ ClusterLookout::ClusterLookout(Executor& home, Clock& clock, Discovery& discover
       fatal_(std::move(fatal)),
       answer_(std::make_shared<std::atomic<std::shared_ptr<const IntroAnswer>>>()) {}
 
-ClusterLookout::~ClusterLookout() { *alive_ = false; }
-
 void ClusterLookout::Stop() {
   query_.reset();
-  *alive_ = false;
+  look_before_.Cancel();
+  grace_.Cancel();
+  lifetime_.End();
 }
 
 void ClusterLookout::LookBefore(IntroAnswer own, absl::AnyInvocable<void(absl::Status)> done) {
   before_ = std::move(done);
   Answer(std::move(own));
   Look();
-  home_.After(options_.look_before, [this, alive = alive_] {
-    if (!*alive || verifying_) return;  // that ends it
-    if (auto end = std::exchange(before_, nullptr)) end(absl::OkStatus());
-  });
+  look_before_.Start(options_.look_before, [this] { EndBefore(); });
+}
+
+void ClusterLookout::EndBefore() {
+  if (verifying_) return;  // that ends it
+  if (auto end = std::exchange(before_, nullptr)) end(absl::OkStatus());
 }
 
 void ClusterLookout::Tick(IntroAnswer own, const std::vector<GroupMember>& members) {
+  // The group's leadership changes while it stops, and whoever hears of it ticks.
+  if (lifetime_.ended()) return;
   const MonotonicTime now = clock_.Monotonic();
   Answer(std::move(own));
   if (!std::exchange(started_, true)) {
@@ -89,19 +93,16 @@ void ClusterLookout::Answer(IntroAnswer own) {
 }
 
 void ClusterLookout::Look() {
-  query_ =
-      discovery_.Ask(EncodeIntroRequest(Who()), [this, alive = alive_](std::string_view bytes) {
-        absl::StatusOr<IntroAnswer> answer = DecodeIntroAnswer(bytes);
-        if (!answer.ok() || answer->cluster_namespace != options_.cluster_namespace) return;
-        (void)home_.TryPost([this, alive, answer = *std::move(answer)] {
-          if (*alive) OnAnswer(answer);
-        });
-      });
+  query_ = discovery_.Ask(EncodeIntroRequest(Who()), [this](std::string_view bytes) {
+    absl::StatusOr<IntroAnswer> answer = DecodeIntroAnswer(bytes);
+    if (!answer.ok() || answer->cluster_namespace != options_.cluster_namespace) return;
+    (void)home_.TryPost(lifetime_.Guard([this, answer = *std::move(answer)] { OnAnswer(answer); }));
+  });
 }
 
 void ClusterLookout::OnAnswer(const IntroAnswer& answer) {
   if (answer.incarnation == options_.self.incarnation && answer.server_id == options_.self.id)
-    return OnOwn(answer);
+    return OnOwn();
   if (answer.server_id == options_.self.id) return OnTwin(answer);
   if (answer.cluster_id.empty()) return;  // it waits for its cluster
   if (answer.cluster_id == own_->cluster_id) return Suggest(answer);
@@ -109,12 +110,9 @@ void ClusterLookout::OnAnswer(const IntroAnswer& answer) {
 }
 
 // It came round: so have the others' answers, nearly.
-void ClusterLookout::OnOwn(const IntroAnswer&) {
-  if (before_ == nullptr) return;
-  home_.After(options_.grace, [this, alive = alive_] {
-    if (!*alive || verifying_) return;
-    if (auto end = std::exchange(before_, nullptr)) end(absl::OkStatus());
-  });
+void ClusterLookout::OnOwn() {
+  if (before_ == nullptr || grace_.armed()) return;
+  grace_.Start(options_.grace, [this] { EndBefore(); });
 }
 
 bool ClusterLookout::IsNewer(const IntroAnswer& other) const {
@@ -162,30 +160,27 @@ void ClusterLookout::VerifyTwin(const IntroAnswer& heard) {
   verifying_ = true;
   peers_->IntroduceTo(
       options_.self.id, heard.address, EncodeIntroRequest(Who()), limits::kIntroductionPatience,
-      [this, alive = alive_, heard](absl::StatusOr<std::string> bytes) {
-        home_.Post([this, alive, heard, bytes = std::move(bytes)] {
-          if (!*alive) return;
-          verifying_ = false;
-          absl::StatusOr<IntroAnswer> twin =
-              bytes.ok() ? DecodeIntroAnswer(*bytes) : absl::StatusOr<IntroAnswer>(bytes.status());
-          // Ourselves: the address leads to both, by turns.
-          const bool other = twin.ok() && twin->server_id == options_.self.id &&
-                             twin->incarnation != options_.self.incarnation;
-          if (other) twin->place = heard.place;
-          // Of two data directories in one cluster the log says whose the id is, and ends the other.
-          const bool decided = other && started_ && twin->cluster_id == own_->cluster_id &&
-                               twin->node != options_.self.node;
-          if (other && !decided && IsNewer(*twin)) return Condemn(*twin);
-          const std::string text =
-              decided ? Concat(Describe(*twin), "; the cluster ends one of the two")
-              : other ? Concat(Describe(*twin), "; it began after this one and should end")
-                      : Concat("on NATS somebody says: ", Describe(heard),
-                               ". Nobody with this broker's id answers there");
-          if (twin_.empty()) LogError(text);
-          twin_ = text;
-          if (auto end = std::exchange(before_, nullptr)) end(absl::OkStatus());
-        });
-      });
+      lifetime_.Bind([this, heard](const absl::StatusOr<std::string>& bytes) {
+        verifying_ = false;
+        absl::StatusOr<IntroAnswer> twin =
+            bytes.ok() ? DecodeIntroAnswer(*bytes) : absl::StatusOr<IntroAnswer>(bytes.status());
+        // Ourselves: the address leads to both, by turns.
+        const bool other = twin.ok() && twin->server_id == options_.self.id &&
+                           twin->incarnation != options_.self.incarnation;
+        if (other) twin->place = heard.place;
+        // Of two data directories in one cluster the log says whose the id is, and ends the other.
+        const bool decided = other && started_ && twin->cluster_id == own_->cluster_id &&
+                             twin->node != options_.self.node;
+        if (other && !decided && IsNewer(*twin)) return Condemn(*twin);
+        const std::string text =
+            decided ? Concat(Describe(*twin), "; the cluster ends one of the two")
+            : other ? Concat(Describe(*twin), "; it began after this one and should end")
+                    : Concat("on NATS somebody says: ", Describe(heard),
+                             ". Nobody with this broker's id answers there");
+        if (twin_.empty()) LogError(text);
+        twin_ = text;
+        EndBefore();
+      }));
 }
 
 void ClusterLookout::Condemn(const IntroAnswer& twin) {
@@ -213,18 +208,15 @@ void ClusterLookout::AskConfigured() {
         !asking_.insert(address).second)
       continue;
     peers_->Introduce(address, EncodeIntroRequest(Who()), limits::kIntroductionPatience,
-                      [this, alive = alive_, address](absl::StatusOr<std::string> bytes) {
-                        home_.Post([this, alive, address, bytes = std::move(bytes)] {
-                          if (!*alive) return;
-                          asking_.erase(address);
-                          if (!bytes.ok()) return;
-                          const auto answer = DecodeIntroAnswer(*bytes);
-                          if (!answer.ok() || answer->cluster_id != own_->cluster_id) return;
-                          SuggestAt(answer->node, answer->address);
-                          SuggestAt(answer->node, address);
-                          Suggest(*answer);
-                        });
-                      });
+                      lifetime_.Bind([this, address](const absl::StatusOr<std::string>& bytes) {
+                        asking_.erase(address);
+                        if (!bytes.ok()) return;
+                        const auto answer = DecodeIntroAnswer(*bytes);
+                        if (!answer.ok() || answer->cluster_id != own_->cluster_id) return;
+                        SuggestAt(answer->node, answer->address);
+                        SuggestAt(answer->node, address);
+                        Suggest(*answer);
+                      }));
   }
 }
 
@@ -255,13 +247,11 @@ void ClusterLookout::Try(PeerId id) {
     lost.waiting.pop_front();
     lost.tried[address] = clock_.Monotonic();
     ++lost.asking;
-    peers_->IntroduceTo(lost.server_id, address, EncodeIntroRequest(Who()),
-                        limits::kIntroductionPatience,
-                        [this, alive = alive_, id, address](absl::StatusOr<std::string> bytes) {
-                          home_.Post([this, alive, id, address, bytes = std::move(bytes)] {
-                            if (*alive) Tried(id, address, bytes);
-                          });
-                        });
+    peers_->IntroduceTo(
+        lost.server_id, address, EncodeIntroRequest(Who()), limits::kIntroductionPatience,
+        lifetime_.Bind([this, id, address](const absl::StatusOr<std::string>& bytes) {
+          Tried(id, address, bytes);
+        }));
   }
 }
 
@@ -290,17 +280,14 @@ std::vector<std::string> ClusterLookout::Degraded() const {
 }
 
 void ClusterLookout::OnPeerUp(PeerId id) {
-  home_.Post([this, alive = alive_, id] {
-    if (!*alive) return;
+  home_.Post(lifetime_.Guard([this, id] {
     up_.insert(id);
     lost_.erase(id);
-  });
+  }));
 }
 
 void ClusterLookout::OnPeerDown(PeerId id) {
-  home_.Post([this, alive = alive_, id] {
-    if (*alive) up_.erase(id);
-  });
+  home_.Post(lifetime_.Guard([this, id] { up_.erase(id); }));
 }
 
 }  // namespace bascule

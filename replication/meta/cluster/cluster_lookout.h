@@ -24,6 +24,8 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
+#include "core/env/timer.h"
 #include "core/ports/discovery.h"
 #include "replication/meta/cluster/cluster_messages.h"
 #include "replication/meta/requests/meta_requests.h"
@@ -45,18 +47,19 @@ struct ClusterLookoutOptions {
   Duration grace = std::chrono::milliseconds(100);
 };
 
+// Stopped before it is destroyed, unless nothing was begun.
 class ClusterLookout {
  public:
   // `peers` null: a group of one. `fatal`: this process must end, and why.
   ClusterLookout(Executor& home, Clock& clock, Discovery& discovery, PeerTransport* peers,
                  ClusterLookoutOptions options, std::function<void(const absl::Status&)> fatal);
-  ~ClusterLookout();  // Stop, or nothing was begun
 
   // Whether another process has our server id, before ours does anything under it: AlreadyExists
   // says who and where. `own`: what is answered meanwhile.
   void LookBefore(IntroAnswer own, absl::AnyInvocable<void(absl::Status)> done);
   // Once a second: what others are told, and who the members are.
   void Tick(IntroAnswer own, const std::vector<GroupMember>& members);
+  // For good: nothing is asked any more, Tick included.
   void Stop();
   std::vector<std::string> Degraded() const;
 
@@ -76,7 +79,8 @@ class ClusterLookout {
   void Answer(IntroAnswer own);
   void Look();
   void OnAnswer(const IntroAnswer& answer);  // over the bus
-  void OnOwn(const IntroAnswer& answer);
+  void OnOwn();
+  void EndBefore();
   void OnTwin(const IntroAnswer& answer);
   void VerifyTwin(const IntroAnswer& heard);
   void Condemn(const IntroAnswer& twin);
@@ -113,7 +117,9 @@ class ClusterLookout {
   std::string twin_;  // a sentence
   MonotonicTime twin_heard_;
   std::string other_cluster_;  // a sentence
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Timer look_before_{home_};   // its end
+  Timer grace_{home_};
+  Lifetime lifetime_{home_};
 };
 
 }  // namespace bascule

@@ -47,6 +47,12 @@ void LeaderWork::Start() {
   last_round_ = clock_.Monotonic();
   OnRoleChange(log_.role());
   Round();
+  rounds_.Repeat(options_.heartbeat, [this] { Round(); });
+}
+
+void LeaderWork::Stop() {
+  rounds_.Cancel();
+  lifetime_.End();
 }
 
 void LeaderWork::OnRoleChange(const MetadataRole& role) {
@@ -88,11 +94,11 @@ bool LeaderWork::IsSilent(const std::string& server_id) const {
 void LeaderWork::OnPeerMessage(const PeerIdentity& from, std::string message) {
   absl::StatusOr<Heartbeat> heartbeat = DecodeHeartbeat(message);
   if (!heartbeat.ok() || heartbeat->session.broker != from.server_id) return;
-  (void)home_.TryPost([this, heard = *std::move(heartbeat), alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired() || !role_.leading) return;
+  (void)home_.TryPost(lifetime_.Guard([this, heard = *std::move(heartbeat)] {
+    if (!role_.leading) return;
     sessions_.Heard(heard.session, table_, clock_.Monotonic());
     sessions_.Note(heard.session, heard.report);
-  });
+  }));
 }
 
 void LeaderWork::OnPeerCall(const PeerIdentity&, std::string, Duration, Respond respond) {
@@ -112,9 +118,6 @@ void LeaderWork::Round() {
   last_round_ = now;
   SendHeartbeat();
   if (role_.leading) Lead(now);
-  home_.After(options_.heartbeat, [this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) Round();
-  });
 }
 
 void LeaderWork::SendHeartbeat() {
@@ -178,12 +181,11 @@ void LeaderWork::RaiseFeatureLevel() {
 // One at a time: the next round looks again.
 void LeaderWork::ProposeOnce(std::string command, std::string what) {
   if (std::exchange(proposing_, true)) return;
-  log_.Propose(std::move(command), [this, what = std::move(what),
-                                    alive = std::weak_ptr<bool>(alive_)](const absl::Status& s) {
-    if (alive.expired()) return;
-    proposing_ = false;
-    if (!s.ok()) LogWarning(what, ": ", FromAbsl(s.message()));
-  });
+  log_.Propose(std::move(command),
+               lifetime_.Guard([this, what = std::move(what)](const absl::Status& s) {
+                 proposing_ = false;
+                 if (!s.ok()) LogWarning(what, ": ", FromAbsl(s.message()));
+               }));
 }
 
 void LeaderWork::ChangeMembers(const GroupStatus& status, MonotonicTime now) {
@@ -198,14 +200,13 @@ void LeaderWork::ChangeMembers(const GroupStatus& status, MonotonicTime now) {
     LogInfo("broker ", change->server_id, change->voter ? " votes from now on" : " votes no more");
   }
   changing_ = true;
-  group_.AddMember(*change, [this, id = change->server_id,
-                             alive = std::weak_ptr<bool>(alive_)](const absl::Status& changed) {
-    if (alive.expired()) return;
-    changing_ = false;
-    // Another change may be under way; the next round looks again.
-    if (!changed.ok() && !absl::IsFailedPrecondition(changed))
-      LogWarning("broker ", id, " keeps its part: ", FromAbsl(changed.message()));
-  });
+  group_.AddMember(*change,
+                   lifetime_.Guard([this, id = change->server_id](const absl::Status& changed) {
+                     changing_ = false;
+                     // Another change may be under way; the next round looks again.
+                     if (!changed.ok() && !absl::IsFailedPrecondition(changed))
+                       LogWarning("broker ", id, " keeps its part: ", FromAbsl(changed.message()));
+                   }));
 }
 
 }  // namespace bascule

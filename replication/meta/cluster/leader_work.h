@@ -10,6 +10,8 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
+#include "core/env/timer.h"
 #include "replication/meta/cluster/broker_sessions.h"
 #include "replication/meta/cluster/membership.h"
 #include "replication/meta/requests/meta_requests.h"
@@ -35,6 +37,8 @@ class LeaderWork final : public PeerHandler {
 
   // Begins the heartbeats and the leader's rounds; before it nothing is sent.
   void Start();
+  // Nothing is sent, proposed or heard any more.
+  void Stop();
   // What this broker says of itself with each heartbeat. Before Start.
   void SetReport(std::function<BrokerReport()> report) { report_ = std::move(report); }
   // MetaFrontend::AddRoleObserver leads here.
@@ -92,7 +96,8 @@ class LeaderWork final : public PeerHandler {
   std::function<BrokerReport()> report_;
   bool proposing_ = false;  // one of our own commands is under way
   bool changing_ = false;   // a member is being changed
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Timer rounds_{home_};
+  Lifetime lifetime_{home_};
 };
 
 }  // namespace bascule

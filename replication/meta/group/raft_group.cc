@@ -29,7 +29,7 @@ RaftGroup::RaftGroup(RaftGroupEnvironment environment, RaftGroupOptions options,
       store_(std::move(store)),
       snapshot_(stored.raft.snapshot) {}
 
-RaftGroup::~RaftGroup() { *life_ = false; }
+RaftGroup::~RaftGroup() = default;
 
 absl::StatusOr<std::unique_ptr<RaftGroup>> RaftGroup::Start(RaftGroupEnvironment environment,
                                                             RaftGroupOptions options,
@@ -38,7 +38,6 @@ absl::StatusOr<std::unique_ptr<RaftGroup>> RaftGroup::Start(RaftGroupEnvironment
   for (const std::string& warning : stored.warnings) LogWarning(warning);
   std::unique_ptr<RaftGroup> group(
       new RaftGroup(std::move(environment), options, std::move(store), stored));
-  if (group->env_.transport != nullptr) group->env_.transport->Handle(PeerService::kRaft, *group);
   RETURN_IF_ERROR(group->Restore(std::move(stored)));
   return group;
 }
@@ -58,6 +57,8 @@ absl::Status RaftGroup::Restore(StoredRaft stored) {
   }
   ASSIGN_OR_RETURN(raft_, raft::Raft::Restore(std::move(options), std::move(stored.raft)));
   configuration_ = raft_->configuration();
+  // Nothing fails from here on: who could not start is not called. Nobody is listened to before TellMembers.
+  if (env_.transport != nullptr) env_.transport->Handle(PeerService::kRaft, *this);
   TellMembers(applied);
   // A group of one need not wait for a timeout.
   const raft::Configuration& configuration = raft_->configuration();
@@ -66,7 +67,7 @@ absl::Status RaftGroup::Restore(StoredRaft stored) {
     raft_->Campaign();
   }
   ScheduleRound();
-  ScheduleTick();
+  tick_timer_.Repeat(options_.tick, [this] { OnTick(); });
   return absl::OkStatus();
 }
 
@@ -100,13 +101,11 @@ void RaftGroup::Receive(const PeerIdentity& from, std::string_view message,
     inbox_bytes_.fetch_sub(bytes);
     return;
   }
-  const bool taken =
-      env_.home.TryPost([this, life = life_, bytes, snapshot = std::move(snapshot),
-                         message = std::make_shared<raft::Message>(*std::move(decoded))]() mutable {
-        if (!*life) return;
+  const bool taken = env_.home.TryPost(lifetime_.Guard(
+      [this, bytes, snapshot = std::move(snapshot), message = *std::move(decoded)]() mutable {
         inbox_bytes_.fetch_sub(bytes);
-        Step(std::move(*message), std::move(snapshot));
-      });
+        Step(std::move(message), std::move(snapshot));
+      }));
   if (!taken) inbox_bytes_.fetch_sub(bytes);
 }
 
@@ -175,19 +174,10 @@ void RaftGroup::ProposeChange(const raft::ConfChange& change, Done done) {
 
 void RaftGroup::ScheduleRound() {
   if (std::exchange(round_posted_, true)) return;
-  env_.home.Post([this, life = life_] {
-    if (!*life) return;
+  env_.home.Post(lifetime_.Guard([this] {
     round_posted_ = false;
     Round();
-  });
-}
-
-void RaftGroup::ScheduleTick() {
-  env_.home.After(options_.tick, [this, life = life_] {
-    if (!*life || !alive()) return;
-    OnTick();
-    ScheduleTick();
-  });
+  }));
 }
 
 void RaftGroup::OnTick() {
@@ -318,8 +308,7 @@ void RaftGroup::ApplyConfChange(const raft::Entry& entry) {
 
 // Not at once: those who have not learned of it yet may still need this member's vote.
 void RaftGroup::EndAsRemoved() {
-  env_.home.After(kLinger, [this, life = life_] {
-    if (!*life || !alive()) return;
+  removal_timer_.Start(kLinger, [this] {
     Die(absl::FailedPreconditionError(
         "this broker was removed from its cluster; to join again move its data directory away and "
         "start it"));
@@ -353,9 +342,9 @@ void RaftGroup::TellRole() {
   if (status.role != raft::Role::kLeader) FinishTransfer();
   if (role != told_) {
     told_ = role;
-    env_.home.Post([this, life = life_, role] {
-      if (*life && observer_) observer_(role);
-    });
+    env_.home.Post(lifetime_.Guard([this, role] {
+      if (observer_) observer_(role);
+    }));
   }
 }
 
@@ -365,6 +354,7 @@ void RaftGroup::FailProposals(const absl::Status& why) {
 
 void RaftGroup::Die(const absl::Status& why) {
   if (std::exchange(dead_, true)) return;
+  CancelTimers();
   degraded_ = FromAbsl(why.message());
   FailProposals(absl::UnknownError(degraded_));
   if (auto transfer = std::exchange(transfer_, std::nullopt))
@@ -374,9 +364,9 @@ void RaftGroup::Die(const absl::Status& why) {
 
 void RaftGroup::OnRoleChange(absl::AnyInvocable<void(const MetadataRole&)> observer) {
   observer_ = std::move(observer);
-  env_.home.Post([this, life = life_] {
-    if (*life && observer_) observer_(told_);
-  });
+  env_.home.Post(lifetime_.Guard([this] {
+    if (observer_) observer_(told_);
+  }));
 }
 
 }  // namespace bascule

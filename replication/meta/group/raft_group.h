@@ -26,7 +26,9 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
 #include "core/env/rng.h"
+#include "core/env/timer.h"
 #include "replication/meta/group/raft_codec.h"
 #include "replication/meta/raft/raft.h"
 #include "replication/meta/store/raft_store.h"
@@ -122,7 +124,6 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void Step(raft::Message message, std::shared_ptr<const std::string> snapshot);
   void ProposeChange(const raft::ConfChange& change, Done done);
   void ScheduleRound();
-  void ScheduleTick();
   void OnTick();
   void Round();
   bool Settle(raft::Ready& ready);  // false: stalled or dead
@@ -131,6 +132,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void Apply(const raft::Entry& entry);
   void ApplyConfChange(const raft::Entry& entry);
   void EndAsRemoved();
+  void CancelTimers();
   const Arrived* FindArrived(const raft::SnapshotMeta& meta) const;
   void Answer(const raft::Entry& entry, const absl::Status& result);
   void TellRole();
@@ -162,7 +164,6 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   MemberBook members_;
   std::set<PeerId> peers_;             // that the transport was told of
   raft::Configuration configuration_;  // as of the last entry that was applied
-  const std::shared_ptr<bool> life_ = std::make_shared<bool>(true);  // timers check it
 
   std::atomic<size_t> inbox_bytes_{0};  // posted and not stepped yet
   bool round_posted_ = false;
@@ -174,7 +175,6 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   std::vector<Arrived> arrived_;
   raft::SnapshotMeta snapshot_;  // newest on our disk
   uint64_t bytes_since_snapshot_ = 0;
-  uint64_t settle_generation_ = 0;
 
   std::optional<raft::Ready> stalled_;  // waits for room on the disk
   std::string degraded_;
@@ -191,6 +191,11 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
     int ticks_left = 0;
   };
   std::optional<Transfer> transfer_;
+
+  Timer tick_timer_{env_.home};
+  Timer settle_timer_{env_.home};
+  Timer removal_timer_{env_.home};
+  Lifetime lifetime_{env_.home};
 };
 
 }  // namespace bascule

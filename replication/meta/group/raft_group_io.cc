@@ -36,13 +36,11 @@ void RaftGroup::Dispatch(std::vector<raft::Message> messages) {
 
 void RaftGroup::DispatchSnapshot(const raft::Message& message) {
   const NodeId to = message.to;
-  const auto report = [this, to](bool arrived) {
-    env_.home.Post([this, life = life_, to, arrived] {
-      if (!*life || !alive()) return;
-      raft_->ReportSnapshot(to, arrived);
-      ScheduleRound();
-    });
-  };
+  auto report = lifetime_.Bind([this, to](bool arrived) {
+    if (!alive()) return;
+    raft_->ReportSnapshot(to, arrived);
+    ScheduleRound();
+  });
   auto snapshot = store_->LoadSnapshot();
   if (!snapshot.ok() || snapshot->first != *message.snapshot) {
     LogWarning("metadata group: no snapshot for node ", to, ": ",
@@ -55,7 +53,9 @@ void RaftGroup::DispatchSnapshot(const raft::Message& message) {
   env_.transport->SendBulk(
       PeerId(to.value()), PeerService::kRaft, EncodeRaftMessage(message), snapshot->second,
       kSnapshotTimeout,
-      [report](const absl::StatusOr<std::string>& answer) { report(answer.ok()); });
+      [report = std::move(report)](const absl::StatusOr<std::string>& answer) mutable {
+        report(answer.ok());
+      });
 }
 
 // Its bytes are durable; the state becomes it.
@@ -107,9 +107,8 @@ void RaftGroup::MaybeSnapshot() {
 // round the core may have taken entries of a new leader, and their commit, and what the store holds
 // in their place was never committed.
 void RaftGroup::ScheduleSettle() {
-  const uint64_t generation = ++settle_generation_;
-  env_.home.After(kSettleAfter, [this, life = life_, generation] {
-    if (!*life || !alive() || stalled_ || generation != settle_generation_) return;
+  settle_timer_.Start(kSettleAfter, [this] {
+    if (stalled_) return;
     if (raft_->HasReady()) return ScheduleSettle();
     const absl::Status settled = MarkEnd();
     if (!settled.ok() && !absl::IsResourceExhausted(settled)) Die(settled);
@@ -235,10 +234,17 @@ void RaftGroup::FinishTransfer() {
   transfer.done(absl::OkStatus());
 }
 
+void RaftGroup::CancelTimers() {
+  tick_timer_.Cancel();
+  settle_timer_.Cancel();
+  removal_timer_.Cancel();
+}
+
 void RaftGroup::Stop(absl::AnyInvocable<void()> done) {
   auto end = [this, done = std::move(done)]() mutable {
     if (alive() && !stalled_ && !raft_->HasReady()) (void)MarkEnd();
     stopped_ = true;
+    CancelTimers();
     FailProposals(absl::UnknownError("the broker stopped; the outcome is unknown"));
     done();
   };
@@ -270,9 +276,9 @@ std::vector<GroupMember> RaftGroup::members() const {
 
 // Not at once: the message that tells it of its removal has not left yet.
 void RaftGroup::Forget(PeerId id) {
-  env_.home.After(kLinger, [this, life = life_, id] {
-    if (*life && !configuration_.Contains(NodeId(id.value()))) env_.transport->RemovePeer(id);
-  });
+  env_.home.After(kLinger, lifetime_.Guard([this, id] {
+    if (!configuration_.Contains(NodeId(id.value()))) env_.transport->RemovePeer(id);
+  }));
 }
 
 void RaftGroup::TellMembers(MetadataIndex index) {
