@@ -48,6 +48,7 @@ std::string PartitionSet::DirectoryOf(PartitionKey key) const {
 }
 
 void PartitionSet::Feed(PartitionKey key, const LifeEvent& event) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   const auto it = partitions_.find(key);
   if (it == partitions_.end()) return;
   Entry& entry = it->second;
@@ -242,6 +243,7 @@ void PartitionSet::RemoveDirectory(StreamId id) {
 
 void PartitionSet::OnTakeOver(const std::set<StreamId>& known, MetadataIndex applied,
                               const IndexRanges& doubtful) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   points_->KeepOnly(known, applied);
   env_.disk_pool.Post([this, trash = TrashDirectory(options_.data_directory)] {
     const absl::Status emptied = env_.fs.RemoveTree(trash);
@@ -272,11 +274,13 @@ void PartitionSet::OnFailed(PartitionKey key, Offset, const absl::Status&) {
 }
 
 void PartitionSet::Start() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   serving_ = true;
   Tick();
 }
 
 void PartitionSet::Tick() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (stopping_) return;
   const absl::StatusOr<DiskSpace> space = env_.fs.Space(options_.data_directory);
   const bool full = space.ok() && space->available_bytes < options_.disk_reserve_bytes;
@@ -303,6 +307,7 @@ void PartitionSet::Tick() {
 }
 
 void PartitionSet::Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   struct Gathering {
     RecoveryPointWriter::Points points;
     size_t waiting;
@@ -330,6 +335,7 @@ void PartitionSet::Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)>
 }
 
 void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   stopping_ = true;
   auto countdown = std::make_shared<Countdown>();
   countdown->waiting = static_cast<int>(partitions_.size()) + 1;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "replication/partition/partition_set.h"
@@ -17,6 +18,7 @@ bool Holds(const PartitionDescription& partition, const std::string& broker) {
 }  // namespace
 
 void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (stopping_) return settled(absl::UnavailableError("the broker is stopping"));
   if (const auto* created = std::get_if<StreamCreated>(&delta))
     return Create(*created, std::move(settled));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "replication/meta/cluster/cluster_limits.h"
@@ -37,6 +38,7 @@ void ClusterLookout::Stop() {
 }
 
 void ClusterLookout::LookBefore(IntroAnswer own, absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(home_.OnThisThread());
   before_ = std::move(done);
   Answer(std::move(own));
   Look();
@@ -47,6 +49,7 @@ void ClusterLookout::LookBefore(IntroAnswer own, absl::AnyInvocable<void(absl::S
 }
 
 void ClusterLookout::Tick(IntroAnswer own, const std::vector<GroupMember>& members) {
+  BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime now = clock_.Monotonic();
   Answer(std::move(own));
   if (!std::exchange(started_, true)) {
@@ -100,6 +103,7 @@ void ClusterLookout::Look() {
 }
 
 void ClusterLookout::OnAnswer(const IntroAnswer& answer) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (answer.incarnation == options_.self.incarnation && answer.server_id == options_.self.id)
     return OnOwn(answer);
   if (answer.server_id == options_.self.id) return OnTwin(answer);
@@ -283,6 +287,7 @@ void ClusterLookout::Tried(PeerId id, const std::string& address,
 }
 
 std::vector<std::string> ClusterLookout::Degraded() const {
+  BASCULE_CHECK(home_.OnThisThread());
   std::vector<std::string> degraded;
   if (!twin_.empty()) degraded.push_back(twin_);
   if (!other_cluster_.empty()) degraded.push_back(other_cluster_);

@@ -111,6 +111,7 @@ void RaftGroup::Receive(const PeerIdentity& from, std::string_view message,
 }
 
 void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> snapshot) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive() || stalled_) return;
   if (message.to != raft_->status().id) return;  // for the data directory that was here before
   const bool brings_snapshot = message.type == raft::MessageType::kSnapshot;
@@ -129,6 +130,7 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
 }
 
 void RaftGroup::Propose(std::string command, absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
   if (command.size() > limits::kMaxRaftCommandBytes) {
     return done(absl::ResourceExhaustedError(
@@ -144,6 +146,7 @@ void RaftGroup::Propose(std::string command, absl::AnyInvocable<void(absl::Statu
 }
 
 void RaftGroup::AddMember(const GroupMember& member, Done done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   const NodeId id(member.id.value());
   raft::ConfChange change{
       member.voter ? raft::ConfChangeType::kAddVoter : raft::ConfChangeType::kAddLearner, id,
@@ -154,6 +157,7 @@ void RaftGroup::AddMember(const GroupMember& member, Done done) {
 // A leader does not remove itself: the others might not learn that it was committed, and need its
 // vote. It hands over, and whoever asks asks the next leader.
 void RaftGroup::RemoveMember(PeerId id, Done done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (id.value() == raft_->status().id.value() && raft_->role() == raft::Role::kLeader) {
     return TransferLeadership(PeerId(), [done =
                                              std::move(done)](const absl::Status& moved) mutable {
@@ -191,6 +195,7 @@ void RaftGroup::ScheduleTick() {
 }
 
 void RaftGroup::OnTick() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   ++ticks_;
   CheckRoom();
   if (!stalled_) raft_->Tick();
@@ -205,6 +210,7 @@ void RaftGroup::OnTick() {
 // --- rounds ---
 
 void RaftGroup::Round() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return;
   AskReads();
   if (stalled_) {
@@ -373,6 +379,7 @@ void RaftGroup::Die(const absl::Status& why) {
 }
 
 void RaftGroup::OnRoleChange(absl::AnyInvocable<void(const MetadataRole&)> observer) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   observer_ = std::move(observer);
   env_.home.Post([this, life = life_] {
     if (*life && observer_) observer_(told_);

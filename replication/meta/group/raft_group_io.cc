@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -116,6 +117,7 @@ void RaftGroup::ScheduleSettle() {
 // --- reads ---
 
 void RaftGroup::ReadBarrier(absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
   barriers_.push_back({std::move(done), 0});
   ScheduleRound();
@@ -205,6 +207,7 @@ NodeId RaftGroup::BestHeir() const {
 }
 
 void RaftGroup::TransferLeadership(PeerId to, Done done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
   const NodeId heir = to == PeerId() ? BestHeir() : NodeId(to.value());
   if (heir == NodeId()) {
@@ -228,6 +231,7 @@ void RaftGroup::FinishTransfer() {
 }
 
 void RaftGroup::Stop(absl::AnyInvocable<void()> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   auto end = [this, done = std::move(done)]() mutable {
     if (alive() && !stalled_) (void)store_->Settle(raft_->log().committed());
     stopped_ = true;
