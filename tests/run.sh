@@ -178,7 +178,8 @@ step_threads() {
     return
   fi
   # The flags prove that they find something: known mistakes, read in the place of a source of core/env.
-  proof=$(grep -m 1 '/core/env/log_writer\.cc$' "$commands" | sed -E "s# -c [^ ]+\$# -Xclang -verify -c $PWD/tests/threads/unlocked.cc#") || true
+  proof=$(grep -m 1 '/core/env/log_writer\.cc$' "$commands" |
+    sed -E "s# -c [^ ]+\$# -Xclang -verify -c $PWD/tests/threads/unlocked.cc#") || true
   (cd build/threads && bash -c "${proof:-false}") || status=1
   count "threads: clang does not find the mistakes of tests/threads/unlocked.cc" "$status"
   status=0
