@@ -1,10 +1,10 @@
 #include "nats_bridge/ack_inboxes.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
+#include "core/env/cond_var.h"
 #include "core/stream/description.h"
 #include "core/wire/ack.h"
 #include "nats_bridge/bridge_limits.h"
@@ -20,31 +20,31 @@ class AckInboxes::State {
 
   AckVerdict Call(std::string_view ack) {
     {
-      std::unique_lock lock(mutex_);
-      idle_.wait(lock, [this] { return !running_; });
+      const absl::MutexLock lock(&mutex_);
+      while (running_) idle_.Wait(mutex_);
       if (closed_) return AckVerdict::kUnmatched;
       running_ = true;
     }
     const AckVerdict verdict = handler_(ack);  // without the lock: Close waits for `running_`
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     running_ = false;
-    idle_.notify_all();
+    idle_.SignalAll();
     return verdict;
   }
 
   void Close() {
-    std::unique_lock lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     closed_ = true;
-    idle_.wait(lock, [this] { return !running_; });
+    while (running_) idle_.Wait(mutex_);
     handler_ = nullptr;  // what it holds ends here, on the closer's thread
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  bool running_ = false;
-  bool closed_ = false;
-  AckHandler handler_;
+  absl::Mutex mutex_;
+  CondVar idle_;
+  bool running_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  AckHandler handler_;  // of whoever set `running_`, or of Close when nobody does
 };
 
 namespace {
@@ -116,12 +116,12 @@ class AckInboxes::Shared : public AckInbox {
         secret_(RandomToken(inboxes.rng_, kSecretLength)),
         subject_(Concat(inboxes.base_, secret_)),
         state_(std::make_shared<State>(std::move(handler))) {
-    const std::lock_guard lock(inboxes_.mutex_);
+    const absl::MutexLock lock(&inboxes_.mutex_);
     inboxes_.open_.emplace(secret_, state_);
   }
   ~Shared() override {
     {
-      const std::lock_guard lock(inboxes_.mutex_);
+      const absl::MutexLock lock(&inboxes_.mutex_);
       inboxes_.open_.erase(secret_);
     }
     state_->Close();
@@ -179,7 +179,7 @@ absl::StatusOr<std::unique_ptr<AckInbox>> AckInboxes::Open(std::optional<std::st
 void AckInboxes::Deliver(std::string_view secret, std::string_view ack) {
   std::shared_ptr<State> state;
   {
-    const std::shared_lock lock(mutex_);
+    const absl::ReaderMutexLock lock(&mutex_);
     const auto found = open_.find(ToAbsl(secret));
     if (found != open_.end()) state = found->second;
   }

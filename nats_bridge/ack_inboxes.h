@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <shared_mutex>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "core/env/rng.h"
 #include "core/ports/bus_publisher.h"
 #include "nats_bridge/nats_connection.h"
@@ -51,8 +51,9 @@ class AckInboxes {
   Rng& rng_;
   InboxCounts counts_;
   std::shared_ptr<Subscription> fanout_;
-  std::shared_mutex mutex_;
-  absl::flat_hash_map<std::string, std::shared_ptr<State>> open_;  // by secret; guarded by mutex_
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, std::shared_ptr<State>> open_
+      ABSL_GUARDED_BY(mutex_);  // by secret
 };
 
 }  // namespace bascule

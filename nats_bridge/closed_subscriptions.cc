@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "nats_bridge/bridge_limits.h"
 
 namespace bascule {
@@ -12,19 +13,19 @@ ClosedSubscriptions::~ClosedSubscriptions() {
 }
 
 void ClosedSubscriptions::Keep(natsSubscription* closed) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   closed_.push_back({closed, clock_.Monotonic()});  // under the lock, so that times ascend
 }
 
 void ClosedSubscriptions::Answered(MonotonicTime sent) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   answered_ = std::max(answered_, sent);
 }
 
 void ClosedSubscriptions::Sweep() {
   std::vector<natsSubscription*> safe;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const MonotonicTime now = clock_.Monotonic();
     while (!closed_.empty() && closed_.front().at < answered_ &&
            Between(closed_.front().at, now) >= limits::kNatsClosedFor) {
@@ -36,7 +37,7 @@ void ClosedSubscriptions::Sweep() {
 }
 
 size_t ClosedSubscriptions::size() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return closed_.size();
 }
 

@@ -10,8 +10,8 @@
 
 #include <deque>
 #include <functional>
-#include <mutex>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/types.h"
 #include "core/env/clock.h"
 
@@ -43,9 +43,9 @@ class ClosedSubscriptions {
   };
   Clock& clock_;
   const Destroy destroy_;
-  mutable std::mutex mutex_;
-  std::deque<Closed> closed_;  // guarded by mutex_; in the order of closing
-  MonotonicTime answered_;     // guarded by mutex_
+  mutable absl::Mutex mutex_;
+  std::deque<Closed> closed_ ABSL_GUARDED_BY(mutex_);  // in the order of closing
+  MonotonicTime answered_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule

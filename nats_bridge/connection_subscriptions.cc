@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "nats_bridge/bridge_limits.h"
@@ -27,8 +29,8 @@ std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std
       std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(listener));
   std::shared_ptr<natsConnection> now;
   {
-    const std::lock_guard lock(mutex_);
-    subscription->position = subscriptions_.size();
+    const absl::MutexLock lock(&mutex_);
+    positions_[subscription.get()] = subscriptions_.size();
     subscriptions_.push_back(subscription);
     added_.push_back(subscription);
     wake_ = true;
@@ -39,22 +41,28 @@ std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std
   // While it reconnects there is nothing to be heard, and nothing to be closed again and kept.
   if (now != nullptr && natsConnection_Status(now.get()) == NATS_CONN_STATUS_CONNECTED)
     SubscribeNow(now.get(), *subscription);
-  work_.notify_all();
+  work_.SignalAll();
   return subscription;
 }
 
 void NatsConnection::Unsubscribe(const std::shared_ptr<Subscription>& subscription) {
   {
-    const std::lock_guard lock(mutex_);
-    const size_t position = subscription->position;
-    if (position >= subscriptions_.size() || subscriptions_[position] != subscription) return;
-    subscriptions_[position] = subscriptions_.back();
-    subscriptions_[position]->position = position;
+    const absl::MutexLock lock(&mutex_);
+    const auto found = positions_.find(subscription.get());
+    if (found == positions_.end()) return;
+    const size_t position = found->second;
+    BASCULE_CHECK_LT(position, subscriptions_.size());
+    BASCULE_CHECK(subscriptions_[position] == subscription);
+    positions_.erase(found);
+    if (position + 1 < subscriptions_.size()) {
+      subscriptions_[position] = subscriptions_.back();
+      positions_[subscriptions_[position].get()] = position;
+    }
     subscriptions_.pop_back();
     removed_.push_back(subscription);
     wake_ = true;
   }
-  work_.notify_all();
+  work_.SignalAll();
 }
 
 bool NatsConnection::AdmitLine(size_t bytes) {
@@ -123,7 +131,7 @@ std::vector<std::shared_ptr<Subscription>> NatsConnection::RefusedThatMayFit() {
   std::vector<std::shared_ptr<Subscription>> out;
   const size_t room = RoomForRefused();
   if (room == 0) return out;
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   for (const auto& subscription : subscriptions_) {
     if (out.size() >= room) break;
     if (absl::IsResourceExhausted(subscription->refusal())) out.push_back(subscription);
@@ -136,7 +144,7 @@ void NatsConnection::SubscribePending() {
   std::vector<std::shared_ptr<Subscription>> removed;
   std::shared_ptr<natsConnection> nc;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     added.swap(added_);
     removed.swap(removed_);
     nc = current_;
@@ -150,15 +158,15 @@ void NatsConnection::SubscribePending() {
 }
 
 void NatsConnection::NoteRefusal(std::string text) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
-  work_.notify_all();
+  work_.SignalAll();
 }
 
 void NatsConnection::ReportGap(const GapReport& gap) {
   std::vector<std::shared_ptr<Subscription>> all;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     all = subscriptions_;
   }
   for (const auto& subscription : all) {
@@ -170,12 +178,13 @@ void NatsConnection::ReportGap(const GapReport& gap) {
 // thread of its own, in order: once the one it keeps as the last has arrived, all have.
 std::vector<std::string> NatsConnection::TakeRefusals() {
   const std::string last = ErrorText(Current().get());
-  std::unique_lock lock(mutex_);
+  const CondVar::Deadline deadline = CondVar::In(limits::kNatsRefusalWait);
+  const absl::MutexLock lock(&mutex_);
   if (IsSubscriptionRefusal(last) && last != last_refusal_) {
     last_refusal_ = last;
-    work_.wait_for(lock, limits::kNatsRefusalWait, [&] {
-      return std::find(refused_.begin(), refused_.end(), last) != refused_.end();
-    });
+    while (std::find(refused_.begin(), refused_.end(), last) == refused_.end()) {
+      if (!work_.WaitUntil(mutex_, deadline)) break;
+    }
   }
   return std::exchange(refused_, {});
 }
@@ -219,7 +228,7 @@ void NatsConnection::Confirm(size_t open) {
 void NatsConnection::ReportSlowConsumers() {
   std::vector<std::shared_ptr<Subscription>> all;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     all = subscriptions_;
   }
   for (const auto& subscription : all) {

@@ -1,10 +1,11 @@
 #include "nats_bridge/discovery.h"
 
-#include <condition_variable>
 #include <thread>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
+#include "core/env/cond_var.h"
 #include "core/stream/description.h"
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/outlet.h"
@@ -17,7 +18,7 @@ class BusDiscovery::Questions : public BusListener {
   explicit Questions(BusDiscovery& discovery) : discovery_(discovery) {}
 
   void Set(absl::AnyInvocable<std::string(std::string_view)> answer) {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     answer_ = std::move(answer);
   }
 
@@ -33,7 +34,7 @@ class BusDiscovery::Questions : public BusListener {
     }
     std::string answer;
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       answer = answer_(message.payload);
     }
     if (answer.empty() || !discovery_.Publish(std::string(message.reply), "", answer)) return;
@@ -42,8 +43,8 @@ class BusDiscovery::Questions : public BusListener {
 
  private:
   BusDiscovery& discovery_;
-  std::mutex mutex_;
-  absl::AnyInvocable<std::string(std::string_view)> answer_;  // guarded by mutex_
+  absl::Mutex mutex_;
+  absl::AnyInvocable<std::string(std::string_view)> answer_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A thread asks, the bus's threads find.
@@ -59,20 +60,20 @@ class BusDiscovery::Query : public DiscoveryQuery {
         counts_.ignored.fetch_add(1, std::memory_order_relaxed);
         return;
       }
-      const std::lock_guard lock(mutex_);  // Close waits for a running call
+      const absl::MutexLock lock(&mutex_);  // Close waits for a running call
       if (found_ == nullptr) return;
       counts_.found.fetch_add(1, std::memory_order_relaxed);
       found_(message.payload);
     }
     void Close() {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       found_ = nullptr;
     }
 
    private:
     DiscoveryCounts& counts_;
-    std::mutex mutex_;
-    absl::AnyInvocable<void(std::string_view)> found_;  // guarded by mutex_
+    absl::Mutex mutex_;
+    absl::AnyInvocable<void(std::string_view)> found_ ABSL_GUARDED_BY(mutex_);
   };
 
   Query(BusDiscovery& discovery, std::string question,
@@ -86,10 +87,10 @@ class BusDiscovery::Query : public DiscoveryQuery {
 
   ~Query() override {
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       ended_ = true;
     }
-    end_.notify_all();
+    end_.SignalAll();
     asker_.join();
     discovery_.egress_.Unsubscribe(subscription_);
     answers_->Close();
@@ -99,19 +100,22 @@ class BusDiscovery::Query : public DiscoveryQuery {
 
  private:
   void Repeat() {
-    std::unique_lock lock(mutex_);
-    while (!ended_) {
-      lock.unlock();
+    while (true) {
       const bool sent = discovery_.Publish(Concat(discovery_.base_, "ask"), inbox_, question_);
       asked_.store(sent, std::memory_order_relaxed);
       if (sent) discovery_.counts_.asked.fetch_add(1, std::memory_order_relaxed);
-      lock.lock();
       // Without a connection it looks for one more often, so that the first question is early.
-      end_.wait_for(lock, sent ? limits::kDiscoveryPeriod : limits::kDiscoveryRetry,
-                    [this] { return ended_; });
+      if (Ended(CondVar::In(sent ? limits::kDiscoveryPeriod : limits::kDiscoveryRetry))) break;
     }
-    lock.unlock();
     nats_ReleaseThreadMemory();
+  }
+
+  // Whether it has by then.
+  bool Ended(CondVar::Deadline deadline) {
+    const absl::MutexLock lock(&mutex_);
+    while (!ended_ && end_.WaitUntil(mutex_, deadline)) {
+    }
+    return ended_;
   }
 
   BusDiscovery& discovery_;
@@ -119,11 +123,11 @@ class BusDiscovery::Query : public DiscoveryQuery {
   const std::string inbox_;
   const std::shared_ptr<Answers> answers_;
   const std::shared_ptr<Subscription> subscription_;
-  std::mutex mutex_;
-  std::condition_variable end_;
+  absl::Mutex mutex_;
+  CondVar end_;
   std::atomic<bool> asked_{false};
-  bool ended_ = false;  // guarded by mutex_
-  std::thread asker_;   // last: it uses all of the above
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread asker_;  // last: it uses all of the above
 };
 
 BusDiscovery::BusDiscovery(NatsConnection& egress, const std::string& cluster_namespace,
@@ -138,7 +142,7 @@ BusDiscovery::~BusDiscovery() {
 
 void BusDiscovery::AnswerQueries(
     absl::AnyInvocable<std::string(std::string_view question)> answer) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (answerer_ == nullptr) answerer_ = std::make_shared<Questions>(*this);
   answerer_->Set(std::move(answer));
   if (questions_ == nullptr) questions_ = egress_.Subscribe(Concat(base_, "ask"), "", answerer_);

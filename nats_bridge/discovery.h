@@ -13,9 +13,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "core/ports/discovery.h"
 #include "nats_bridge/nats_connection.h"
 
@@ -54,9 +54,9 @@ class BusDiscovery final : public Discovery {
   const std::string token_;  // the next token of our inboxes
   DiscoveryCounts counts_;
   std::atomic<uint64_t> next_{1};
-  std::mutex mutex_;
-  std::shared_ptr<Questions> answerer_;      // guarded by mutex_
-  std::shared_ptr<Subscription> questions_;  // guarded by mutex_
+  absl::Mutex mutex_;
+  std::shared_ptr<Questions> answerer_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Subscription> questions_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule

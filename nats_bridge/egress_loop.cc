@@ -8,6 +8,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
 
@@ -65,7 +66,7 @@ natsStatus EgressLoop::Install(natsOptions* options) {
 natsStatus EgressLoop::OnAttach(void** user, void* loop, natsConnection* nc, natsSock socket) {
   auto* self = static_cast<EgressLoop*>(loop);
   *user = self;
-  const std::lock_guard lock(self->mutex_);
+  const absl::MutexLock lock(&self->mutex_);
   self->nc_ = nc;
   self->socket_ = socket;
   self->write_armed_ = false;
@@ -78,7 +79,7 @@ natsStatus EgressLoop::OnAttach(void** user, void* loop, natsConnection* nc, nat
 natsStatus EgressLoop::OnReadWanted(void* user, bool add) {
   auto* self = static_cast<EgressLoop*>(user);
   if (add) return NATS_OK;  // reading begins with OnAttach
-  const std::lock_guard lock(self->mutex_);
+  const absl::MutexLock lock(&self->mutex_);
   if (self->socket_ >= 0) epoll_ctl(self->epoll_fd_, EPOLL_CTL_DEL, self->socket_, nullptr);
   self->socket_ = -1;
   ++self->generation_;
@@ -102,7 +103,7 @@ natsStatus EgressLoop::OnWriteWanted(void* user, bool add) {
 
 natsStatus EgressLoop::OnDetach(void* user) {
   auto* self = static_cast<EgressLoop*>(user);
-  const std::lock_guard lock(self->mutex_);
+  const absl::MutexLock lock(&self->mutex_);
   if (self->socket_ >= 0) epoll_ctl(self->epoll_fd_, EPOLL_CTL_DEL, self->socket_, nullptr);
   self->socket_ = -1;
   self->nc_ = nullptr;
@@ -129,17 +130,17 @@ void EgressLoop::Run() {
         [[maybe_unused]] const ssize_t drained = read(wake_fd_, &count, sizeof(count));
         continue;
       }
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       if (events[i].data.u64 != generation_ || socket_ < 0) continue;
       socket_events = events[i].events;
       socket_event = true;
     }
     Serve(socket_events, socket_event);
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       ++turns_;
     }
-    turned_.notify_all();
+    turned_.SignalAll();
   }
   nats_ReleaseThreadMemory();
 }
@@ -147,7 +148,7 @@ void EgressLoop::Run() {
 void EgressLoop::Serve(uint32_t events, bool socket_event) {
   natsConnection* nc = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     nc = nc_;  // stays valid for this turn: its owner calls Quiesce before it destroys a detached
                // one
   }
@@ -163,7 +164,7 @@ void EgressLoop::Serve(uint32_t events, bool socket_event) {
 }
 
 void EgressLoop::ArmForWriting(bool wanted) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (wanted == write_armed_ || socket_ < 0) return;
   epoll_event event{};
   event.events = EPOLLIN | (wanted ? static_cast<uint32_t>(EPOLLOUT) : 0U);
@@ -173,15 +174,15 @@ void EgressLoop::ArmForWriting(bool wanted) {
 
 void EgressLoop::Quiesce() {
   BASCULE_CHECK(std::this_thread::get_id() != thread_.get_id());
-  std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   const uint64_t before = turns_;
   Wake();
   // The turn that is running may have begun before the detach: wait for the end of the one after
   // it.
-  turned_.wait(lock, [&] {
-    if (turns_ < before + 2) Wake();
-    return turns_ >= before + 2;
-  });
+  while (turns_ < before + 2) {
+    Wake();
+    turned_.Wait(mutex_);
+  }
 }
 
 EgressBatch::EgressBatch(EgressLoop& loop) : loop_(loop) {

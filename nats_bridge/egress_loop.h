@@ -12,12 +12,12 @@
 #include <nats/nats.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/status.h"
+#include "core/env/cond_var.h"
 
 namespace bascule {
 
@@ -56,14 +56,14 @@ class EgressLoop {
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> emptied_{false};  // the last ProcessWriteEvent left nothing behind
 
-  std::mutex mutex_;
-  std::condition_variable turned_;
-  natsConnection* nc_ = nullptr;  // guarded by mutex_
-  int socket_ = -1;               // guarded by mutex_
-  bool write_armed_ = false;      // guarded by mutex_
-  uint64_t generation_ =
-      0;  // guarded by mutex_; of the socket, so that an event of a closed one is not believed
-  uint64_t turns_ = 0;  // guarded by mutex_; rounds of the thread
+  absl::Mutex mutex_;
+  CondVar turned_;
+  natsConnection* nc_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  int socket_ ABSL_GUARDED_BY(mutex_) = -1;
+  bool write_armed_ ABSL_GUARDED_BY(mutex_) = false;
+  // Of the socket, so that an event of a closed one is not believed.
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t turns_ ABSL_GUARDED_BY(mutex_) = 0;  // rounds of the thread
 };
 
 // While one lives, publishes of this thread wake the loop once, at its end. Not nested.

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "core/env/file_system.h"
@@ -87,8 +88,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedNats>> EmbeddedNats::Start(
   }
   absl::Status first;
   {
-    std::unique_lock lock(nats->mutex_);
-    nats->changed_.wait(lock, [&] { return nats->started_; });
+    const absl::MutexLock lock(&nats->mutex_);
+    while (!nats->started_) nats->changed_.Wait(nats->mutex_);
     first = nats->first_;
   }
   if (!first.ok()) return first;
@@ -102,7 +103,7 @@ EmbeddedNats::~EmbeddedNats() {
 
 void EmbeddedNats::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
   const uint64_t one = 1;
@@ -111,30 +112,30 @@ void EmbeddedNats::Stop() {
 }
 
 std::string EmbeddedNats::url() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return url_;
 }
 
 uint64_t EmbeddedNats::restarts() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return restarts_;
 }
 
 int EmbeddedNats::pid() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return pid_;
 }
 
 bool EmbeddedNats::stopping() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return stopping_;
 }
 
 void EmbeddedNats::Report(absl::Status status) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   started_ = true;
   first_ = std::move(status);
-  changed_.notify_all();
+  changed_.SignalAll();
 }
 
 void EmbeddedNats::Supervise() {
@@ -153,7 +154,7 @@ void EmbeddedNats::Supervise() {
       LogError("embedded NATS: nats-server ", how, "; starting it again");
     }
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       pid_ = -1;
       ++restarts_;
     }
@@ -218,7 +219,7 @@ bool EmbeddedNats::PollPorts() {
   if (url.empty()) return false;  // caught while it was written
   LogInfo("embedded NATS: nats-server ", child_.pid(), " listens on ", url);
   port_ = PortOf(url);
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   url_ = url;
   pid_ = child_.pid();
   return true;
@@ -301,7 +302,7 @@ void EmbeddedNats::Shutdown() {
     }
   }
   Bury();
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   pid_ = -1;
 }
 

@@ -2,17 +2,17 @@
 // and for tests.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/limits.h"
 #include "core/base/status.h"
 #include "core/env/clock.h"
+#include "core/env/cond_var.h"
 #include "nats_bridge/leashed_child.h"
 
 namespace bascule {
@@ -74,15 +74,15 @@ class EmbeddedNats {
   std::string partial_;     // supervisor only: an unfinished line
   std::string last_words_;  // supervisor only: the end of its output
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool started_ = false;   // guarded by mutex_: Start can return `first_`
-  absl::Status first_;     // guarded by mutex_
-  bool stopping_ = false;  // guarded by mutex_
-  std::string url_;        // guarded by mutex_
-  uint64_t restarts_ = 0;  // guarded by mutex_
-  int pid_ = -1;           // guarded by mutex_
-  int port_ = 0;           // supervisor only; the chosen one from the first start on
+  mutable absl::Mutex mutex_;
+  CondVar changed_;
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;  // Start can return `first_`
+  absl::Status first_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string url_ ABSL_GUARDED_BY(mutex_);
+  uint64_t restarts_ ABSL_GUARDED_BY(mutex_) = 0;
+  int pid_ ABSL_GUARDED_BY(mutex_) = -1;
+  int port_ = 0;  // supervisor only; the chosen one from the first start on
   std::thread supervisor_;
 };
 

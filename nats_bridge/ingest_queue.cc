@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 
 namespace bascule {
@@ -14,12 +15,12 @@ IngestQueue::IngestQueue(Executor& shard, Clock& clock, IngestCounts& counts, si
 IngestQueue::~IngestQueue() = default;
 
 size_t IngestQueue::held_bytes() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return held_;
 }
 
 bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Encoder encode) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   // An empty queue takes any message: the largest one must get through somehow.
   if (overrun_ || (held_ > 0 && held_ + bytes > bound_)) {
     overrun_ = overrun_ || held_ > resume_;
@@ -43,7 +44,7 @@ bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Enc
 }
 
 void IngestQueue::AddGap(const std::shared_ptr<FeedTarget>& feed, const GapReport& gap) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   Carrier& carrier = OpenCarrierLocked(0);
   carrier.runs.push_back(Run{feed, 0, static_cast<uint32_t>(carrier.gaps.size())});
   carrier.gaps.push_back(gap);
@@ -55,6 +56,7 @@ void IngestQueue::AddGap(const std::shared_ptr<FeedTarget>& feed, const GapRepor
 void IngestQueue::DropLocked(const std::shared_ptr<FeedTarget>& feed) {
   const Timestamp now = clock_.Wall();
   counts_.dropped.fetch_add(1, std::memory_order_relaxed);
+  feed->queue.mutex_.AssertHeld();  // a feed of another queue would be told of our drops
   GapReport& gap = feed->overrun_gap;
   if (!feed->overrun) {
     feed->overrun = true;
@@ -67,6 +69,8 @@ void IngestQueue::DropLocked(const std::shared_ptr<FeedTarget>& feed) {
 
 void IngestQueue::FlushOverrunsLocked() {
   for (std::shared_ptr<FeedTarget>& feed : overruns_) {
+    feed->queue.mutex_.AssertHeld();
+    BASCULE_CHECK(feed->overrun);
     Carrier& carrier = OpenCarrierLocked(0);
     carrier.runs.push_back(Run{feed, 0, static_cast<uint32_t>(carrier.gaps.size())});
     carrier.gaps.push_back(feed->overrun_gap);
@@ -120,10 +124,23 @@ void IngestQueue::PostDrainLocked() {
   shard_.Post([self = shared_from_this()] { self->Drain(); });
 }
 
+// What is charged is in batches that live, and whoever waits to be told of drops is told: by the
+// next message that is taken, the next drain, or the batch that gives back enough.
+void IngestQueue::CheckInvariants() const {
+  if (!queued_.empty()) BASCULE_CHECK(drain_posted_);
+  size_t queued = 0;
+  for (const std::unique_ptr<Carrier>& carrier : queued_) queued += carrier->charged;
+  BASCULE_CHECK_LE(queued, held_);
+  BASCULE_CHECK_LE(spare_.size(), limits::kIngressSpareBatches);
+  if (overrun_) BASCULE_CHECK_GT(held_, resume_);
+}
+
 void IngestQueue::Drain() {
+  BASCULE_CHECK(shard_.OnThisThread());
   ++drains_;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
+    CheckInvariants();
     drain_posted_ = false;
     if (!overrun_ && !overruns_.empty()) FlushOverrunsLocked();
     taken_.swap(queued_);
@@ -163,7 +180,8 @@ void IngestQueue::Release(Carrier* carrier) {
   owned->runs.clear();  // feeds may end with them: outside the lock
   const size_t charged = owned->charged;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK_GE(held_, charged);
     held_ -= charged;
     if (overrun_ && held_ <= resume_) overrun_ = false;
     if (!overrun_ && !overruns_.empty()) PostDrainLocked();

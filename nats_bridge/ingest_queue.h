@@ -17,12 +17,12 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/status.h"
 #include "core/env/clock.h"
 #include "core/env/executor.h"
@@ -31,24 +31,7 @@
 
 namespace bascule {
 
-class IngestQueue;
-
-// Where the messages of one subscription go. Shared by the feed's owner, its subscription and
-// queued batches.
-struct FeedTarget {
-  FeedTarget(PartitionIngress& ingress, IngestQueue& to) : queue(to), partition(ingress) {}
-  IngestQueue& queue;  // the queue keeps targets, so they do not keep it: their feeds end before it
-  PartitionIngress& partition;  // called on the shard only, and not once `closed`
-
-  // Shard only.
-  bool closed = false;  // nothing reaches the partition any more
-  absl::AnyInvocable<void(absl::Status)> listening;
-  uint64_t drained = 0;  // the last drain that touched it
-
-  // Guarded by the queue's mutex.
-  bool overrun = false;
-  GapReport overrun_gap;
-};
+struct FeedTarget;
 
 // Messages and drops so far; read by anyone.
 struct IngestCounts {
@@ -79,6 +62,8 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   size_t held_bytes() const;
 
  private:
+  friend struct FeedTarget;
+
   // Consecutive records of one feed, or (count 0) a gap.
   struct Run {
     std::shared_ptr<FeedTarget> feed;
@@ -93,12 +78,13 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   };
   using Carriers = std::vector<std::unique_ptr<Carrier>>;
 
-  Carrier& OpenCarrierLocked(size_t bytes);
-  std::unique_ptr<Carrier> NewCarrierLocked(size_t bytes);
-  void ChargeLocked(Carrier& carrier);
-  void FlushOverrunsLocked();
-  void PostDrainLocked();
-  void DropLocked(const std::shared_ptr<FeedTarget>& feed);
+  Carrier& OpenCarrierLocked(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::unique_ptr<Carrier> NewCarrierLocked(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ChargeLocked(Carrier& carrier) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FlushOverrunsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PostDrainLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropLocked(const std::shared_ptr<FeedTarget>& feed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Release(Carrier* carrier);
 
   // --- shard ---
@@ -115,14 +101,30 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   std::vector<std::shared_ptr<FeedTarget>> touched_;  // shard only; kept for its memory
   Carriers taken_;                                    // shard only; kept for its memory
 
-  mutable std::mutex mutex_;
-  Carriers queued_;  // guarded by mutex_; the last one is being filled
-  Carriers spare_;   // guarded by mutex_
-  bool drain_posted_ = false;
-  bool overrun_ = false;  // full, and not yet below resume_
-  size_t held_ = 0;       // bytes of all batches that live
-  std::vector<std::shared_ptr<FeedTarget>>
-      overruns_;  // guarded by mutex_; feeds with drops to report
+  mutable absl::Mutex mutex_;
+  Carriers queued_ ABSL_GUARDED_BY(mutex_);  // the last one is being filled
+  Carriers spare_ ABSL_GUARDED_BY(mutex_);
+  bool drain_posted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool overrun_ ABSL_GUARDED_BY(mutex_) = false;  // full, and not yet below resume_
+  size_t held_ ABSL_GUARDED_BY(mutex_) = 0;       // bytes of all batches that live
+  std::vector<std::shared_ptr<FeedTarget>> overruns_
+      ABSL_GUARDED_BY(mutex_);  // with drops to report
+};
+
+// Where the messages of one subscription go. Shared by the feed's owner, its subscription and
+// queued batches.
+struct FeedTarget {
+  FeedTarget(PartitionIngress& ingress, IngestQueue& to) : queue(to), partition(ingress) {}
+  IngestQueue& queue;  // the queue keeps targets, so they do not keep it: their feeds end before it
+  PartitionIngress& partition;  // called on the shard only, and not once `closed`
+
+  // Shard only.
+  bool closed = false;  // nothing reaches the partition any more
+  absl::AnyInvocable<void(absl::Status)> listening;
+  uint64_t drained = 0;  // the last drain that touched it
+
+  bool overrun ABSL_GUARDED_BY(queue.mutex_) = false;
+  GapReport overrun_gap ABSL_GUARDED_BY(queue.mutex_);
 };
 
 }  // namespace bascule

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/stream/description.h"
 #include "core/wire/coding.h"
 #include "nats_bridge/control_line.h"
@@ -207,7 +208,7 @@ Ingestor::Ingestor(std::string ack_prefix, Clock& clock, PublishRefuser& refuser
     : ack_prefix_(std::move(ack_prefix)), clock_(clock), refuser_(refuser) {}
 
 std::shared_ptr<FeedTarget> Ingestor::MakeTarget(PartitionIngress& partition, Executor& shard) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   std::shared_ptr<IngestQueue>& queue = queues_[&shard];
   if (queue == nullptr) queue = std::make_shared<IngestQueue>(shard, clock_, counts_.queue);
   return std::make_shared<FeedTarget>(partition, *queue);
@@ -219,7 +220,7 @@ std::shared_ptr<BusListener> Ingestor::MakeListener(const FeedOptions& options,
 }
 
 size_t Ingestor::held_bytes() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   size_t held = 0;
   for (const auto& [shard, queue] : queues_) held += queue->held_bytes();
   return held;

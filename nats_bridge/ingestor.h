@@ -4,10 +4,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "core/env/clock.h"
 #include "core/ports/subject_feeds.h"
 #include "nats_bridge/bus_message.h"
@@ -57,8 +57,8 @@ class Ingestor {
   Clock& clock_;
   PublishRefuser& refuser_;
   IngestorCounts counts_;
-  mutable std::mutex mutex_;
-  absl::flat_hash_map<Executor*, std::shared_ptr<IngestQueue>> queues_;  // guarded by mutex_
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<Executor*, std::shared_ptr<IngestQueue>> queues_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule

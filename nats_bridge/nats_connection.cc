@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -71,16 +72,18 @@ NatsConnection::~NatsConnection() { Stop(); }
 
 void NatsConnection::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  work_.notify_all();
+  work_.SignalAll();
   if (keeper_.joinable()) keeper_.join();
   {
     // nats.c announces the end of each connection last, on a thread of its own, and with a pointer
     // to this object.
-    std::unique_lock lock(mutex_);
-    work_.wait_for(lock, limits::kNatsStopTimeout, [this] { return unannounced_ == 0; });
+    const CondVar::Deadline deadline = CondVar::In(limits::kNatsStopTimeout);
+    const absl::MutexLock lock(&mutex_);
+    while (unannounced_ != 0 && work_.WaitUntil(mutex_, deadline)) {
+    }
   }
   if (!gate_->WaitUntilEmpty(limits::kNatsStopTimeout)) {
     LogWarning(label_, ": message callbacks are still running after ",
@@ -89,12 +92,12 @@ void NatsConnection::Stop() {
 }
 
 std::string NatsConnection::server_url() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return connected() ? server_url_ : std::string();
 }
 
 std::shared_ptr<natsConnection> NatsConnection::Current() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return current_;
 }
 
@@ -109,38 +112,39 @@ void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
     LogWarning(c->label_, ": lost; reconnecting for as long as it takes");
   }
   {
-    const std::lock_guard lock(c->mutex_);
+    const absl::MutexLock lock(&c->mutex_);
     c->wake_ = true;  // were credentials rotated?
   }
-  c->work_.notify_all();
+  c->work_.SignalAll();
 }
 
 void NatsConnection::OnReconnected(natsConnection* /*nc*/, void* self) {
   auto* c = static_cast<NatsConnection*>(self);
   {
-    const std::lock_guard lock(c->mutex_);
+    const absl::MutexLock lock(&c->mutex_);
     c->wake_ = true;
   }
-  c->work_.notify_all();
+  c->work_.SignalAll();
 }
 
 void NatsConnection::OnClosed(natsConnection* nc, void* self) {
   auto* c = static_cast<NatsConnection*>(self);
-  const std::lock_guard lock(c->mutex_);
+  const absl::MutexLock lock(&c->mutex_);
+  BASCULE_CHECK_GT(c->unannounced_, 0);
   --c->unannounced_;
   if (c->current_.get() == nc) {  // not one that was retired
     c->closed_ = true;
     c->connected_.store(false, std::memory_order_release);
   }
-  c->work_.notify_all();  // with the lock held: Stop may return, and this object end, as soon as it
-                          // is released
+  c->work_.SignalAll();  // with the lock held: Stop may return, and this object end, as soon as it
+                         // is released
 }
 
 void NatsConnection::OnError(natsConnection* nc, natsSubscription* sub, natsStatus status,
                              void* self) {
   auto* c = static_cast<NatsConnection*>(self);
   if (status == NATS_SLOW_CONSUMER && sub != nullptr) {
-    const std::lock_guard lock(c->mutex_);
+    const absl::MutexLock lock(&c->mutex_);
     for (const auto& subscription : c->subscriptions_) {
       if (subscription->MarkSlow(sub)) break;
     }
@@ -180,7 +184,7 @@ void NatsConnection::Keep() {
   int attempt = 0;
   while (true) {
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       if (stopping_) break;
       closed_ = false;
     }
@@ -239,9 +243,11 @@ void NatsConnection::LearnLimits(const std::string& error) {
 }
 
 void NatsConnection::WaitForWork(std::chrono::milliseconds at_most) {
-  std::unique_lock lock(mutex_);
-  work_.wait_for(lock, at_most,
-                 [this] { return stopping_ || closed_ || (wake_ && current_ != nullptr); });
+  const CondVar::Deadline deadline = CondVar::In(at_most);
+  const absl::MutexLock lock(&mutex_);
+  while (!stopping_ && !closed_ && !(wake_ && current_ != nullptr)) {
+    if (!work_.WaitUntil(mutex_, deadline)) break;
+  }
   wake_ = false;
 }
 
@@ -281,7 +287,7 @@ bool NatsConnection::Connect() {
     return false;
   }
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     // Destroyed by Retire, once no publisher holds it: the destructor may wait for threads.
     released_ = std::make_shared<std::atomic<bool>>(false);
     current_ = std::shared_ptr<natsConnection>(raw, [released = released_](natsConnection*) {
@@ -304,7 +310,7 @@ void NatsConnection::NoteConnected() {
   const std::string shown = WithoutSecrets(url);
   max_payload_.store(natsConnection_GetMaxPayload(nc), std::memory_order_relaxed);
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     server_url_ = shown;
     if (closed_ || natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return;
     // Who subscribed meanwhile publishes as soon as it is connected, and must hear the answer.
@@ -369,7 +375,7 @@ void NatsConnection::Retire() {
   std::vector<std::shared_ptr<Subscription>> all;
   std::vector<std::shared_ptr<Subscription>> removed;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     nc.swap(current_);
     connected_.store(false, std::memory_order_release);
     all = subscriptions_;

@@ -14,17 +14,18 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/status.h"
 #include "core/env/clock.h"
+#include "core/env/cond_var.h"
 #include "nats_bridge/bus_message.h"
 #include "nats_bridge/egress_loop.h"
 #include "nats_bridge/nats_options.h"
@@ -146,22 +147,22 @@ class NatsConnection {
   std::atomic<size_t> open_limit_{SIZE_MAX};  // cap_'s, for all threads
   std::atomic<uint64_t> jitter_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable work_;
-  bool stopping_ = false;  // guarded by mutex_
-  bool closed_ = false;    // guarded by mutex_; nats.c gave the connection up
-  bool wake_ = false;      // guarded by mutex_
-  int unannounced_ = 0;    // guarded by mutex_; connections whose OnClosed is to come
-  std::shared_ptr<natsConnection> current_;  // guarded by mutex_
-  std::string server_url_;                   // guarded by mutex_
-  std::vector<std::shared_ptr<Subscription>>
-      subscriptions_;  // guarded by mutex_; swap-removed by position
-  std::vector<std::shared_ptr<Subscription>>
-      added_;  // guarded by mutex_; the keeper is to subscribe them
-  std::vector<std::shared_ptr<Subscription>>
-      removed_;  // guarded by mutex_; the keeper is to unsubscribe them
-  std::vector<std::string>
-      refused_;  // guarded by mutex_; permission errors since the last confirmation
+  mutable absl::Mutex mutex_;
+  CondVar work_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;  // nats.c gave the connection up
+  bool wake_ ABSL_GUARDED_BY(mutex_) = false;
+  int unannounced_ ABSL_GUARDED_BY(mutex_) = 0;  // connections whose OnClosed is to come
+  std::shared_ptr<natsConnection> current_ ABSL_GUARDED_BY(mutex_);
+  std::string server_url_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Subscription>> subscriptions_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<const Subscription*, size_t> positions_
+      ABSL_GUARDED_BY(mutex_);  // in `subscriptions_`
+  // What the keeper is to subscribe and to unsubscribe.
+  std::vector<std::shared_ptr<Subscription>> added_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Subscription>> removed_ ABSL_GUARDED_BY(mutex_);
+  // Permission errors since the last confirmation.
+  std::vector<std::string> refused_ ABSL_GUARDED_BY(mutex_);
   const std::shared_ptr<CallbackGate> gate_;
 
   // Keeper only.

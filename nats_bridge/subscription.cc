@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/header_block.h"
@@ -86,25 +88,29 @@ void OnMessage(natsConnection* /*nc*/, natsSubscription* /*sub*/, natsMsg* msg, 
 }  // namespace
 
 void CallbackGate::Enter() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   ++inside_;
 }
 
 void CallbackGate::Leave() {
-  const std::lock_guard lock(mutex_);
-  if (--inside_ == 0) empty_.notify_all();
+  const absl::MutexLock lock(&mutex_);
+  BASCULE_CHECK_GT(inside_, 0U);
+  if (--inside_ == 0) empty_.SignalAll();
 }
 
 bool CallbackGate::WaitUntilEmpty(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  return empty_.wait_for(lock, timeout, [this] { return inside_ == 0; });
+  const CondVar::Deadline deadline = CondVar::In(timeout);
+  const absl::MutexLock lock(&mutex_);
+  while (inside_ > 0 && empty_.WaitUntil(mutex_, deadline)) {
+  }
+  return inside_ == 0;
 }
 
 Subscription::~Subscription() { Close(); }
 
 natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate,
                               bool& opened) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   opened = false;
   if (closed_ || sub_ != nullptr) return NATS_OK;
   gate_ = gate;
@@ -133,7 +139,7 @@ natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<Callback
 }
 
 bool Subscription::Drop() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (sub_ == nullptr) return false;
   natsSubscription_Destroy(sub_);
   sub_ = nullptr;
@@ -141,7 +147,7 @@ bool Subscription::Drop() {
 }
 
 bool Subscription::Close() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   closed_ = true;
   if (sub_ == nullptr) return false;
   natsSubscription_Unsubscribe(sub_);  // sends UNSUB when the connection is up
@@ -150,27 +156,27 @@ bool Subscription::Close() {
 }
 
 bool Subscription::is_open() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return sub_ != nullptr;
 }
 
 absl::Status Subscription::SetRefusal(absl::Status refusal) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return std::exchange(refusal_, std::move(refusal));
 }
 
 absl::Status Subscription::refusal() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return refusal_;
 }
 
 bool Subscription::closed() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return closed_;
 }
 
 int64_t Subscription::TakeDropped() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (!slow_ || sub_ == nullptr) return 0;
   int64_t total = 0;
   if (natsSubscription_GetDropped(sub_, &total) != NATS_OK) return 0;
@@ -181,7 +187,7 @@ int64_t Subscription::TakeDropped() {
 }
 
 bool Subscription::MarkSlow(natsSubscription* sub) {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (sub_ != sub || sub == nullptr) return false;
   slow_ = true;
   return true;

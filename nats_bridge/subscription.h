@@ -3,12 +3,12 @@
 
 #include <nats/nats.h>
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
+#include "core/env/cond_var.h"
 #include "nats_bridge/bus_message.h"
 #include "nats_bridge/closed_subscriptions.h"
 
@@ -27,13 +27,13 @@ class CallbackGate {
   ClosedSubscriptions closed;
 
  private:
-  std::mutex mutex_;
-  std::condition_variable empty_;
-  size_t inside_ = 0;  // guarded by mutex_
+  absl::Mutex mutex_;
+  CondVar empty_;
+  size_t inside_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Owned by NatsConnection and by whoever asked for it. All state is guarded by the mutex here,
-// which is taken inside NatsConnection's and never held while nats.c delivers.
+// Owned by NatsConnection and by whoever asked for it. The mutex here is taken inside
+// NatsConnection's and never held while nats.c delivers.
 class Subscription {
  public:
   Subscription(std::string subject, std::string group, std::shared_ptr<BusListener> listener)
@@ -68,19 +68,18 @@ class Subscription {
   bool awaited = false;    // the next answered PING tells what became of it
   bool confirmed = false;  // the server knew of it at some time: gaps concern it
   Timestamp deaf_since;    // it was heard before, and is refused now
-  size_t position = 0;     // in NatsConnection's list; guarded by its mutex
 
  private:
   const std::string subject_;
   const std::string group_;
   const std::shared_ptr<BusListener> listener_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<CallbackGate> gate_;  // of the connection it is on
-  natsSubscription* sub_ = nullptr;
-  absl::Status refusal_;
-  bool closed_ = false;
-  bool slow_ = false;
-  int64_t dropped_ = 0;
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<CallbackGate> gate_ ABSL_GUARDED_BY(mutex_);  // of the connection it is on
+  natsSubscription* sub_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool slow_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bascule

@@ -23,36 +23,39 @@ AsyncPublisher::~AsyncPublisher() {
 
 void AsyncPublisher::ReadAnswers() {
   proto::PublishResponse response;
-  while (stream_->Read(&response)) {
-    // Refusals carry the id of the response, successes that of the ack.
-    const std::string& id =
-        response.has_asyncerror() ? response.correlationid() : response.ack().correlationid();
-    const MonotonicTime now = clock_.Monotonic();
-    std::unique_lock lock(mutex_);
+  while (stream_->Read(&response)) TakeAnswer(response);
+  const absl::MutexLock lock(&mutex_);
+  ended_ = true;
+  changed_.Signal();
+}
+
+void AsyncPublisher::TakeAnswer(const proto::PublishResponse& response) {
+  // Refusals carry the id of the response, successes that of the ack.
+  const std::string& id =
+      response.has_asyncerror() ? response.correlationid() : response.ack().correlationid();
+  const MonotonicTime now = clock_.Monotonic();
+  Duration latency{0};
+  {
+    const absl::MutexLock lock(&mutex_);
     ++answers_;
     const auto entry = pending_.find(id);
-    Duration latency{0};
+    if (entry == pending_.end() && !response.has_asyncerror()) return;
     if (entry != pending_.end()) {
       latency = Between(entry->second, now);
       pending_.erase(entry);
-    } else if (!response.has_asyncerror()) {
-      continue;
     }
-    lock.unlock();
-    on_answer_({id, latency, response});
-    changed_.notify_one();
   }
-  std::unique_lock lock(mutex_);
-  ended_ = true;
-  changed_.notify_one();
+  on_answer_({id, latency, response});
+  changed_.Signal();
 }
 
-bool AsyncPublisher::AwaitRoom(std::unique_lock<std::mutex>& lock, uint64_t limit) {
+bool AsyncPublisher::AwaitRoom(uint64_t limit) {
   while (!ended_ && pending_.size() >= limit) {
     const uint64_t seen = answers_;
-    const bool progress =
-        changed_.wait_for(lock, options_.timeout, [&] { return ended_ || answers_ != seen; });
-    if (!progress) {
+    const CondVar::Deadline deadline = CondVar::In(options_.timeout);
+    while (!ended_ && answers_ == seen && changed_.WaitUntil(mutex_, deadline)) {
+    }
+    if (!ended_ && answers_ == seen) {
       timed_out_ = true;
       Cancel();
       return false;
@@ -61,11 +64,18 @@ bool AsyncPublisher::AwaitRoom(std::unique_lock<std::mutex>& lock, uint64_t limi
   return !ended_;
 }
 
+bool AsyncPublisher::AwaitEnd() {
+  const CondVar::Deadline deadline = CondVar::In(options_.timeout);
+  while (!ended_ && changed_.WaitUntil(mutex_, deadline)) {
+  }
+  return ended_;
+}
+
 bool AsyncPublisher::Send(const proto::PublishRequest& request, Next next) {
   bool room = true;
   {
-    std::unique_lock lock(mutex_);
-    if (!AwaitRoom(lock, options_.window)) return false;
+    const absl::MutexLock lock(&mutex_);
+    if (!AwaitRoom(options_.window)) return false;
     if (request.ackpolicy() != proto::NONE) {
       pending_.emplace(request.correlationid(), clock_.Monotonic());
       room = pending_.size() < options_.window;
@@ -79,20 +89,21 @@ bool AsyncPublisher::Send(const proto::PublishRequest& request, Next next) {
 
 grpc::Status AsyncPublisher::Finish() {
   {
-    std::unique_lock lock(mutex_);
-    AwaitRoom(lock, 1);
+    const absl::MutexLock lock(&mutex_);
+    AwaitRoom(1);
   }
   // Half-closed only now: a server waits for outstanding acks no longer than it likes itself.
   stream_->WritesDone();
   {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, options_.timeout, [this] { return ended_; })) {
+    const absl::MutexLock lock(&mutex_);
+    if (!AwaitEnd()) {
       timed_out_ = !pending_.empty();
       Cancel();
     }
   }
   reader_.join();
   const grpc::Status status = stream_->Finish();
+  const absl::MutexLock lock(&mutex_);
   if (timed_out_) return {grpc::StatusCode::DEADLINE_EXCEEDED, "no ack came in time"};
   if (pending_.empty() && status.error_code() == grpc::StatusCode::CANCELLED)
     return grpc::Status::OK;
@@ -103,7 +114,7 @@ grpc::Status AsyncPublisher::Finish() {
 }
 
 uint64_t AsyncPublisher::unanswered() {
-  std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return pending_.size();
 }
 

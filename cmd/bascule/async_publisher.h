@@ -3,15 +3,15 @@
 
 #include <grpcpp/support/sync_stream.h>
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
 
+#include "absl/synchronization/mutex.h"
 #include "cmd/bascule/client.h"
+#include "core/env/cond_var.h"
 
 namespace bascule::cli {
 
@@ -55,7 +55,10 @@ class AsyncPublisher {
  private:
   void ReadAnswers();
   // Waits until fewer than `limit` messages are on their way; false when that cannot be.
-  bool AwaitRoom(std::unique_lock<std::mutex>& lock, uint64_t limit);
+  bool AwaitRoom(uint64_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the reader has seen the end before `timeout` passed.
+  bool AwaitEnd() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeAnswer(const proto::PublishResponse& response);
 
   BrokerPtr broker_;
   Clock& clock_;
@@ -64,12 +67,13 @@ class AsyncPublisher {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<proto::PublishRequest, proto::PublishResponse>> stream_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::unordered_map<std::string, MonotonicTime> pending_;  // mutex_: when each was sent
-  uint64_t answers_ = 0;                                    // mutex_
-  bool ended_ = false;                                      // mutex_: the reader has seen the end
-  bool timed_out_ = false;                                  // mutex_
+  absl::Mutex mutex_;
+  CondVar changed_;
+  std::unordered_map<std::string, MonotonicTime> pending_
+      ABSL_GUARDED_BY(mutex_);  // when each was sent
+  uint64_t answers_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // the reader has seen the end
+  bool timed_out_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread reader_;
 };
 

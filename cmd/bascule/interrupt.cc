@@ -44,7 +44,7 @@ void Interrupt::Run() {
     int signal = 0;
     if (sigwait(&set, &signal) != 0) continue;
     if (stopping_) return;
-    std::unique_lock lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const MonotonicTime now = clock_.Monotonic();
     if (raised_ && Between(first, now) < kSameSignal) continue;
     if (raised_ || handlers_.empty()) _exit(128 + signal);
@@ -53,25 +53,28 @@ void Interrupt::Run() {
     const uint64_t one = 1;
     BASCULE_CHECK(write(wake_fd_, &one, sizeof(one)) == sizeof(one));
     for (auto& [id, callback] : handlers_) callback();
-    woken_.notify_all();
+    woken_.SignalAll();
   }
 }
 
 bool Interrupt::Pause(Duration span) {
-  std::unique_lock lock(mutex_);
-  return !woken_.wait_for(lock, span, [this] { return raised(); });
+  const CondVar::Deadline deadline = CondVar::In(span);
+  const absl::MutexLock lock(&mutex_);
+  while (!raised() && woken_.WaitUntil(mutex_, deadline)) {
+  }
+  return !raised();
 }
 
 Interrupt::Handler::Handler(Interrupt& interrupt, std::function<void()> callback)
     : interrupt_(interrupt) {
-  std::unique_lock lock(interrupt.mutex_);
+  const absl::MutexLock lock(&interrupt.mutex_);
   if (interrupt.raised()) callback();
   id_ = interrupt.next_id_++;
   interrupt.handlers_.emplace(id_, std::move(callback));
 }
 
 Interrupt::Handler::~Handler() {
-  std::unique_lock lock(interrupt_.mutex_);
+  const absl::MutexLock lock(&interrupt_.mutex_);
   interrupt_.handlers_.erase(id_);
 }
 

@@ -2,14 +2,14 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/types.h"
 #include "core/env/clock.h"
+#include "core/env/cond_var.h"
 
 namespace bascule::cli {
 
@@ -56,10 +56,10 @@ class Interrupt {
   std::atomic<bool> raised_{false};
   std::atomic<bool> stopping_{false};
   int wake_fd_ = -1;
-  std::mutex mutex_;
-  std::condition_variable woken_;
-  int next_id_ = 0;                                // mutex_
-  std::map<int, std::function<void()>> handlers_;  // mutex_
+  absl::Mutex mutex_;
+  CondVar woken_;
+  int next_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<int, std::function<void()>> handlers_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -12,6 +12,7 @@
 #include "cmd/bascule/interrupt.h"
 #include "cmd/bascule/options.h"
 #include "core/env/clock.h"
+#include "core/env/lock_order.h"
 
 namespace {
 
@@ -25,6 +26,7 @@ bool ReaderGone() {
 
 int main(int argc, char** argv) {
   using namespace bascule::cli;
+  bascule::SetLockOrderChecks();
   std::ios::sync_with_stdio(false);
   std::cin.tie(nullptr);
   // `bascule subscribe | head`: the failed write ends the command, not the signal.

@@ -12,9 +12,9 @@ MessageFeed::MessageFeed(BrokerPtr broker, const proto::SubscribeRequest& reques
 MessageFeed::~MessageFeed() {
   Cancel();
   {
-    std::unique_lock lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     abandoned_ = true;
-    changed_.notify_all();
+    changed_.SignalAll();
   }
   reader_.join();
 }
@@ -22,46 +22,52 @@ MessageFeed::~MessageFeed() {
 void MessageFeed::ReadMessages() {
   proto::Message message;
   if (stream_->Read(&message)) {
-    std::unique_lock lock(mutex_);
-    established_ = true;
-    changed_.notify_all();
-    lock.unlock();
+    {
+      const absl::MutexLock lock(&mutex_);
+      established_ = true;
+      changed_.SignalAll();
+    }
     while (stream_->Read(&message)) {
-      const size_t bytes = message.ByteSizeLong();
-      lock.lock();
-      changed_.wait(lock, [this] { return abandoned_ || queued_bytes_ < kQueueBytes; });
-      const bool first = queue_.empty();
-      queued_bytes_ += bytes;
-      queue_.push_back(std::move(message));
-      if (first) changed_.notify_all();
-      lock.unlock();
+      Queue(std::move(message));
       message = proto::Message();
     }
   }
   status_ = stream_->Finish();
-  std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   ended_ = true;
-  changed_.notify_all();
+  changed_.SignalAll();
+}
+
+void MessageFeed::Queue(proto::Message message) {
+  const size_t bytes = message.ByteSizeLong();
+  const absl::MutexLock lock(&mutex_);
+  while (!abandoned_ && queued_bytes_ >= kQueueBytes) changed_.Wait(mutex_);
+  const bool first = queue_.empty();
+  queued_bytes_ += bytes;
+  queue_.push_back(std::move(message));
+  if (first) changed_.SignalAll();
 }
 
 MessageFeed::Event MessageFeed::Take(std::vector<proto::Message>& batch, Duration wait) {
   batch.clear();
-  std::unique_lock lock(mutex_);
+  const CondVar::Deadline deadline = CondVar::In(wait);
+  const absl::MutexLock lock(&mutex_);
   const bool was_established = established_;
-  const auto ready = [&] { return ended_ || !queue_.empty() || established_ != was_established; };
-  const bool woken = changed_.wait_for(lock, wait, ready);
+  while (!ended_ && queue_.empty() && established_ == was_established) {
+    if (!changed_.WaitUntil(mutex_, deadline)) break;
+  }
   if (!queue_.empty()) {
     batch.swap(queue_);
     queued_bytes_ = 0;
-    changed_.notify_all();
+    changed_.SignalAll();
     return Event::kMessages;
   }
-  if (woken && ended_) return Event::kEnded;
+  if (ended_) return Event::kEnded;
   return Event::kIdle;
 }
 
 bool MessageFeed::established() {
-  std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return established_;
 }
 

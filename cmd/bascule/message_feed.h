@@ -4,13 +4,13 @@
 
 #include <grpcpp/support/sync_stream.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "cmd/bascule/client.h"
+#include "core/env/cond_var.h"
 
 namespace bascule::cli {
 
@@ -38,19 +38,21 @@ class MessageFeed {
  private:
   static constexpr size_t kQueueBytes = 16 << 20;
   void ReadMessages();
+  // Waits for room.
+  void Queue(proto::Message message);
 
   BrokerPtr broker_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<proto::Message>> stream_;
   grpc::Status status_;  // written before `ended_`
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<proto::Message> queue_;  // mutex_
-  size_t queued_bytes_ = 0;            // mutex_
-  bool established_ = false;           // mutex_
-  bool ended_ = false;                 // mutex_
-  bool abandoned_ = false;             // mutex_
+  absl::Mutex mutex_;
+  CondVar changed_;
+  std::vector<proto::Message> queue_ ABSL_GUARDED_BY(mutex_);
+  size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool established_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread reader_;
 };
 

@@ -15,6 +15,7 @@
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/env/file_system.h"
+#include "core/env/lock_order.h"
 #include "core/env/log_writer.h"
 #include "replication/peer/grpc_log.h"
 
@@ -148,6 +149,7 @@ int Recover(const Config& config) {
 }
 
 int Main(int argc, char** argv) {
+  SetLockOrderChecks();
   const Flags flags = ParseFlags(argc, argv, BASCULE_VERSION);
   if (flags.action == Flags::Action::kUsageError) {
     std::cerr << flags.text;

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/api/grpc_status.h"
 #include "core/wire/ack.h"
 #include "core/wire/coding.h"
@@ -70,7 +71,7 @@ void PublishAsyncSession::OnReadDone(bool ok) {
   if (!ok) {
     bool drain;
     {
-      std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       read_ = ReadSide::kClosed;
       drain = !window_.empty() && !cancelled_;
     }
@@ -88,7 +89,7 @@ void PublishAsyncSession::OnReadDone(bool ok) {
   if (!Publish(View(request), error)) {
     bool start;
     {
-      std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       outbox_.AddError(view_.message.correlation_id, error);
       start = StartWriting();
     }
@@ -113,7 +114,7 @@ bool PublishAsyncSession::Publish(std::string_view request, AsyncError& error) {
   const bool awaits_ack = message.ack_policy != static_cast<int32_t>(AckPolicy::kNone);
   const std::string_view client_id = message.correlation_id;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     InFlightWindow::Request waiting{std::string(client_id), *target};
     // Under policy NONE errors are told all the same.
     message.correlation_id =
@@ -125,7 +126,7 @@ bool PublishAsyncSession::Publish(std::string_view request, AsyncError& error) {
   const std::string_view wire_id = std::exchange(message.correlation_id, client_id);
   if (status.ok()) return true;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     window_.Release(wire_id);
   }
   error = {AsyncErrorCode::kInternal, BusFailureText(status)};
@@ -135,7 +136,7 @@ bool PublishAsyncSession::Publish(std::string_view request, AsyncError& error) {
 void PublishAsyncSession::ReadOn() {
   bool read;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (cancelled_ || overflowed_) {
       read_ = ReadSide::kClosed;
     } else if (!window_.HasRoom(outbox_.ends.size() + being_written_)) {
@@ -153,7 +154,7 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
   bool start;
   bool read = false;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const InFlightWindow::Request* request = window_.Find(view.correlation_id);
     if (request == nullptr) return AckVerdict::kUnmatched;
     if (!SpeaksFor(view, *request->target, state_.ports.catalog)) return AckVerdict::kForeign;
@@ -199,7 +200,7 @@ void PublishAsyncSession::WriteNext() {
   if (!more) {
     bool idle;
     {
-      std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       std::string bytes;
       bytes.swap(outbox_.bytes);
       current_.swap(outbox_.ends);
@@ -231,7 +232,7 @@ void PublishAsyncSession::WriteNext() {
 
 void PublishAsyncSession::OnWriteDone(bool ok) {
   if (!ok) {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     cancelled_ = true;
     current_.clear();
     next_ = 0;
@@ -242,7 +243,7 @@ void PublishAsyncSession::OnWriteDone(bool ok) {
 
 void PublishAsyncSession::OnCancel() {
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     cancelled_ = true;
     if (read_ == ReadSide::kPaused) read_ = ReadSide::kClosed;
   }
@@ -252,7 +253,7 @@ void PublishAsyncSession::OnCancel() {
 void PublishAsyncSession::MaybeFinish() {
   grpc::Status status;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (finished_ || writing_ || read_ != ReadSide::kClosed) return;
     const bool drained = outbox_.ends.empty() && (window_.empty() || drain_over_);
     if (!cancelled_ && !overflowed_ && !drained) return;
@@ -271,7 +272,7 @@ void PublishAsyncSession::MaybeFinish() {
 
 void PublishAsyncSession::OnDrainTimeout() {
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     drain_over_ = true;
   }
   MaybeFinish();
@@ -291,7 +292,7 @@ void PublishAsyncSession::ArmExpiry() {
 void PublishAsyncSession::OnExpiryTimer() {
   bool read;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     expiry_armed_ = false;
     if (finished_ || cancelled_) return;
     window_.Expire(state_.ports.clock.Monotonic());

@@ -28,8 +28,8 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <memory>
-#include <mutex>
 
+#include "absl/synchronization/mutex.h"
 #include "core/api/api_state.h"
 #include "core/api/in_flight_window.h"
 #include "core/api/publish_request.h"
@@ -68,10 +68,9 @@ class PublishAsyncSession final
   void OnDrainTimeout();
   void OnExpiryTimer();
 
-  // With mutex_ held.
-  bool StartWriting();
-  bool MayReadAgain();
-  void ArmExpiry();
+  bool StartWriting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayReadAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ArmExpiry() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   ApiState& state_;                            // not after OnDone
   std::shared_ptr<PublishAsyncSession> self_;  // until OnDone
@@ -88,17 +87,18 @@ class PublishAsyncSession final
   std::vector<uint32_t> current_;  // ends of its responses
   size_t next_ = 0;
 
-  std::mutex mutex_;
-  ResponseBatch outbox_;
-  size_t being_written_ = 0;  // responses in current_
-  InFlightWindow window_;
-  ReadSide read_ = ReadSide::kWithGrpc;
-  bool writing_ = false;
-  bool finished_ = false;
-  bool cancelled_ = false;
-  bool overflowed_ = false;
-  bool drain_over_ = false;
-  bool expiry_armed_ = false;
+  absl::Mutex mutex_;
+  ResponseBatch outbox_ ABSL_GUARDED_BY(mutex_);
+  size_t being_written_ ABSL_GUARDED_BY(mutex_) = 0;  // responses in current_
+  InFlightWindow window_ ABSL_GUARDED_BY(mutex_);
+  ReadSide read_ ABSL_GUARDED_BY(mutex_) = ReadSide::kWithGrpc;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool overflowed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool drain_over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool expiry_armed_ ABSL_GUARDED_BY(mutex_) = false;
+  // Not guarded: gRPC's alarms are locked by themselves.
   grpc::Alarm expiry_alarm_;
   grpc::Alarm drain_alarm_;
 };

@@ -7,10 +7,11 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
-#include <mutex>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/types.h"
 
@@ -23,13 +24,13 @@ class ReadMemory {
   // `address` holds `now` bytes where it held `before`.
   void Change(const std::string& address, size_t before, size_t now) {
     if (before == now) return;
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ChangeLocked(address, before, now);
   }
   // Whether another subscription may begin. One that may counts as a chunk for a moment, until the
   // chunk itself does: many that begin at once must not all find the same room.
   bool Begin(const std::string& address, MonotonicTime now) {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     while (!expected_.empty() && Between(expected_.front().since, now) >= kExpected) {
       ChangeLocked(expected_.front().address, limits::kReadChunkBytes, 0);
       expected_.pop_front();
@@ -41,7 +42,7 @@ class ReadMemory {
     return true;
   }
   size_t total() const {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     return total_;
   }
 
@@ -52,18 +53,21 @@ class ReadMemory {
     MonotonicTime since;
     std::string address;
   };
-  void ChangeLocked(const std::string& address, size_t before, size_t now) {
-    total_ += now - before;
+  void ChangeLocked(const std::string& address, size_t before, size_t now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     size_t& here = by_address_[address];
+    BASCULE_CHECK_LE(before, here);
+    BASCULE_CHECK_LE(here, total_);
+    total_ += now - before;
     here += now - before;
     if (here == 0) by_address_.erase(address);
   }
 
   const size_t max_;
-  std::deque<Expected> expected_;
-  mutable std::mutex mutex_;
-  size_t total_ = 0;
-  absl::flat_hash_map<std::string, size_t> by_address_;  // none is 0
+  mutable absl::Mutex mutex_;
+  std::deque<Expected> expected_ ABSL_GUARDED_BY(mutex_);
+  size_t total_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<std::string, size_t> by_address_ ABSL_GUARDED_BY(mutex_);  // none is 0
 };
 
 }  // namespace bascule

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "api.pb.h"
 #include "core/api/grpc_status.h"
 #include "core/base/text.h"
@@ -128,7 +129,7 @@ void SubscribeSession::RequestChunk() {
 
 void SubscribeSession::OnChunk(absl::StatusOr<ReadChunk> chunk) {
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     arrived_bytes_ = chunk.ok() ? chunk->batches.size() : 0;
     memory_->Change(address_, 0, arrived_bytes_);
     arrived_ = std::move(chunk);
@@ -146,7 +147,7 @@ void SubscribeSession::OnWriteDone(bool ok) {
 void SubscribeSession::OnCancel() {
   cancelled_ = true;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (writing_) return;  // whoever holds the token ends the call
     writing_ = true;
   }
@@ -174,7 +175,7 @@ void SubscribeSession::Advance(size_t block_bytes) {
     feed_.Clear();
     message_.Clear();
     HoldChunk(0);
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (arrived_) continue;
     if (!cancelled_) {
       writing_ = false;
@@ -200,7 +201,7 @@ void SubscribeSession::Write(size_t block_bytes) {
 bool SubscribeSession::OpenChunk() {
   std::optional<absl::StatusOr<ReadChunk>> arrived;
   {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!arrived_) return false;
     arrived.swap(arrived_);
     HoldChunk(0);

@@ -24,10 +24,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "core/api/api_state.h"
 #include "core/api/message_feed.h"
 #include "core/api/subscribe_request.h"
@@ -79,10 +79,11 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   size_t chunk_bytes_ = 0;  // of the open one
   absl::Status end_;        // why nothing more is read; OK = more to come
 
-  std::mutex mutex_;
-  bool writing_ = true;  // the token is held
-  std::optional<absl::StatusOr<ReadChunk>> arrived_;
-  size_t arrived_bytes_ = 0;  // of it, counted in `memory_` as those of the open one are
+  absl::Mutex mutex_;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = true;  // the token is held
+  std::optional<absl::StatusOr<ReadChunk>> arrived_ ABSL_GUARDED_BY(mutex_);
+  size_t arrived_bytes_ ABSL_GUARDED_BY(mutex_) =
+      0;  // of it, counted in `memory_` as those of the open one are
 };
 
 }  // namespace bascule

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/limits.h"
 #include "core/ports/partition_port.h"
 
@@ -24,7 +24,7 @@ class SubscriberSlots {
 
   // Every taken place is released once, with the same arguments.
   Verdict Take(const PartitionPort* partition, const std::string& address) {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (Count(by_partition_, partition) >= per_partition_) return Verdict::kPartitionFull;
     if (Count(by_address_, address) >= per_address_) return Verdict::kAddressFull;
     ++by_partition_[partition];
@@ -32,12 +32,12 @@ class SubscriberSlots {
     return Verdict::kTaken;
   }
   void Release(const PartitionPort* partition, const std::string& address) {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     GiveBack(by_partition_, partition);
     GiveBack(by_address_, address);
   }
   size_t taken_by(const std::string& address) {
-    std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     return Count(by_address_, address);
   }
   size_t per_address() const { return per_address_; }
@@ -56,10 +56,10 @@ class SubscriberSlots {
 
   const size_t per_partition_;
   const size_t per_address_;
-  std::mutex mutex_;
+  absl::Mutex mutex_;
   // None is 0.
-  absl::flat_hash_map<const PartitionPort*, size_t> by_partition_;
-  absl::flat_hash_map<std::string, size_t> by_address_;
+  absl::flat_hash_map<const PartitionPort*, size_t> by_partition_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, size_t> by_address_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Who is at the other end of a connection, without the port: "ipv4:10.0.0.7". An IPv6 address

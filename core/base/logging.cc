@@ -6,8 +6,8 @@
 
 #include <atomic>
 #include <cstdio>
-#include <mutex>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/bounded_output.h"
 #include "core/base/log_text.h"
 
@@ -17,9 +17,10 @@ namespace {
 // What spdlog does here is the line: time, level, pattern. Its sinks and queues write by stdio on
 // the caller's thread, or on one that nobody can leave behind (core/README.md, section 9).
 struct Formatter {
-  std::mutex mutex;  // it keeps the last second's text
-  spdlog::pattern_formatter pattern{"%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %v",
-                                    spdlog::pattern_time_type::utc};
+  absl::Mutex mutex;
+  // It keeps the last second's text.
+  spdlog::pattern_formatter pattern ABSL_GUARDED_BY(mutex){"%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %v",
+                                                           spdlog::pattern_time_type::utc};
   const bool colours = isatty(STDERR_FILENO) == 1;
 };
 
@@ -71,7 +72,7 @@ std::string FormatLogLine(LogLevel level, std::string_view text) {
   spdlog::memory_buf_t formatted;
   Formatter& formatter = TheFormatter();
   {
-    const std::lock_guard lock(formatter.mutex);
+    const absl::MutexLock lock(&formatter.mutex);
     formatter.pattern.format(message, formatted);
   }
   std::string out(formatted.data(), formatted.size());
@@ -85,8 +86,8 @@ std::string FormatLogLine(LogLevel level, std::string_view text) {
 void LogLine(LogLevel level, std::string_view text) {
   std::string line = FormatLogLine(level, text);
   if (LogSink* sink = the_sink.load()) return sink->Write(std::move(line));
-  static std::mutex& whole_lines = *new std::mutex();
-  const std::lock_guard lock(whole_lines);
+  static absl::Mutex& whole_lines = *new absl::Mutex();  // guards standard error
+  const absl::MutexLock lock(&whole_lines);
   std::string_view rest = line;
   BoundedOutput(STDERR_FILENO).Write(rest, BoundedOutput::kForever);
 }

@@ -14,19 +14,19 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstring>
 #include <deque>
-#include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "core/env/cond_var.h"
 #include "core/env/connection_quota.h"
 #include "core/env/listen_sockets.h"
 
@@ -105,11 +105,11 @@ struct ConnectionListener::State {
 
   // What `take` is called with waits here. It has a thread of its own: gRPC goes on to serve a
   // connection on the thread that brought it, for as long as there is something to read.
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<int> admitted;  // under `mutex`, like the two below
-  bool stopping = false;
-  bool handing_over = true;
+  absl::Mutex mutex;
+  CondVar changed;
+  std::deque<int> admitted ABSL_GUARDED_BY(mutex);
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  bool handing_over ABSL_GUARDED_BY(mutex) = true;
   std::thread hand_over;
 
   // The accept thread's.
@@ -155,20 +155,22 @@ void ConnectionListener::State::Run() {
 }
 
 void ConnectionListener::State::HandOver() {
-  std::unique_lock lock(mutex);
   while (true) {
-    changed.wait(lock, [this] { return stopping || !admitted.empty(); });
-    if (stopping) break;
-    const int fd = admitted.front();
-    admitted.pop_front();
-    lock.unlock();
+    int fd = -1;
+    {
+      const absl::MutexLock lock(&mutex);
+      while (!stopping && admitted.empty()) changed.Wait(mutex);
+      if (stopping) break;
+      fd = admitted.front();
+      admitted.pop_front();
+    }
     take(fd);
-    lock.lock();
   }
+  const absl::MutexLock lock(&mutex);
   for (const int fd : admitted) close(fd);
   admitted.clear();
   handing_over = false;
-  changed.notify_all();
+  changed.SignalAll();
 }
 
 void ConnectionListener::State::AcceptSome(int listener) {
@@ -206,10 +208,10 @@ void ConnectionListener::State::Admit(int fd, const std::string& address, int po
   open = quota.taken();
   accepted.fetch_add(1, std::memory_order_relaxed);
   {
-    const std::lock_guard lock(mutex);
+    const absl::MutexLock lock(&mutex);
     admitted.push_back(fd);
   }
-  changed.notify_all();
+  changed.SignalAll();
 }
 
 void ConnectionListener::State::Refuse(int fd, const std::string& address,
@@ -361,12 +363,16 @@ void ConnectionListener::Stop() {
   [[maybe_unused]] const ssize_t n = write(state_->stop.fd(), &one, sizeof(one));
   if (state_->thread.joinable()) state_->thread.join();
   if (state_->hand_over.joinable()) {
-    std::unique_lock lock(state_->mutex);
-    state_->stopping = true;
-    state_->changed.notify_all();
-    const bool left =
-        state_->changed.wait_for(lock, kHandOverEnd, [this] { return !state_->handing_over; });
-    lock.unlock();
+    bool left = false;
+    {
+      const CondVar::Deadline deadline = CondVar::In(kHandOverEnd);
+      const absl::MutexLock lock(&state_->mutex);
+      state_->stopping = true;
+      state_->changed.SignalAll();
+      while (state_->handing_over && state_->changed.WaitUntil(state_->mutex, deadline)) {
+      }
+      left = !state_->handing_over;
+    }
     // It serves a connection that does not let go of it.
     if (!left) {
       for (const auto& [fd, connection] : state_->handed) state_->ShutDown(fd);

@@ -5,6 +5,8 @@
 #include <map>
 #include <string>
 
+#include "core/base/check.h"
+
 namespace bascule {
 
 class ConnectionQuota {
@@ -25,6 +27,7 @@ class ConnectionQuota {
   void Release(const std::string& address) {
     const auto it = by_address_.find(address);
     if (it == by_address_.end()) return;
+    BASCULE_CHECK_GT(taken_, 0U);
     --taken_;
     if (--it->second == 0) by_address_.erase(it);
   }

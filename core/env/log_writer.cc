@@ -5,14 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/bounded_output.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
+#include "core/env/cond_var.h"
 
 namespace bascule {
 namespace {
@@ -40,28 +40,37 @@ struct LogWriter::State {
   const std::chrono::milliseconds stuck_after;
   const int stop_fd;
 
-  mutable std::mutex mutex;
-  std::condition_variable work;
-  std::condition_variable left;
-  // All below: under `mutex`.
-  std::string queue;
-  size_t leaving = 0;  // bytes that the thread has taken and not written
-  uint64_t added = 0;  // bytes, ever
-  uint64_t gone = 0;   // bytes written or given up, in the same order
-  uint64_t dropped = 0;
-  uint64_t told = 0;    // of `dropped`
-  bool broken = false;  // the last write failed: only another line tries again
-  SteadyClock::time_point progress = SteadyClock::now();
-  bool stopping = false;
+  mutable absl::Mutex mutex;
+  CondVar work;
+  CondVar left;
+  std::string queue ABSL_GUARDED_BY(mutex);
+  size_t leaving ABSL_GUARDED_BY(mutex) = 0;  // bytes that the thread has taken and not written
+  uint64_t added ABSL_GUARDED_BY(mutex) = 0;  // bytes, ever
+  uint64_t gone ABSL_GUARDED_BY(mutex) = 0;   // bytes written or given up, in the same order
+  uint64_t dropped ABSL_GUARDED_BY(mutex) = 0;
+  uint64_t told ABSL_GUARDED_BY(mutex) = 0;  // of `dropped`
+  bool broken ABSL_GUARDED_BY(mutex) =
+      false;  // the last write failed: only another line tries again
+  SteadyClock::time_point progress ABSL_GUARDED_BY(mutex) = SteadyClock::now();
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::thread thread;
+
+  // What was dropped while the last batch was leaving is said without waiting for another line.
+  bool Due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return !queue.empty() || (!broken && dropped > told);
+  }
+
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    BASCULE_CHECK_EQ(gone + leaving + queue.size(), added);
+    BASCULE_CHECK_LE(leaving + queue.size(), max_bytes);
+    BASCULE_CHECK_LE(told, dropped);
+  }
 
   // False when there is nothing more to do, ever.
   bool Take(std::string& batch, uint64_t& untold) {
-    std::unique_lock lock(mutex);
-    // What was dropped while the last batch was leaving is said without waiting for another line.
-    const auto due = [&] { return !queue.empty() || (!broken && dropped > told); };
-    work.wait(lock, [&] { return stopping || due(); });
-    if (!due()) return false;
+    const absl::MutexLock lock(&mutex);
+    while (!stopping && !Due()) work.Wait(mutex);
+    if (!Due()) return false;
     batch.clear();
     batch.swap(queue);
     leaving = batch.size();
@@ -81,7 +90,7 @@ struct LogWriter::State {
       text.remove_prefix(size - piece.size());
       if (result == BoundedOutput::Result::kFailed) return false;
       if (result == BoundedOutput::Result::kWoken) return false;
-      const std::lock_guard lock(mutex);
+      const absl::MutexLock lock(&mutex);
       progress = SteadyClock::now();
     }
     return true;
@@ -94,16 +103,16 @@ struct LogWriter::State {
       bool written = WriteOut(batch);
       if (written && untold > 0) written = WriteOut(DroppedLine(untold));
       {
-        const std::lock_guard lock(mutex);
-        gone += batch.size();
-        leaving = 0;
+        const absl::MutexLock lock(&mutex);
+        gone += std::exchange(leaving, 0);
         // A broken descriptor takes nothing: what it should have is lost, and is said if it heals.
         if (!written)
           dropped += static_cast<uint64_t>(std::count(batch.begin(), batch.end(), '\n'));
         if (!written) told -= untold;
         broken = !written;
+        CheckInvariants();
       }
-      left.notify_all();
+      left.SignalAll();
     }
   }
 };
@@ -116,10 +125,10 @@ LogWriter::LogWriter(int fd, size_t max_bytes, std::chrono::milliseconds stuck_a
 
 LogWriter::~LogWriter() {
   {
-    const std::lock_guard lock(state_->mutex);
+    const absl::MutexLock lock(&state_->mutex);
     state_->stopping = true;
   }
-  state_->work.notify_all();
+  state_->work.SignalAll();
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = write(state_->stop_fd, &one, sizeof(one));
   state_->thread.join();
@@ -127,25 +136,29 @@ LogWriter::~LogWriter() {
 
 void LogWriter::Write(std::string line) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const absl::MutexLock lock(&state_->mutex);
     if (state_->leaving + state_->queue.size() + line.size() > state_->max_bytes) {
       ++state_->dropped;
       return;
     }
     state_->queue += line;
     state_->added += line.size();
+    state_->CheckInvariants();
   }
-  state_->work.notify_one();
+  state_->work.Signal();
 }
 
 bool LogWriter::Flush(std::chrono::milliseconds limit) {
-  std::unique_lock lock(state_->mutex);
+  const CondVar::Deadline deadline = CondVar::In(limit);
+  const absl::MutexLock lock(&state_->mutex);
   const uint64_t wanted = state_->added;
-  return state_->left.wait_for(lock, limit, [&] { return state_->gone >= wanted; });
+  while (state_->gone < wanted && state_->left.WaitUntil(state_->mutex, deadline)) {
+  }
+  return state_->gone >= wanted;
 }
 
 LogSink::Losses LogWriter::losses() const {
-  const std::lock_guard lock(state_->mutex);
+  const absl::MutexLock lock(&state_->mutex);
   const bool waiting = state_->leaving + state_->queue.size() > 0;
   return {state_->dropped, waiting && SteadyClock::now() - state_->progress >= state_->stuck_after};
 }

@@ -5,15 +5,15 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 #include "core/base/limits.h"
+#include "core/env/cond_var.h"
 
 namespace bascule {
 namespace {
@@ -60,31 +60,29 @@ struct ThreadExecutor::State {
   std::atomic<uint64_t> outside_started{
       0};  // only compared with outside_posted, so relaxed order is enough
 
-  std::mutex mutex;
-  std::condition_variable work;
-  // All below: under `mutex`, except that the thread of a single-threaded executor runs `taken`
-  // without it.
-  std::vector<Entry> queue;
-  std::vector<Entry> taken;
-  size_t next_taken = 0;
-  std::vector<DueTask> timers;  // a heap
-  uint64_t timers_created = 0;
-  uint64_t outside_posted = 0;
-  // Threads inside wait() = sleeping + woken. A notifier moves one from the first to the second, so
+  absl::Mutex mutex;
+  CondVar work;
+  std::vector<Entry> queue ABSL_GUARDED_BY(mutex);
+  std::vector<Entry> taken ABSL_GUARDED_BY(mutex);
+  size_t next_taken ABSL_GUARDED_BY(mutex) = 0;
+  std::vector<DueTask> timers ABSL_GUARDED_BY(mutex);  // a heap
+  uint64_t timers_created ABSL_GUARDED_BY(mutex) = 0;
+  uint64_t outside_posted ABSL_GUARDED_BY(mutex) = 0;
+  // Threads inside Wait = sleeping + woken. A notifier moves one from the first to the second, so
   // that the next post does not notify the same thread again.
-  size_t sleeping = 0;
-  size_t woken = 0;
-  bool stopping = false;
-  std::vector<std::thread> threads;
+  size_t sleeping ABSL_GUARDED_BY(mutex) = 0;
+  size_t woken ABSL_GUARDED_BY(mutex) = 0;
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::vector<std::thread> threads ABSL_GUARDED_BY(mutex);
 
-  bool ClaimSleeper() {
+  bool ClaimSleeper() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (sleeping == 0) return false;
     --sleeping;
     ++woken;
     return true;
   }
 
-  void MoveDueTimers() {
+  void MoveDueTimers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (timers.empty()) return;
     const SteadyTime now = std::chrono::steady_clock::now();
     while (!timers.empty() && timers.front().due <= now) {
@@ -95,7 +93,7 @@ struct ThreadExecutor::State {
   }
 
   // Makes `taken` hold work; waits for it. False when stopping and nothing is left.
-  bool AwaitWork(std::unique_lock<std::mutex>& lock) {
+  bool AwaitWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     while (true) {
       if (next_taken < taken.size()) return true;
       taken.clear();
@@ -106,17 +104,16 @@ struct ThreadExecutor::State {
       if (stopping) return false;
       ++sleeping;
       if (timers.empty()) {
-        work.wait(lock);
+        work.Wait(mutex);
       } else {
-        const SteadyTime due =
-            timers.front().due;  // a copy: the heap may move while the lock is free
-        work.wait_until(lock, due);
+        work.WaitUntil(mutex, timers.front().due);
       }
       // A timeout may use up another thread's notification; the sum stays right, and that is all
       // that counts.
       if (woken > 0) {
         --woken;
       } else {
+        BASCULE_CHECK_GT(sleeping, 0U);
         --sleeping;
       }
     }
@@ -127,33 +124,37 @@ struct ThreadExecutor::State {
     entry.task();
   }
 
-  void RunTakenWhole(std::unique_lock<std::mutex>& lock) {
-    lock.unlock();
-    for (Entry& entry : taken) RunEntry(std::move(entry));
-    lock.lock();
-    next_taken = taken.size();
+  // `running`: empty, kept for its memory.
+  void RunTakenWhole(std::vector<Entry>& running) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    BASCULE_CHECK_EQ(next_taken, 0U);
+    running.swap(taken);
+    mutex.Unlock();
+    for (Entry& entry : running) RunEntry(std::move(entry));
+    running.clear();
+    mutex.Lock();
   }
 
-  void RunTakenOne(std::unique_lock<std::mutex>& lock) {
+  void RunTakenOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     Entry entry = std::move(taken[next_taken++]);
     // What is left is for the others: more tasks (the post that brought them may have woken only
     // us), and the watch over the next timer (sleepers may have gone to sleep before it was set).
     const bool more = next_taken < taken.size() || !timers.empty();
     const bool wake = more && ClaimSleeper();
-    lock.unlock();
-    if (wake) work.notify_one();
+    mutex.Unlock();
+    if (wake) work.Signal();
     RunEntry(std::move(entry));
-    lock.lock();
+    mutex.Lock();
   }
 
   void Run() noexcept {
     current_executor = this;
-    std::unique_lock<std::mutex> lock(mutex);
-    while (AwaitWork(lock)) {
+    std::vector<Entry> running;
+    const absl::MutexLock lock(&mutex);
+    while (AwaitWork()) {
       if (single) {
-        RunTakenWhole(lock);
+        RunTakenWhole(running);
       } else {
-        RunTakenOne(lock);
+        RunTakenOne();
       }
     }
   }
@@ -163,9 +164,10 @@ struct ThreadExecutor::State {
   bool Enqueue(Task& task, bool from_outside) {
     bool wake = false;
     {
-      std::lock_guard<std::mutex> lock(mutex);
+      const absl::MutexLock lock(&mutex);
       if (stopping) return false;
       if (from_outside) {
+        BASCULE_CHECK_LE(outside_started.load(std::memory_order_relaxed), outside_posted);
         const uint64_t waiting = outside_posted - outside_started.load(std::memory_order_relaxed);
         if (waiting >= limits::kExecutorQueueTasks) return false;
         ++outside_posted;
@@ -173,7 +175,7 @@ struct ThreadExecutor::State {
       queue.push_back(Entry{std::move(task), from_outside});
       wake = ClaimSleeper();
     }
-    if (wake) work.notify_one();
+    if (wake) work.Signal();
     return true;
   }
 };
@@ -183,7 +185,7 @@ ThreadExecutor::ThreadExecutor(std::string name, int threads) : state_(std::make
   state_->name = std::move(name);
   state_->single = threads == 1;
   const std::string system_name = state_->name.substr(0, 15);  // the kernel's limit
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const absl::MutexLock lock(&state_->mutex);
   for (int i = 0; i < threads; ++i) {
     try {
       state_->threads.emplace_back([state = state_.get()] { state->Run(); });
@@ -208,7 +210,7 @@ void ThreadExecutor::After(Duration delay, Task task) {
   const SteadyTime due = std::chrono::steady_clock::now() + bounded;
   bool wake = false;
   {
-    std::lock_guard<std::mutex> lock(state_->mutex);
+    const absl::MutexLock lock(&state_->mutex);
     if (state_->stopping) return;
     std::vector<DueTask>& timers = state_->timers;
     const bool first = timers.empty() || due < timers.front().due;
@@ -218,7 +220,7 @@ void ThreadExecutor::After(Duration delay, Task task) {
     // nothing for them.
     wake = first && state_->ClaimSleeper();
   }
-  if (wake) state_->work.notify_one();
+  if (wake) state_->work.Signal();
 }
 
 bool ThreadExecutor::OnThisThread() const { return current_executor == state_.get(); }
@@ -228,14 +230,14 @@ void ThreadExecutor::Stop() {
   std::vector<DueTask> destroyed_unlocked;  // a task's destructor may call back into this executor
   std::vector<std::thread> threads;
   {
-    std::lock_guard<std::mutex> lock(state_->mutex);
+    const absl::MutexLock lock(&state_->mutex);
     state_->stopping = true;
     state_->timers.swap(destroyed_unlocked);
     state_->threads.swap(threads);
     state_->woken += state_->sleeping;
     state_->sleeping = 0;
   }
-  state_->work.notify_all();
+  state_->work.SignalAll();
   for (std::thread& thread : threads) thread.join();
 }
 

@@ -62,12 +62,14 @@ void CommitLog::Distrust(const absl::Status& why) {
 }
 
 void CommitLog::WhenAtRest(absl::AnyInvocable<void()> rest) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   if (!busy()) return rest();
   when_at_rest_.push_back(std::move(rest));
 }
 
 // The last act of every completion. Whoever waits comes after whoever hears of its outcome.
 void CommitLog::EndOfWork() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   if (busy() || when_at_rest_.empty()) return;
   env_.shard.Post([waiting = std::exchange(when_at_rest_, {})]() mutable {
     for (auto& rest : waiting) rest();
@@ -89,6 +91,7 @@ void CommitLog::RunOnPool(absl::AnyInvocable<void()> work) {
 }
 
 absl::Status CommitLog::Roll() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   RETURN_IF_ERROR(trust_);
   BASCULE_CHECK(!preallocating_);
   BASCULE_CHECK_GT(active().end(), active().base());  // or the next one would take its name
@@ -119,6 +122,7 @@ absl::Status CommitLog::Roll() {
 }
 
 absl::Status CommitLog::Append(std::string batch) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   RETURN_IF_ERROR(trust_);
   wire::BatchHeader header;
   std::string_view payload;
@@ -143,6 +147,7 @@ absl::Status CommitLog::Append(std::string batch) {
 }
 
 std::optional<FlushTicket> CommitLog::TakeFlush() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   if (flushing_ || !dirty() || !trust_.ok()) return std::nullopt;
   FlushTicket ticket;
   // Only what has bytes past the flushed end: the files of other segments may go meanwhile.
@@ -163,6 +168,7 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
 }
 
 absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status& status) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   BASCULE_CHECK(flushing_);
   flushing_ = false;
   if (!status.ok()) Distrust(status);
@@ -180,6 +186,7 @@ absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status&
 }
 
 RecoveryPoint CommitLog::Point() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   SaveIndex();
   return RecoveryPoint{flushed_facts_, bounds_.start};
 }
@@ -223,6 +230,7 @@ void CommitLog::StartSealing() {
 
 void CommitLog::OnSealed(const absl::StatusOr<SegmentFooter>& sealed,
                          const absl::StatusOr<uint64_t>& size) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   sealing_ = false;
   const Offset base = unsealed_.front().first;
   Segment& segment = segments_[IndexOfSegment(base)];
@@ -302,6 +310,7 @@ void CommitLog::Unlink(std::vector<std::string> paths) {
 }
 
 void CommitLog::Trim() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   const FilePosition data_end = active().footer.data_end;
   if (preallocating_ || !trust_.ok() || active().file_bytes <= data_end.value()) return;
   if (const absl::Status status = active_file_->Truncate(data_end.value()); !status.ok()) return;

@@ -10,6 +10,7 @@
 namespace bascule {
 
 void CommitLog::Clean() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   if (!trust_.ok()) return;
   sealing_failed_ = false;
   StartSealing();
@@ -57,6 +58,7 @@ void CommitLog::DropBefore(Offset start) {
 }
 
 void CommitLog::Dropped(const LogBounds& bounds) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   BASCULE_CHECK_GT(bounds.sequence, bounds_.sequence);
   bounds_ = bounds;
   std::vector<std::string> paths;
@@ -77,6 +79,7 @@ void CommitLog::Dropped(const LogBounds& bounds) {
 }
 
 void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   const MonotonicTime now = env_.clock.Monotonic();
   if (checking_files_) return;
   if (files_checked_ && Between(*files_checked_, now) < limits::kLogFilesCheckPeriod) return;
@@ -113,6 +116,7 @@ void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
 
 void CommitLog::NoteFiles(const std::vector<Offset>& looked_for,
                           const std::set<std::string>& names) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   for (const Offset base : looked_for) {
     const Segment& segment = segments_[IndexOfSegment(base)];
     if (segment.base() != base) continue;  // retention took it meanwhile

@@ -45,6 +45,7 @@ SegmentReadPlan CommitLog::PlanFor(const Segment& segment) const {
 
 absl::StatusOr<CommitLog::ReadStep> CommitLog::Read(Offset from, Offset committed, bool reverse,
                                                     size_t max_bytes, ReadPlace& place) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   BASCULE_CHECK_LE(committed, log_end());
   if (reverse && from < log_start())
     return absl::OutOfRangeError("the beginning of the log is reached");
@@ -85,6 +86,7 @@ absl::StatusOr<CommitLog::ReadStep> CommitLog::Read(Offset from, Offset committe
 
 void CommitLog::NoteRead(const SegmentReadPlan& plan, const SegmentReadResult& result,
                          ReadPlace& place) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
   const Offset base = plan.footer.base_offset;
   Segment& segment = segments_[IndexOfSegment(base)];
   if (segment.base() == base) {

@@ -1,6 +1,5 @@
 #include "core/ports/stream_catalog.h"
 
-#include <mutex>
 #include <utility>
 
 #include "core/base/check.h"
@@ -9,13 +8,13 @@
 namespace bascule {
 
 std::shared_ptr<const CatalogEntry> StreamCatalog::Find(std::string_view name) const {
-  const std::shared_lock lock(mutex_);
+  const absl::ReaderMutexLock lock(&mutex_);
   const auto entry = entries_.find(name);
   return entry == entries_.end() ? nullptr : entry->second;
 }
 
 std::vector<std::shared_ptr<const CatalogEntry>> StreamCatalog::All() const {
-  const std::shared_lock lock(mutex_);
+  const absl::ReaderMutexLock lock(&mutex_);
   std::vector<std::shared_ptr<const CatalogEntry>> all;
   all.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) all.push_back(entry);
@@ -23,25 +22,25 @@ std::vector<std::shared_ptr<const CatalogEntry>> StreamCatalog::All() const {
 }
 
 size_t StreamCatalog::size() const {
-  const std::shared_lock lock(mutex_);
+  const absl::ReaderMutexLock lock(&mutex_);
   return entries_.size();
 }
 
 void StreamCatalog::Put(std::shared_ptr<const CatalogEntry> entry) {
   BASCULE_CHECK(entry != nullptr);
   const std::string& name = entry->stream.name;
-  const std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   // What was there before dies after the lock: its partitions' last owner may be this map.
   std::swap(entries_[name], entry);
 }
 
 void StreamCatalog::SetPast(std::string why) {
-  const std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   past_ = std::move(why);
 }
 
 absl::Status StreamCatalog::Current() const {
-  const std::shared_lock lock(mutex_);
+  const absl::ReaderMutexLock lock(&mutex_);
   if (past_.empty()) return absl::OkStatus();
   return absl::UnavailableError(Concat("this broker does not know which streams there are now: ",
                                        past_, "; ask another broker of the cluster"));
@@ -54,7 +53,7 @@ absl::Status StreamCatalog::Missing(absl::Status otherwise) const {
 
 void StreamCatalog::Remove(std::string_view name) {
   std::shared_ptr<const CatalogEntry> removed;
-  const std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   const auto entry = entries_.find(name);
   if (entry == entries_.end()) return;
   removed = std::move(entry->second);

@@ -4,11 +4,11 @@
 
 #include <map>
 #include <memory>
-#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/status.h"
 #include "core/ports/partition_port.h"
 #include "core/stream/description.h"
@@ -38,9 +38,10 @@ class StreamCatalog {
   absl::Status Missing(absl::Status otherwise) const;
 
  private:
-  mutable std::shared_mutex mutex_;
-  std::string past_;
-  std::map<std::string, std::shared_ptr<const CatalogEntry>, std::less<>> entries_;
+  mutable absl::Mutex mutex_;
+  std::string past_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<const CatalogEntry>, std::less<>> entries_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule

@@ -112,12 +112,15 @@ void BatchBuilder::Begin(Offset base, LeaderEpoch epoch, Timestamp timestamp,
   timestamp_field_[0] = static_cast<char>(Tag(kMessageTimestamp, kVarint));
   const char* end = PutVarint(timestamp_field_ + 1, static_cast<uint64_t>(timestamp.value()));
   timestamp_field_bytes_ = static_cast<size_t>(end - timestamp_field_);
+  BASCULE_CHECK_LE(timestamp_field_bytes_, sizeof(timestamp_field_));
   buffer_.clear();
   buffer_.reserve(kBatchHeaderBytes + expected_bytes);
   buffer_.resize(kBatchHeaderBytes);
 }
 
 void BatchBuilder::Add(std::string_view body) {
+  BASCULE_CHECK_GE(buffer_.size(), kBatchHeaderBytes);  // Begin came before
+  BASCULE_CHECK_LT(count_, UINT32_MAX);
   char prefix[kRecordOverhead];
   const uint64_t offset = static_cast<uint64_t>(next_offset().value());
   char* p = prefix;

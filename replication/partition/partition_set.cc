@@ -50,6 +50,7 @@ std::string PartitionSet::DirectoryOf(PartitionKey key) const {
 }
 
 void PartitionSet::Feed(PartitionKey key, const LifeEvent& event) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   const auto it = partitions_.find(key);
   if (it == partitions_.end()) return;
   Entry& entry = it->second;
@@ -228,6 +229,7 @@ void PartitionSet::RemoveDirectory(StreamId id) {
 
 void PartitionSet::OnTakeOver(const std::set<StreamId>& known, MetadataIndex applied,
                               const IndexRanges& doubtful) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   points_->KeepOnly(known, applied);
   env_.disk_pool.Post([&fs = env_.fs, trash = TrashDirectory(options_.data_directory)] {
     const absl::Status emptied = fs.RemoveTree(trash);
@@ -258,6 +260,7 @@ void PartitionSet::OnFailed(PartitionKey key, Offset, const absl::Status&) {
 }
 
 void PartitionSet::Start() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   serving_ = true;
   if (stopping_) return;
   Tick();
@@ -265,6 +268,7 @@ void PartitionSet::Start() {
 }
 
 void PartitionSet::Tick() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   const absl::StatusOr<DiskSpace> space = env_.fs.Space(options_.data_directory);
   const bool full = space.ok() && space->available_bytes < options_.disk_reserve_bytes;
   if (full != disk_full_.exchange(full)) {
@@ -287,6 +291,7 @@ void PartitionSet::Tick() {
 }
 
 void PartitionSet::Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   auto gathered = std::make_shared<RecoveryPointWriter::Points>();
   // Not of a shard that stopped meanwhile: so does the broker, and Stop writes the last ones.
   Countdown all([gathered, done = std::move(done)](const absl::Status& status) mutable {
@@ -313,6 +318,7 @@ void PartitionSet::Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)>
 }
 
 void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   stopping_ = true;
   tick_timer_.Cancel();
   Countdown closed(lifetime_.Guard([this, done = std::move(done)](const absl::Status&) mutable {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/env/countdown.h"
@@ -29,6 +30,7 @@ void ScheduleClean(const std::shared_ptr<Partition>& partition) {
 }  // namespace
 
 void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (stopping_) return settled(absl::UnavailableError("the broker is stopping"));
   if (const auto* created = std::get_if<StreamCreated>(&delta))
     return Create(*created, std::move(settled));

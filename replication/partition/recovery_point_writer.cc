@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 
@@ -27,6 +28,7 @@ void RecoveryPointWriter::NoteDurable() {
 }
 
 void RecoveryPointWriter::Check() {
+  BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime now = clock_.Monotonic();
   const MonotonicTime moved_at(moved_at_.load(std::memory_order_relaxed));
   const bool quiet = Between(moved_at, now) >= limits::kRecoveryPointIdle;
@@ -45,6 +47,7 @@ const RecoveryPoint* RecoveryPointWriter::Find(PartitionKey key) const {
 }
 
 void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (set_.partitions.contains(key)) return done(absl::OkStatus());
   set_.partitions[key].active.data_end = FilePosition(kSegmentHeaderBytes);
   waiting_.push_back([this, key, done = std::move(done)](const absl::Status& status) mutable {
@@ -57,6 +60,7 @@ void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::S
 void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
 
 void RecoveryPointWriter::KeepOnly(const std::set<StreamId>& known, MetadataIndex applied) {
+  BASCULE_CHECK(home_.OnThisThread());
   std::erase_if(set_.partitions, [&](const auto& listed) {
     const StreamId stream = listed.first.stream;
     return stream.value() <= applied.value() && !known.contains(stream);
@@ -64,6 +68,7 @@ void RecoveryPointWriter::KeepOnly(const std::set<StreamId>& known, MetadataInde
 }
 
 void RecoveryPointWriter::Write() {
+  BASCULE_CHECK(home_.OnThisThread());
   if (writing_) {
     again_ = true;  // Written() goes on
     return;
@@ -90,6 +95,7 @@ void RecoveryPointWriter::Write() {
 
 void RecoveryPointWriter::Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting,
                                   const absl::Status& status) {
+  BASCULE_CHECK(home_.OnThisThread());
   writing_ = false;
   if (!status.ok()) {
     LogWarning("cannot write recovery points: ", FromAbsl(status.message()),

@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/crc32c.h"
 #include "core/base/text.h"
 
@@ -48,7 +49,7 @@ void AcceptedStream::Begin() {
                                               "again later"))});
   }
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     handshaking_ = true;
   }
   const TimerId timer =
@@ -60,7 +61,7 @@ void AcceptedStream::Begin() {
         }
       });
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     handshake_ = timer;
   }
   ReadNext();
@@ -69,7 +70,7 @@ void AcceptedStream::Begin() {
 bool AcceptedStream::ReleaseHandshake() {
   TimerId timer = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!std::exchange(handshaking_, false)) return false;
     timer = std::exchange(handshake_, 0);
   }
@@ -131,7 +132,7 @@ std::optional<Refused> AcceptedStream::Take(Call call) {
   PeerHandler* handler = core_->HandlerOf(call.service);
   size_t unanswered = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     unanswered = unanswered_;
   }
   auto respond = Responder(call.id, call.body.size());
@@ -201,7 +202,7 @@ std::optional<Refused> AcceptedStream::FinishBody() {
 
 PeerHandler::Respond AcceptedStream::Responder(uint64_t id, size_t weight) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ++unanswered_;
     unanswered_bytes_ += weight;
   }
@@ -212,7 +213,9 @@ PeerHandler::Respond AcceptedStream::Responder(uint64_t id, size_t weight) {
 
 void AcceptedStream::Answer(uint64_t id, size_t weight, absl::StatusOr<std::string> result) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK_GT(unanswered_, 0U);
+    BASCULE_CHECK_GE(unanswered_bytes_, weight);
     --unanswered_;
     unanswered_bytes_ -= weight;
   }
@@ -227,7 +230,7 @@ void AcceptedStream::Answer(uint64_t id, size_t weight, absl::StatusOr<std::stri
 
 void AcceptedStream::QueueFrame(std::string frame) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (over_) return;
     answer_bytes_ += frame.size();
     answers_.push_back(std::move(frame));
@@ -239,10 +242,11 @@ void AcceptedStream::WriteNext() {
   if (!Enter()) return;
   std::string frame;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!writing_ && !answers_.empty()) {
       frame = std::move(answers_.front());
       answers_.pop_front();
+      BASCULE_CHECK_GE(answer_bytes_, frame.size());
       answer_bytes_ -= frame.size();
       writing_ = true;
     }
@@ -259,7 +263,7 @@ void AcceptedStream::WriteNext() {
 // The frame that was read has been dealt with; till here nobody reads beside.
 void AcceptedStream::ReadOn() {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     reading_ = false;
   }
   ReadNext();
@@ -269,7 +273,7 @@ void AcceptedStream::ReadNext() {
   if (!Enter()) return;
   bool read = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     read = !reading_ && answer_bytes_ <= limits::kPeerQueueBytes &&
            unanswered_bytes_ <= limits::kPeerBulkBytes;
     reading_ |= read;
@@ -279,7 +283,7 @@ void AcceptedStream::ReadNext() {
 }
 
 bool AcceptedStream::Enter() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (over_) return false;
   ++entered_;
   return true;
@@ -288,7 +292,8 @@ bool AcceptedStream::Enter() {
 void AcceptedStream::Leave() {
   absl::Status end;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK_GT(entered_, 0U);
     if (--entered_ > 0 || !over_ || writing_ || finished_) return;
     finished_ = true;
     end = end_;
@@ -298,7 +303,7 @@ void AcceptedStream::Leave() {
 
 void AcceptedStream::OnWriteDone(bool ok) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     writing_ = false;
     ++entered_;
   }
@@ -311,7 +316,7 @@ void AcceptedStream::OnWriteDone(bool ok) {
 void AcceptedStream::EndWith(const absl::Status& status) {
   bool writing = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (over_) return;
     over_ = true;
     end_ = status;
@@ -332,7 +337,7 @@ void AcceptedStream::EndWith(const absl::Status& status) {
 
 void AcceptedStream::CutOff() {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (finished_) return;
     ++entered_;  // the context stays
   }
@@ -342,7 +347,7 @@ void AcceptedStream::CutOff() {
 
 void AcceptedStream::End(Refused why) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (over_) return;
   }
   core_->refusals.Note(why, remote_);

@@ -15,10 +15,10 @@
 
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/byte_buffer.h"
 #include "replication/peer/frame.h"
 #include "replication/peer/peer_core.h"
@@ -98,19 +98,20 @@ class AcceptedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::optional<BulkBegin> body_of_;  // the body that is being received
   std::string body_;
 
-  std::mutex mutex_;
-  size_t entered_ = 0;  // guarded by mutex_, like all below
-  bool over_ = false;
-  bool finished_ = false;
-  bool handshaking_ = false;  // holds one of the places
-  bool writing_ = false;
-  bool reading_ = false;  // a read is with gRPC, or what it brought is being dealt with
-  absl::Status end_;
-  TimerId handshake_ = 0;
-  std::deque<std::string> answers_;
-  size_t answer_bytes_ = 0;
-  size_t unanswered_ = 0;
-  size_t unanswered_bytes_ = 0;
+  absl::Mutex mutex_;
+  size_t entered_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool handshaking_ ABSL_GUARDED_BY(mutex_) = false;  // holds one of the places
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reading_ ABSL_GUARDED_BY(mutex_) =
+      false;  // a read is with gRPC, or what it brought is being dealt with
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);
+  TimerId handshake_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<std::string> answers_ ABSL_GUARDED_BY(mutex_);
+  size_t answer_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t unanswered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bascule::peer

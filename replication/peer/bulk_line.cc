@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/crc32c.h"
 #include "core/base/text.h"
 
@@ -14,7 +15,7 @@ void BulkLine::Send(Body body, Duration timeout, PeerTransport::Done done) {
   bool taken = false;
   bool ended = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     idle = std::exchange(idle_, 0);
     ended = ended_;
     taken = !ended && pending_.size() < limits::kPeerBulkBodies;
@@ -55,7 +56,7 @@ std::optional<std::string> BulkLine::NextFrame() {
   size_t from = 0;
   std::optional<Frame> frame;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (begun_ != 0) {
       const auto found = pending_.find(begun_);
       if (found == pending_.end()) {
@@ -88,7 +89,7 @@ absl::Status BulkLine::OnFrame(Frame frame) {
   if (answer == nullptr) return absl::InvalidArgumentError("a frame that is no answer came back");
   Pending pending;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     auto node = pending_.extract(answer->id);
     if (node.empty()) return absl::OkStatus();  // its time was up
     pending = std::move(node.mapped());
@@ -101,7 +102,7 @@ absl::Status BulkLine::OnFrame(Frame frame) {
 void BulkLine::Expire(uint64_t id) {
   Pending pending;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     auto node = pending_.extract(id);
     if (node.empty()) return;
     pending = std::move(node.mapped());
@@ -123,14 +124,14 @@ void BulkLine::Finish(Pending pending, absl::StatusOr<std::string> result) {
 void BulkLine::WhenOpen(const PeerIdentity&) { HangUpWhenIdle(); }
 
 bool BulkLine::Wanted() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return !pending_.empty();
 }
 
 void BulkLine::End(const absl::Status& why) {
   Stop(why);
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ended_ = true;
   }
   FailBodies(why);
@@ -139,7 +140,7 @@ void BulkLine::End(const absl::Status& why) {
 void BulkLine::FailBodies(const absl::Status& why) {
   std::map<uint64_t, Pending> failed;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     failed.swap(pending_);
     waiting_.clear();
     begun_ = 0;
@@ -154,13 +155,13 @@ void BulkLine::FailBodies(const absl::Status& why) {
 }
 
 void BulkLine::HangUpWhenIdle() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (!pending_.empty() || idle_ != 0) return;
   idle_ = core_->deadlines->After(limits::kPeerBulkIdle, [weak = weak_from_this()] {
     const auto self = std::static_pointer_cast<BulkLine>(weak.lock());
     if (self == nullptr) return;
     {
-      const std::lock_guard own(self->mutex_);
+      const absl::MutexLock own(&self->mutex_);
       self->idle_ = 0;
       if (!self->pending_.empty()) return;
     }

@@ -5,9 +5,9 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/peer_line.h"
 
 namespace bascule::peer {
@@ -45,17 +45,18 @@ class BulkLine final : public PeerLine {
   void FailBodies(const absl::Status& why);
   void Expire(uint64_t id);
   void Finish(Pending pending, absl::StatusOr<std::string> result);
-  Frame Begin(uint64_t id, Pending& pending);
+  Frame Begin(uint64_t id, Pending& pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HangUpWhenIdle();
 
-  std::mutex mutex_;
-  bool ended_ = false;  // guarded by mutex_, like all below
-  uint64_t next_ = 1;
-  std::map<uint64_t, Pending> pending_;
-  std::deque<uint64_t> waiting_;  // not begun; an id that is not pending has expired
-  uint64_t begun_ = 0;            // whose bytes are being sent; 0 = none
-  size_t position_ = 0;           // in them
-  TimerId idle_ = 0;
+  absl::Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<uint64_t, Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  std::deque<uint64_t> waiting_
+      ABSL_GUARDED_BY(mutex_);                   // not begun; an id that is not pending has expired
+  uint64_t begun_ ABSL_GUARDED_BY(mutex_) = 0;   // whose bytes are being sent; 0 = none
+  size_t position_ ABSL_GUARDED_BY(mutex_) = 0;  // in them
+  TimerId idle_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bascule::peer

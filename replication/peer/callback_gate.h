@@ -1,10 +1,12 @@
 // Lets callbacks through until it is closed, and tells when the last one has returned.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
-#include <mutex>
 #include <utility>
+
+#include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
+#include "core/env/cond_var.h"
 
 namespace bascule::peer {
 
@@ -15,27 +17,28 @@ class CallbackGate {
   template <typename Callback>
   void Run(Callback&& callback) {
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       if (closed_) return;
       ++inside_;
     }
     std::forward<Callback>(callback)();
-    const std::lock_guard lock(mutex_);
-    if (--inside_ == 0) empty_.notify_all();
+    const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK_GT(inside_, 0U);
+    if (--inside_ == 0) empty_.SignalAll();
   }
 
   // Returns when nobody is inside, and nobody comes in any more. Not from a callback.
   void Close() {
-    std::unique_lock lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     closed_ = true;
-    empty_.wait(lock, [this] { return inside_ == 0; });
+    while (inside_ > 0) empty_.Wait(mutex_);
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable empty_;
-  size_t inside_ = 0;    // guarded by mutex_
-  bool closed_ = false;  // guarded by mutex_
+  absl::Mutex mutex_;
+  CondVar empty_;
+  size_t inside_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace bascule::peer

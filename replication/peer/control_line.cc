@@ -4,13 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
 
 namespace bascule::peer {
 
 void ControlLine::Send(PeerService service, std::string message) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     outbox_.AddMessage(service, std::move(message), core_->clock.Monotonic());
     Count(core_->counts.messages_dropped, outbox_.dropped() - told_dropped_);
     told_dropped_ = outbox_.dropped();
@@ -24,7 +25,7 @@ void ControlLine::Call(PeerService service, std::string request, Duration timeou
   uint64_t id = 0;
   bool ended = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ended = ended_;
     if (!ended && pending_.size() < limits::kPeerCalls &&
         outbox_.AddCall(next_call_, service, std::move(request))) {
@@ -48,7 +49,7 @@ std::optional<std::string> ControlLine::NextFrame() {
   std::optional<Outgoing> next;
   Duration left{0};
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const MonotonicTime now = core_->clock.Monotonic();
     next = outbox_.Take(now);
     Count(core_->counts.messages_dropped, outbox_.dropped() - told_dropped_);
@@ -69,7 +70,7 @@ absl::Status ControlLine::OnFrame(Frame frame) {
   if (answer == nullptr) return absl::InvalidArgumentError("a frame that is no answer came back");
   Pending pending;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     auto node = pending_.extract(answer->id);
     if (node.empty()) return absl::OkStatus();  // its time was up
     if (!node.mapped().sent) {
@@ -85,7 +86,7 @@ absl::Status ControlLine::OnFrame(Frame frame) {
 void ControlLine::Expire(uint64_t id) {
   Pending pending;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     auto node = pending_.extract(id);
     if (node.empty()) return;
     pending = std::move(node.mapped());
@@ -104,9 +105,11 @@ void ControlLine::Finish(Pending pending, absl::StatusOr<std::string> result) {
 }
 
 void ControlLine::WhenOpen(const PeerIdentity& peer) {
-  const std::lock_guard lock(up_->mutex);
+  const absl::MutexLock lock(&up_->mutex);
+  const bool was_up = up_->by != nullptr;
+  const PeerIdentity before = up_->peer;
   core_->gate.Run([&] {
-    if (up_->by != nullptr) core_->events.OnPeerDown(up_->peer);
+    if (was_up) core_->events.OnPeerDown(before);
     core_->events.OnPeerUp(peer);
   });
   up_->by = this;
@@ -115,16 +118,17 @@ void ControlLine::WhenOpen(const PeerIdentity& peer) {
 
 void ControlLine::WhenClosed(const absl::Status& why, bool /*was_open*/) {
   FailCalls(why);
-  const std::lock_guard lock(up_->mutex);
+  const absl::MutexLock lock(&up_->mutex);
   if (up_->by != this) return;
   up_->by = nullptr;
-  if (!core_->stopping) core_->gate.Run([&] { core_->events.OnPeerDown(up_->peer); });
+  const PeerIdentity peer = up_->peer;
+  if (!core_->stopping) core_->gate.Run([&] { core_->events.OnPeerDown(peer); });
 }
 
 void ControlLine::End(const absl::Status& why) {
   Stop(why);
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ended_ = true;
   }
   FailCalls(why);
@@ -133,7 +137,7 @@ void ControlLine::End(const absl::Status& why) {
 void ControlLine::FailCalls(const absl::Status& why) {
   std::map<uint64_t, Pending> failed;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     failed.swap(pending_);
     for (const auto& [id, pending] : failed) outbox_.RemoveCall(id);
   }

@@ -3,9 +3,9 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/outbox.h"
 #include "replication/peer/peer_line.h"
 
@@ -14,9 +14,9 @@ namespace bascule::peer {
 // Which line of a peer is up, so that ups and downs come in turn although a line to a new address
 // may be up before the one to the old is down. Shared by the lines of one peer.
 struct UpState {
-  std::mutex mutex;          // held while events are called: it orders them
-  const void* by = nullptr;  // the line; null = down
-  PeerIdentity peer;         // as OnPeerUp named it
+  absl::Mutex mutex;                                // held while events are called: it orders them
+  const void* by ABSL_GUARDED_BY(mutex) = nullptr;  // the line; null = down
+  PeerIdentity peer ABSL_GUARDED_BY(mutex);         // as OnPeerUp named it
 };
 
 // Any thread.
@@ -50,12 +50,12 @@ class ControlLine final : public PeerLine {
   void Finish(Pending pending, absl::StatusOr<std::string> result);
 
   const std::shared_ptr<UpState> up_;
-  std::mutex mutex_;
-  Outbox outbox_;              // guarded by mutex_, like all below
-  uint64_t told_dropped_ = 0;  // of the outbox's, counted already
-  bool ended_ = false;
-  uint64_t next_call_ = 1;
-  std::map<uint64_t, Pending> pending_;
+  absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(up_->mutex);
+  Outbox outbox_ ABSL_GUARDED_BY(mutex_);
+  uint64_t told_dropped_ ABSL_GUARDED_BY(mutex_) = 0;  // of the outbox's, counted already
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t next_call_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<uint64_t, Pending> pending_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule::peer

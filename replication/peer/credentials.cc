@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -53,14 +54,14 @@ class BrokerVerifier final : public tls::ExternalCertificateVerifier {
 }  // namespace
 
 PemTexts TlsState::texts() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return texts_;
 }
 
 void TlsState::Reload(absl::StatusOr<PemTexts> texts) {
   bool changed = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!texts.ok()) {
       const std::string why(texts.status().message());
       changed = std::exchange(unusable_, why) != why;
@@ -85,7 +86,7 @@ absl::Status TlsState::Check(std::string_view certificate, std::string_view chai
   const bool ours = status.ok() || absl::IsFailedPrecondition(status);
   if (!status.ok()) status = absl::UnauthenticatedError(status.message());
   if (ours && !who.empty()) {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (seen_.contains(who) || seen_.size() < limits::kClusterMembers) {
       seen_[who] = std::string(certificate);
     }
@@ -103,7 +104,7 @@ absl::Status TlsState::Check(std::string_view certificate, std::string_view chai
 }
 
 std::vector<std::string> TlsState::Warnings(const std::vector<std::string>& peers) const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   std::vector<std::string> out = ValidityWarnings(paths_, texts_, clock_.Wall());
   if (!unusable_.empty()) {
     out.push_back(Concat(unusable_, "; what was read before stays in use where it can"));

@@ -8,11 +8,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/status.h"
 #include "replication/peer/certificates.h"
 
@@ -52,12 +52,12 @@ class TlsState {
   const PemFiles paths_;
   const std::string combined_;
   const std::function<void(const std::string& why)> refused_;
-  mutable std::mutex mutex_;
-  PemTexts texts_;        // guarded by mutex_, like all below
-  std::string unusable_;  // a sentence
+  mutable absl::Mutex mutex_;
+  PemTexts texts_ ABSL_GUARDED_BY(mutex_);
+  std::string unusable_ ABSL_GUARDED_BY(mutex_);  // a sentence
   // Last certificate of a server id, limits::kClusterMembers. Only of such as the authority has
   // signed: nobody else changes what is told of a broker's dates.
-  std::map<std::string, std::string> seen_;
+  std::map<std::string, std::string> seen_ ABSL_GUARDED_BY(mutex_);
 };
 
 // TLS 1.2 or newer, both sides with a certificate of the cluster's authority; or nothing at all,

@@ -5,6 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/check.h"
+
+#include "absl/synchronization/mutex.h"
+
 namespace bascule::peer {
 
 TimerId Deadlines::After(Duration delay, Task task) {
@@ -13,7 +17,7 @@ TimerId Deadlines::After(Duration delay, Task task) {
   const MonotonicTime at = Add(clock_.Monotonic(), delay);
   TimerId timer = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (stopped_) return 0;
     timer = next_++;
     tasks_.emplace(std::pair(at, timer), std::move(task));
@@ -27,7 +31,8 @@ TimerId Deadlines::After(Duration delay, Task task) {
 
 void Deadlines::Cancel(TimerId timer) {
   Task task;  // destroyed without the lock
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
+  CheckInvariants();
   const auto found = at_.find(timer);
   if (found == at_.end()) return;
   const auto node = tasks_.extract({found->second, timer});
@@ -37,11 +42,19 @@ void Deadlines::Cancel(TimerId timer) {
 
 void Deadlines::Stop() {
   std::map<std::pair<MonotonicTime, TimerId>, Task> tasks;
-  std::unique_lock lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   stopped_ = true;
   tasks.swap(tasks_);
   at_.clear();
-  quiet_.wait(lock, [this] { return firing_ == 0; });
+  while (firing_ > 0) quiet_.Wait(mutex_);
+}
+
+// Each task has its time, and a wake-up is owed for the first of them.
+void Deadlines::CheckInvariants() const {
+  BASCULE_CHECK_EQ(tasks_.size(), at_.size());
+  if (tasks_.empty()) return;
+  BASCULE_CHECK(!wakes_.empty());
+  BASCULE_CHECK(*wakes_.begin() <= tasks_.begin()->first.first);
 }
 
 void Deadlines::WakeAt(MonotonicTime at) {
@@ -55,7 +68,7 @@ void Deadlines::Fire() {
   std::vector<Task> due;
   std::optional<MonotonicTime> next;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ++firing_;
     const MonotonicTime now = clock_.Monotonic();
     while (!tasks_.empty() && tasks_.begin()->first.first <= now) {
@@ -68,12 +81,14 @@ void Deadlines::Fire() {
     if (!tasks_.empty()) next = tasks_.begin()->first.first;
     if (next.has_value() && !wakes_.empty() && *wakes_.begin() <= *next) next.reset();
     if (next.has_value()) wakes_.insert(*next);
+    CheckInvariants();
   }
   if (next.has_value()) WakeAt(*next);
   for (Task& task : due) task();
   due.clear();
-  const std::lock_guard lock(mutex_);
-  if (--firing_ == 0) quiet_.notify_all();
+  const absl::MutexLock lock(&mutex_);
+  BASCULE_CHECK_GT(firing_, 0U);
+  if (--firing_ == 0) quiet_.SignalAll();
 }
 
 }  // namespace bascule::peer

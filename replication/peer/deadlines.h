@@ -2,15 +2,15 @@
 // not at all while there is none.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 
+#include "absl/synchronization/mutex.h"
 #include "core/env/clock.h"
+#include "core/env/cond_var.h"
 #include "core/env/executor.h"
 
 namespace bascule::peer {
@@ -30,19 +30,21 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
   void Stop();
 
  private:
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeAt(MonotonicTime at);
   void Fire();
 
   Clock& clock_;
   Executor& executor_;
-  std::mutex mutex_;
-  bool stopped_ = false;  // guarded by mutex_, like all below
-  TimerId next_ = 1;
-  std::map<std::pair<MonotonicTime, TimerId>, Task> tasks_;
-  std::map<TimerId, MonotonicTime> at_;
-  size_t firing_ = 0;
-  std::condition_variable quiet_;
-  std::set<MonotonicTime> wakes_;  // that the executor owes us: they cannot be called off
+  absl::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  TimerId next_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<std::pair<MonotonicTime, TimerId>, Task> tasks_ ABSL_GUARDED_BY(mutex_);
+  std::map<TimerId, MonotonicTime> at_ ABSL_GUARDED_BY(mutex_);
+  size_t firing_ ABSL_GUARDED_BY(mutex_) = 0;
+  CondVar quiet_;
+  std::set<MonotonicTime> wakes_
+      ABSL_GUARDED_BY(mutex_);  // that the executor owes us: they cannot be called off
 };
 
 }  // namespace bascule::peer

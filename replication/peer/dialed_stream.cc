@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
 
 namespace bascule::peer {
@@ -41,7 +42,7 @@ void DialedStream::Start() {
         }
       });
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     handshake_ = timer;
   }
   write_ = ToByteBuffer(EncodeFrame(MakeHello(core_->names(), destination_.id)));
@@ -52,7 +53,7 @@ void DialedStream::Start() {
 
 void DialedStream::Wake() {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     wake_ = true;
     if (!open_ || over_ || writing_) return;
     writing_ = true;
@@ -63,15 +64,17 @@ void DialedStream::Wake() {
 // Holds the write token.
 void DialedStream::Advance() {
   while (true) {
+    bool rest = false;
+    bool let_go = false;
     {
-      std::unique_lock lock(mutex_);
-      if (over_ || !open_ || !wake_) {
-        writing_ = false;
-        if (over_) LetGo(std::move(lock));
-        return;
-      }
-      wake_ = false;
+      const absl::MutexLock lock(&mutex_);
+      BASCULE_CHECK(writing_);
+      rest = over_ || !open_ || !wake_;
+      let_go = rest && over_ && LetGo();
+      (rest ? writing_ : wake_) = false;
     }
+    if (let_go) RemoveHold();
+    if (rest) return;
     const std::optional<std::string> frame = owner_->NextFrame();
     if (!frame.has_value()) continue;
     write_ = ToByteBuffer(*frame);
@@ -83,21 +86,21 @@ void DialedStream::Advance() {
   }
 }
 
-void DialedStream::LetGo(std::unique_lock<std::mutex> lock) {
-  const bool held = std::exchange(held_, false);
-  lock.unlock();
-  if (held) RemoveHold();
-}
+bool DialedStream::LetGo() { return std::exchange(held_, false); }
 
 void DialedStream::End() {
-  std::unique_lock lock(mutex_);
-  over_ = true;
-  if (!writing_) LetGo(std::move(lock));
+  bool let_go = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    over_ = true;
+    let_go = !writing_ && LetGo();
+  }
+  if (let_go) RemoveHold();
 }
 
 void DialedStream::Close(absl::Status why) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (over_) return;
     if (reason_.ok()) reason_ = std::move(why);
   }
@@ -106,7 +109,7 @@ void DialedStream::Close(absl::Status why) {
 
 void DialedStream::OnWriteDone(bool ok) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     wake_ = true;
     if (!ok) over_ = true;
   }
@@ -127,7 +130,7 @@ void DialedStream::OnReadDone(bool ok) {
 absl::Status DialedStream::OnBytes(std::string_view bytes) {
   bool open = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!reason_.ok()) return reason_;
     open = open_;
   }
@@ -155,7 +158,7 @@ absl::Status DialedStream::OnHello(std::string_view bytes) {
   owner_->OnOpen(hello.from);
   TimerId timer = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     open_ = true;
     timer = std::exchange(handshake_, 0);
   }
@@ -168,7 +171,7 @@ void DialedStream::OnDone(const grpc::Status& status) {
   absl::Status why;
   TimerId timer = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     why = reason_;
     timer = std::exchange(handshake_, 0);
   }

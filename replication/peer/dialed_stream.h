@@ -11,10 +11,10 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/byte_buffer.h"
 #include "replication/peer/frame.h"
 #include "replication/peer/peer_core.h"
@@ -67,7 +67,8 @@ class DialedStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   void Advance();
   // Nothing is begun any more; gives gRPC the stream back once no write is being begun.
   void End();
-  void LetGo(std::unique_lock<std::mutex> lock);
+  // Whether the caller is to give the stream back (RemoveHold), without the lock.
+  bool LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<PeerCore> core_;
   const std::shared_ptr<grpc::Channel> channel_;
@@ -79,14 +80,15 @@ class DialedStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   grpc::ByteBuffer read_;
   grpc::ByteBuffer write_;  // with the write token
 
-  std::mutex mutex_;
-  bool open_ = false;    // handshake done; guarded by mutex_, like all below
-  bool over_ = false;    // no operation is begun any more
-  bool writing_ = true;  // the write token is held: by gRPC, or by whoever runs Advance
-  bool wake_ = false;    // there may be something to write
-  bool held_ = true;     // gRPC waits for us
-  absl::Status reason_;  // why we closed it
-  TimerId handshake_ = 0;
+  absl::Mutex mutex_;
+  bool open_ ABSL_GUARDED_BY(mutex_) = false;  // handshake done
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;  // no operation is begun any more
+  bool writing_ ABSL_GUARDED_BY(mutex_) =
+      true;  // the write token is held: by gRPC, or by whoever runs Advance
+  bool wake_ ABSL_GUARDED_BY(mutex_) = false;    // there may be something to write
+  bool held_ ABSL_GUARDED_BY(mutex_) = true;     // gRPC waits for us
+  absl::Status reason_ ABSL_GUARDED_BY(mutex_);  // why we closed it
+  TimerId handshake_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bascule::peer

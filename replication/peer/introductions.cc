@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
 #include "replication/peer/byte_buffer.h"
 
@@ -49,7 +50,7 @@ void Introductions::Ask(std::string address, std::optional<std::string> server_i
   }
   auto question = std::make_shared<Question>();
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (stopped_) return;
     if (asked_.size() < limits::kPeerIntroductions) {
       asked_.emplace(question.get(), question);
@@ -89,8 +90,9 @@ absl::StatusOr<std::string> Introductions::Result(const Question& question,
 void Introductions::OnAnswer(const Question* key, const grpc::Status& status) {
   std::shared_ptr<Question> question;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const auto found = asked_.find(key);
+    BASCULE_CHECK(found != asked_.end());
     question = std::move(found->second);
     asked_.erase(found);
   }
@@ -106,7 +108,7 @@ void Introductions::OnAnswer(const Question* key, const grpc::Status& status) {
 void Introductions::Stop() {
   std::map<const Question*, std::shared_ptr<Question>> asked;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stopped_ = true;
     asked = asked_;
   }
@@ -172,7 +174,7 @@ class AnswerReactor final : public grpc::ServerUnaryReactor,
 
   void FinishOnce(const grpc::Status& status, absl::StatusOr<std::string>* result) {
     {
-      const std::lock_guard lock(mutex_);
+      const absl::MutexLock lock(&mutex_);
       if (std::exchange(finished_, true)) return;
     }
     if (result != nullptr) {
@@ -189,8 +191,8 @@ class AnswerReactor final : public grpc::ServerUnaryReactor,
   const std::shared_ptr<PeerCore> core_;
   grpc::ByteBuffer& response_;           // until Finish
   std::shared_ptr<AnswerReactor> self_;  // until OnDone
-  std::mutex mutex_;
-  bool finished_ = false;  // guarded by mutex_
+  absl::Mutex mutex_;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace

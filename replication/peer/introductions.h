@@ -8,10 +8,10 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/peer_core.h"
 
 namespace bascule::peer {
@@ -33,9 +33,9 @@ class Introductions : public std::enable_shared_from_this<Introductions> {
   void OnAnswer(const Question* key, const grpc::Status& status);
 
   const std::shared_ptr<PeerCore> core_;
-  std::mutex mutex_;
-  bool stopped_ = false;  // guarded by mutex_, like all below
-  std::map<const Question*, std::shared_ptr<Question>> asked_;
+  absl::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<const Question*, std::shared_ptr<Question>> asked_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The side that is asked. `core` outlives the call.

@@ -22,7 +22,7 @@ struct Outgoing {
   std::string body;
 };
 
-// Guarded by its owner.
+// Its owner locks.
 class Outbox {
  public:
   explicit Outbox(size_t limit = limits::kPeerQueueBytes) : limit_(limit) {}

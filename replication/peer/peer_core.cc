@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
 
 namespace bascule::peer {
@@ -39,7 +40,7 @@ class OneAnswer {
 
 void PeerCore::Later(Task task) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     later_.push_back(std::move(task));
     if (later_.size() > 1) return;  // one wake-up runs them all
   }
@@ -57,7 +58,7 @@ void PeerCore::AnswerLater(PeerTransport::Done done, absl::Status status) {
 void PeerCore::RunLaterNow() {
   std::vector<Task> tasks;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     tasks.swap(later_);
   }
   for (Task& task : tasks) task();

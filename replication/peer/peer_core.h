@@ -4,16 +4,16 @@
 #include <grpcpp/channel.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 #include "core/env/clock.h"
+#include "core/env/cond_var.h"
 #include "core/env/executor.h"
 #include "replication/peer/callback_gate.h"
 #include "replication/peer/credentials.h"
@@ -50,39 +50,40 @@ class PeerCore : public std::enable_shared_from_this<PeerCore> {
         names_(std::move(names)) {}
 
   LocalNames names() const {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     return names_;
   }
   void SetCluster(std::string cluster_id) {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     names_.cluster_id = std::move(cluster_id);
   }
   void SetAddress(std::string address) {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     names_.self.address = std::move(address);
   }
   void SetHandler(PeerService service, PeerHandler& handler) {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     handlers_[service] = &handler;
   }
   PeerHandler* HandlerOf(PeerService service) const {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const auto found = handlers_.find(service);
     return found == handlers_.end() ? nullptr : found->second;
   }
 
   // Calls of ours that gRPC still knows: the transport ends when there are none.
   void CallBegins() {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ++calls_;
   }
   void CallEnds() {
-    const std::lock_guard lock(mutex_);
-    if (--calls_ == 0) no_calls_.notify_all();
+    const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK_GT(calls_, 0U);
+    if (--calls_ == 0) no_calls_.SignalAll();
   }
   void WaitForCalls() {
-    std::unique_lock lock(mutex_);
-    no_calls_.wait(lock, [this] { return calls_ == 0; });
+    const absl::MutexLock lock(&mutex_);
+    while (calls_ > 0) no_calls_.Wait(mutex_);
   }
 
   // Runs `task` soon, on the executor; at the stop of the transport, if that comes before.
@@ -103,12 +104,12 @@ class PeerCore : public std::enable_shared_from_this<PeerCore> {
   std::atomic<size_t> introductions_in{0};
 
  private:
-  mutable std::mutex mutex_;
-  LocalNames names_;                                         // guarded by mutex_
-  absl::flat_hash_map<PeerService, PeerHandler*> handlers_;  // guarded by mutex_
-  size_t calls_ = 0;                                         // guarded by mutex_
-  std::condition_variable no_calls_;
-  std::vector<Task> later_;  // guarded by mutex_
+  mutable absl::Mutex mutex_;
+  LocalNames names_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<PeerService, PeerHandler*> handlers_ ABSL_GUARDED_BY(mutex_);
+  size_t calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  CondVar no_calls_;
+  std::vector<Task> later_ ABSL_GUARDED_BY(mutex_);
 };
 
 enum class ChannelKind { kControl, kBulk, kIntroduction };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
@@ -28,7 +29,7 @@ std::string PeerLine::name() const {
 void PeerLine::Dial() {
   std::shared_ptr<DialedStream> stream;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (stopped_ || stream_ != nullptr || waits_) return;
     if (channel_ == nullptr)
       channel_ = MakeChannel(*core_, destination_.address, destination_.server_id, kind_);
@@ -43,7 +44,7 @@ void PeerLine::Dial() {
 void PeerLine::DialNow() {
   TimerId retry = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!waits_ || stopped_) return;
     waits_ = false;
     failures_ = 0;
@@ -57,7 +58,7 @@ void PeerLine::Stop(absl::Status why) {
   std::shared_ptr<DialedStream> stream;
   TimerId retry = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stopped_ = true;
     stream = stream_;
     retry = std::exchange(retry_, 0);
@@ -70,7 +71,7 @@ void PeerLine::Stop(absl::Status why) {
 void PeerLine::HangUp(absl::Status why) {
   std::shared_ptr<DialedStream> stream;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     channel_.reset();  // the stream keeps it until it ends
     stream = stream_;
   }
@@ -80,7 +81,7 @@ void PeerLine::HangUp(absl::Status why) {
 void PeerLine::Wake() {
   std::shared_ptr<DialedStream> stream;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stream = stream_;
   }
   if (stream != nullptr) stream->Wake();
@@ -88,7 +89,7 @@ void PeerLine::Wake() {
 
 void PeerLine::OnOpen(const PeerIdentity& peer) {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     open_ = true;
     failures_ = 0;
     said_.clear();
@@ -102,7 +103,7 @@ void PeerLine::OnClosed(const absl::Status& why) {
   bool was_open = false;
   bool stopped = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     was_open = std::exchange(open_, false);
     stopped = stopped_;
   }
@@ -111,7 +112,7 @@ void PeerLine::OnClosed(const absl::Status& why) {
   // The stream stands till now, so that nobody dials beside.
   WhenClosed(why, was_open);
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stream_.reset();
     // The name may mean another machine by now, and our certificate may be a new one: the next
     // connection resolves the one and takes the other.
@@ -123,7 +124,7 @@ void PeerLine::OnClosed(const absl::Status& why) {
 void PeerLine::DialAgain() {
   Duration delay{0};
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (stopped_ || stream_ != nullptr || waits_) return;
     waits_ = true;
     delay = Backoff(failures_++);
@@ -132,13 +133,13 @@ void PeerLine::DialAgain() {
     const auto self = weak.lock();
     if (self == nullptr) return;
     {
-      const std::lock_guard lock(self->mutex_);
+      const absl::MutexLock lock(&self->mutex_);
       self->waits_ = false;
       self->retry_ = 0;
     }
     self->Dial();
   });
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (waits_) retry_ = timer;
 }
 
@@ -147,7 +148,7 @@ void PeerLine::LogClosed(const absl::Status& why, bool was_open) {
   if (kind_ == ChannelKind::kBulk)
     return LogDebug("peer: bulk connection to ", name(), ": ", FromAbsl(why.message()));
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const MonotonicTime now = core_->clock.Monotonic();
     if (!was_open && said_ == FromAbsl(why.message()) && Between(said_at_, now) < kSayAgain) return;
     said_ = std::string(why.message());

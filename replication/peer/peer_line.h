@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/dialed_stream.h"
 
 namespace bascule::peer {
@@ -45,16 +45,16 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
   void DialAgain();
   void LogClosed(const absl::Status& why, bool was_open);
 
-  std::mutex mutex_;
-  bool stopped_ = false;  // guarded by mutex_, like all below
-  std::shared_ptr<grpc::Channel> channel_;
-  std::shared_ptr<DialedStream> stream_;  // until OnClosed
-  bool open_ = false;
-  int failures_ = 0;    // in a row
-  TimerId retry_ = 0;   // until the next Dial
-  bool waits_ = false;  // the same, also while the timer is being set
-  std::string said_;    // the last failure in the log
-  MonotonicTime said_at_;
+  absl::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<DialedStream> stream_ ABSL_GUARDED_BY(mutex_);  // until OnClosed
+  bool open_ ABSL_GUARDED_BY(mutex_) = false;
+  int failures_ ABSL_GUARDED_BY(mutex_) = 0;    // in a row
+  TimerId retry_ ABSL_GUARDED_BY(mutex_) = 0;   // until the next Dial
+  bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // the same, also while the timer is being set
+  std::string said_ ABSL_GUARDED_BY(mutex_);    // the last failure in the log
+  MonotonicTime said_at_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule::peer

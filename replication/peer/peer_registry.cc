@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/text.h"
 
 namespace bascule::peer {
@@ -10,7 +11,7 @@ void PeerRegistry::Add(PeerId id, std::string server_id, std::string address) {
   Peer old;
   std::shared_ptr<ControlLine> dial;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (stopped_) return;
     Peer& peer = peers_[id];
     // Said again: it may have been found elsewhere since.
@@ -31,7 +32,7 @@ void PeerRegistry::Redirect(PeerId id, const std::string& address) {
   Peer old;
   std::shared_ptr<ControlLine> dial;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const auto found = peers_.find(id);
     if (stopped_ || found == peers_.end() || found->second.address == address) return;
     dial = DialAt(id, found->second, address, old);
@@ -53,7 +54,6 @@ std::shared_ptr<ControlLine> PeerRegistry::DialAt(PeerId id, Peer& peer, std::st
   return peer.address.empty() ? nullptr : peer.control;
 }
 
-// With the lock.
 std::shared_ptr<UpState> PeerRegistry::UpStateOf(PeerId id) {
   std::erase_if(up_, [](const auto& entry) { return entry.second.expired(); });
   std::shared_ptr<UpState> state = up_[id].lock();
@@ -67,7 +67,7 @@ std::shared_ptr<UpState> PeerRegistry::UpStateOf(PeerId id) {
 void PeerRegistry::Remove(PeerId id) {
   Peer old;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     auto node = peers_.extract(id);
     if (node.empty()) return;
     old = std::move(node.mapped());
@@ -81,7 +81,7 @@ void PeerRegistry::Remove(PeerId id) {
 void PeerRegistry::Stop() {
   std::map<PeerId, Peer> peers;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stopped_ = true;
     peers.swap(peers_);
   }
@@ -99,20 +99,20 @@ void PeerRegistry::EndStreams(const Peer& peer, const Refused& why) {
 }
 
 std::shared_ptr<ControlLine> PeerRegistry::Control(PeerId id) const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   const auto found = peers_.find(id);
   return found == peers_.end() ? nullptr : found->second.control;
 }
 
 std::vector<std::string> PeerRegistry::Names() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   std::vector<std::string> names;
   for (const auto& [id, peer] : peers_) names.push_back(peer.server_id);
   return names;
 }
 
 std::shared_ptr<BulkLine> PeerRegistry::Bulk(PeerId id) const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   const auto found = peers_.find(id);
   return found == peers_.end() ? nullptr : found->second.bulk;
 }
@@ -126,7 +126,7 @@ std::optional<Refused> PeerRegistry::Admit(const Hello& hello,
   std::shared_ptr<ControlLine> control;
   bool moved = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const auto found = peers_.find(hello.from.id);
     Peer* peer = found == peers_.end() ? nullptr : &found->second;
     if (auto refused =

@@ -4,10 +4,10 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "replication/peer/accepted_stream.h"
 #include "replication/peer/bulk_line.h"
 #include "replication/peer/control_line.h"
@@ -43,17 +43,19 @@ class PeerRegistry final : public Admission {
     std::shared_ptr<BulkLine> bulk;
     std::weak_ptr<AcceptedStream> accepted_control, accepted_bulk;
   };
-  std::shared_ptr<UpState> UpStateOf(PeerId id);
-  // With the lock. New lines to `address`; what was dialled before goes to `old`.
-  std::shared_ptr<ControlLine> DialAt(PeerId id, Peer& peer, std::string address, Peer& old);
+  std::shared_ptr<UpState> UpStateOf(PeerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // New lines to `address`; what was dialled before goes to `old`.
+  std::shared_ptr<ControlLine> DialAt(PeerId id, Peer& peer, std::string address, Peer& old)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void EndLines(const Peer& peer, const absl::Status& why);
   static void EndStreams(const Peer& peer, const Refused& why);
 
   const std::shared_ptr<PeerCore> core_;
-  mutable std::mutex mutex_;
-  bool stopped_ = false;                         // guarded by mutex_
-  std::map<PeerId, Peer> peers_;                 // guarded by mutex_
-  std::map<PeerId, std::weak_ptr<UpState>> up_;  // guarded by mutex_; of removed ones for a while
+  mutable absl::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<PeerId, Peer> peers_ ABSL_GUARDED_BY(mutex_);
+  std::map<PeerId, std::weak_ptr<UpState>> up_
+      ABSL_GUARDED_BY(mutex_);  // of removed ones for a while
 };
 
 }  // namespace bascule::peer

@@ -1,5 +1,6 @@
 #include "replication/peer/refusals.h"
 
+#include "absl/synchronization/mutex.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
@@ -13,22 +14,23 @@ constexpr std::chrono::seconds kPeriod{60};
 }  // namespace
 
 void Refusals::Note(const Refused& refused, std::string_view remote) {
-  Kind& kind = kinds_[static_cast<size_t>(refused.reason)];
-  kind.count.fetch_add(1, std::memory_order_relaxed);
+  const auto kind = static_cast<size_t>(refused.reason);
+  counts_[kind].fetch_add(1, std::memory_order_relaxed);
   uint64_t unsaid = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const MonotonicTime now = clock_.Monotonic();
-    if (Between(kind.since, now) > kPeriod) {
-      kind.since = now;
-      kind.lines = 0;
+    Said& said = said_[kind];
+    if (Between(said.since, now) > kPeriod) {
+      said.since = now;
+      said.lines = 0;
     }
-    if (kind.lines == kLines) {
-      ++kind.unsaid;
+    if (said.lines == kLines) {
+      ++said.unsaid;
       return;
     }
-    ++kind.lines;
-    std::swap(unsaid, kind.unsaid);
+    ++said.lines;
+    std::swap(unsaid, said.unsaid);
   }
   const std::string text =
       Concat("peer: ", Quoted(remote), " was refused (", NameOf(refused.reason),

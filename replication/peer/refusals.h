@@ -4,10 +4,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 
+#include "absl/synchronization/mutex.h"
 #include "core/env/clock.h"
 #include "replication/peer/handshake.h"
 
@@ -21,19 +21,20 @@ class Refusals {
   // `remote`: the address it came from. A log line, unless many of the kind came lately.
   void Note(const Refused& refused, std::string_view remote);
   uint64_t count(Refusal reason) const {
-    return kinds_[static_cast<size_t>(reason)].count.load(std::memory_order_relaxed);
+    return counts_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   }
 
  private:
-  struct Kind {
-    std::atomic<uint64_t> count{0};
-    uint64_t unsaid = 0;    // guarded by mutex_
-    int lines = 0;          // since `since`; guarded by mutex_
-    MonotonicTime since{};  // guarded by mutex_
+  // What the log was told of one kind.
+  struct Said {
+    uint64_t unsaid = 0;
+    int lines = 0;  // since `since`
+    MonotonicTime since{};
   };
   Clock& clock_;
-  std::mutex mutex_;
-  std::array<Kind, kRefusals> kinds_;
+  std::array<std::atomic<uint64_t>, kRefusals> counts_{};
+  absl::Mutex mutex_;
+  std::array<Said, kRefusals> said_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule::peer

@@ -87,6 +87,7 @@ inline const std::vector<ThirdParty>& ThirdParties() {
        {"openssl/"},
        {"core/base/openssl_handles.h", "nats_bridge", "replication/peer", "cmd/bascule", "tests"}},
       {"doctest", {"doctest/"}, {"tests"}},
+      {"ThreadSanitizer", {"sanitizer/"}, {"tests/support"}},
       {"abseil", {"absl/"}, {""}},
   };
   return libraries;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "replication/meta/requests/requests.pb.h"
 
@@ -118,6 +119,7 @@ ClusterControl::ClusterControl(Executor& home, Clock& clock, PeerTransport* peer
       cluster_namespace_(std::move(cluster_namespace)) {}
 
 ClusterStatus ClusterControl::Describe() const {
+  BASCULE_CHECK(home_.OnThisThread());
   const GroupStatus group = group_.Status();
   ClusterStatus status;
   status.cluster_id = group.cluster_id;
@@ -208,6 +210,7 @@ RequestOutcome ClusterControl::Outcome(absl::Status status) const {
 }
 
 void ClusterControl::Execute(const meta::Request& request, Duration timeout, RequestDone done) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (!log_.role().leading)
     return done(Outcome(absl::UnavailableError("this broker is not the metadata leader")));
   switch (request.request_case()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "replication/meta/cluster/cluster_limits.h"
@@ -35,6 +36,7 @@ ClusterJoiner::ClusterJoiner(Executor& home, Clock& clock, PeerTransport& peers,
 }
 
 void ClusterJoiner::Start(Done done) {
+  BASCULE_CHECK(home_.OnThisThread());
   done_ = std::move(done);
   quiet_since_ = said_ = clock_.Monotonic();
   for (const std::string& address : options_.addresses) {
@@ -101,6 +103,7 @@ void ClusterJoiner::OnIntroduction(const std::string& /*server_id*/, std::string
 }
 
 void ClusterJoiner::Invited(const InviteRequest& invite, PeerHandler::Respond respond) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (!Know(invite.cluster_id, "the invitation of a member")) {
     return respond(absl::FailedPreconditionError(
         known_ ? Concat("broker ", options_.server_id, " is to be part of the cluster ",
@@ -124,6 +127,7 @@ std::set<std::string> ClusterJoiner::Addresses() const {
 }
 
 void ClusterJoiner::Tell(const std::string& address) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (address.empty() || address.size() > limits::kPeerNameBytes || address == options_.address ||
       asked_.contains(address))
     return;
@@ -142,6 +146,7 @@ void ClusterJoiner::Tell(const std::string& address) {
 }
 
 void ClusterJoiner::Round() {
+  BASCULE_CHECK(home_.OnThisThread());
   if (!joining_) {
     AskInTurn(Source::kConfigured, limits::kJoinAsksConfigured);
     AskInTurn(Source::kTold, limits::kJoinAsksTold);
@@ -194,6 +199,7 @@ void ClusterJoiner::AskWho(const std::string& address, Source source) {
 }
 
 void ClusterJoiner::Take(const std::string& address, Source source, const IntroAnswer& answer) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (answer.cluster_namespace != options_.cluster_namespace) {
     LogWarning("the broker at ", address, " belongs to namespace ", answer.cluster_namespace,
                ", not to ", options_.cluster_namespace, ": not asked again");
@@ -266,6 +272,7 @@ void ClusterJoiner::Join(const std::string& address) {
 
 void ClusterJoiner::OnJoinAnswer(const std::string& address,
                                  const absl::StatusOr<std::string>& answer) {
+  BASCULE_CHECK(home_.OnThisThread());
   joining_ = false;
   const absl::StatusOr<IntroAnswer> decoded =
       answer.ok() ? DecodeIntroAnswer(*answer) : absl::StatusOr<IntroAnswer>(answer.status());

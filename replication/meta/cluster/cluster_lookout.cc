@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "replication/meta/cluster/cluster_limits.h"
@@ -37,6 +38,7 @@ void ClusterLookout::Stop() {
 }
 
 void ClusterLookout::LookBefore(IntroAnswer own, absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(home_.OnThisThread());
   before_ = std::move(done);
   Answer(std::move(own));
   Look();
@@ -49,6 +51,7 @@ void ClusterLookout::EndBefore() {
 }
 
 void ClusterLookout::Tick(IntroAnswer own, const std::vector<GroupMember>& members) {
+  BASCULE_CHECK(home_.OnThisThread());
   // The group's leadership changes while it stops, and whoever hears of it ticks.
   if (lifetime_.ended()) return;
   const MonotonicTime now = clock_.Monotonic();
@@ -101,6 +104,7 @@ void ClusterLookout::Look() {
 }
 
 void ClusterLookout::OnAnswer(const IntroAnswer& answer) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (answer.incarnation == options_.self.incarnation && answer.server_id == options_.self.id)
     return OnOwn();
   if (answer.server_id == options_.self.id) return OnTwin(answer);
@@ -273,6 +277,7 @@ void ClusterLookout::Tried(PeerId id, const std::string& address,
 }
 
 std::vector<std::string> ClusterLookout::Degraded() const {
+  BASCULE_CHECK(home_.OnThisThread());
   std::vector<std::string> degraded;
   if (!twin_.empty()) degraded.push_back(twin_);
   if (!other_cluster_.empty()) degraded.push_back(other_cluster_);

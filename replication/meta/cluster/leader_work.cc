@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/logging.h"
 
 namespace bascule {
@@ -44,6 +45,7 @@ LeaderWork::LeaderWork(Executor& home, Clock& clock, PeerTransport* peers, Metad
       sessions_(options.session_timeout) {}
 
 void LeaderWork::Start() {
+  BASCULE_CHECK(home_.OnThisThread());
   last_round_ = clock_.Monotonic();
   OnRoleChange(log_.role());
   Round();
@@ -56,6 +58,7 @@ void LeaderWork::Stop() {
 }
 
 void LeaderWork::OnRoleChange(const MetadataRole& role) {
+  BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime now = clock_.Monotonic();
   const bool begins = role.leading && (!role_.leading || role_.term != role.term);
   if (role_.leader != PeerId() && role.leader != role_.leader) {
@@ -75,6 +78,7 @@ void LeaderWork::OnRoleChange(const MetadataRole& role) {
 }
 
 bool LeaderWork::IsAlive(const std::string& server_id) const {
+  BASCULE_CHECK(home_.OnThisThread());
   const RegisteredBroker* broker = table_.FindBroker(server_id);
   if (broker != nullptr && !broker->fenced) return true;
   if (sessions_.Holds(server_id, clock_.Monotonic())) return true;
@@ -85,6 +89,7 @@ bool LeaderWork::IsAlive(const std::string& server_id) const {
 }
 
 bool LeaderWork::IsSilent(const std::string& server_id) const {
+  BASCULE_CHECK(home_.OnThisThread());
   return sessions_.SilentFor(server_id, clock_.Monotonic()) >
          options_.heartbeat * kMissedHeartbeats;
 }
@@ -110,6 +115,7 @@ void LeaderWork::OnPeerBulk(const PeerIdentity&, std::string, std::string, Respo
 }
 
 void LeaderWork::Round() {
+  BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime now = clock_.Monotonic();
   // A round that comes late (the process stood still, the thread was busy): what was sent meanwhile
   // is not counted yet.

@@ -110,6 +110,7 @@ void RaftGroup::Receive(const PeerIdentity& from, std::string_view message,
 }
 
 void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> snapshot) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive() || stalled_) return;
   if (message.to != raft_->status().id) return;  // for the data directory that was here before
   const bool brings_snapshot = message.type == raft::MessageType::kSnapshot;
@@ -128,6 +129,7 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
 }
 
 void RaftGroup::Propose(std::string command, absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
   if (command.size() > limits::kMaxRaftCommandBytes) {
     return done(absl::ResourceExhaustedError(
@@ -143,6 +145,7 @@ void RaftGroup::Propose(std::string command, absl::AnyInvocable<void(absl::Statu
 }
 
 void RaftGroup::AddMember(const GroupMember& member, Done done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   const NodeId id(member.id.value());
   raft::ConfChange change{
       member.voter ? raft::ConfChangeType::kAddVoter : raft::ConfChangeType::kAddLearner, id,
@@ -153,6 +156,7 @@ void RaftGroup::AddMember(const GroupMember& member, Done done) {
 // A leader does not remove itself: the others might not learn that it was committed, and need its
 // vote. It hands over, and whoever asks asks the next leader.
 void RaftGroup::RemoveMember(PeerId id, Done done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (id.value() == raft_->status().id.value() && raft_->role() == raft::Role::kLeader) {
     return TransferLeadership(PeerId(), [done =
                                              std::move(done)](const absl::Status& moved) mutable {
@@ -181,6 +185,7 @@ void RaftGroup::ScheduleRound() {
 }
 
 void RaftGroup::OnTick() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   ++ticks_;
   CheckRoom();
   if (!stalled_) raft_->Tick();
@@ -195,6 +200,7 @@ void RaftGroup::OnTick() {
 // --- rounds ---
 
 void RaftGroup::Round() {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return;
   AskReads();
   if (stalled_) {
@@ -363,6 +369,7 @@ void RaftGroup::Die(const absl::Status& why) {
 }
 
 void RaftGroup::OnRoleChange(absl::AnyInvocable<void(const MetadataRole&)> observer) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   observer_ = std::move(observer);
   env_.home.Post(lifetime_.Guard([this] {
     if (observer_) observer_(told_);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -123,6 +124,7 @@ absl::Status RaftGroup::MarkEnd() {
 // --- reads ---
 
 void RaftGroup::ReadBarrier(absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
   barriers_.push_back({std::move(done), 0});
   ScheduleRound();
@@ -212,6 +214,7 @@ NodeId RaftGroup::BestHeir() const {
 }
 
 void RaftGroup::TransferLeadership(PeerId to, Done done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   if (!alive()) return done(absl::UnavailableError("the metadata group is stopped here"));
   const NodeId heir = to == PeerId() ? BestHeir() : NodeId(to.value());
   if (heir == NodeId()) {
@@ -241,6 +244,7 @@ void RaftGroup::CancelTimers() {
 }
 
 void RaftGroup::Stop(absl::AnyInvocable<void()> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
   auto end = [this, done = std::move(done)]() mutable {
     if (alive() && !stalled_ && !raft_->HasReady()) (void)MarkEnd();
     stopped_ = true;

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "replication/meta/requests/applied_watch.h"
@@ -99,6 +100,7 @@ void MetaFrontend::AddRoleObserver(absl::AnyInvocable<void(const MetadataRole&)>
 }
 
 void MetaFrontend::OnRole(const MetadataRole& role) {
+  BASCULE_CHECK(home_.OnThisThread());
   sender_->OnRoleChange(role);
   if (role.leading) streams_->BindStreams();
   for (auto& observer : role_observers_) observer(role);
@@ -157,6 +159,7 @@ void MetaFrontend::ChangeStream(const meta::Request& request, const std::string&
 }
 
 void MetaFrontend::Ask(const meta::Request& request, Duration timeout, RequestDone done) {
+  BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime deadline = Add(clock_.Monotonic(), timeout);
   sender_->Send(request, timeout,
                 [this, deadline, done = std::move(done)](RequestOutcome outcome) mutable {
@@ -283,6 +286,7 @@ void MetaFrontend::OnPeerCall(const PeerIdentity& from, std::string bytes, Durat
 }
 
 void MetaFrontend::Execute(const meta::Request& request, Duration timeout, RequestDone done) {
+  BASCULE_CHECK(home_.OnThisThread());
   switch (request.request_case()) {
     case meta::Request::kSettled:
       return AnswerSettled(request, timeout, std::move(done));

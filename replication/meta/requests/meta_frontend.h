@@ -14,11 +14,11 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "core/env/clock.h"
 #include "core/env/executor.h"
 #include "core/ports/stream_admin.h"
@@ -154,8 +154,9 @@ class MetaFrontend final : public StreamAdmin,
   bool registering_ = false;
   bool paying_ = false;  // a hand-over that could not be paid for is tried again
   bool replaced_ = false;
-  std::mutex view_mutex_;
-  std::shared_ptr<const std::vector<BrokerDescription>> view_;  // guarded; what Brokers() says
+  absl::Mutex view_mutex_;
+  std::shared_ptr<const std::vector<BrokerDescription>> view_
+      ABSL_GUARDED_BY(view_mutex_);  // what Brokers() says
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // tasks that outlive us find it gone
 };

@@ -2,6 +2,8 @@
 // stays registered.
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "replication/meta/requests/applied_watch.h"
@@ -29,6 +31,7 @@ StreamId StreamOf(const MetaDelta& delta) {
 }  // namespace
 
 absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) {
+  BASCULE_CHECK(home_.OnThisThread());
   const uint32_t level = table_.feature_level();
   MetaTable::Applied applied = table_.Apply(index, command);
   AfterChange(applied.deltas);
@@ -37,6 +40,7 @@ absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) 
 }
 
 void MetaFrontend::ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members) {
+  BASCULE_CHECK(home_.OnThisThread());
   table_.ApplyMembers(index, members);
   AfterChange({});
 }
@@ -89,6 +93,7 @@ void MetaFrontend::Advertise(std::string host, int32_t port) {
 }
 
 void MetaFrontend::Register(DeltaSink& sink, RegistrationRecord& record, Done done) {
+  BASCULE_CHECK(home_.OnThisThread());
   new_sink_ = &sink;
   record_ = &record;
   registered_ = std::move(done);
@@ -263,14 +268,14 @@ void MetaFrontend::RenewView() {
     const BrokerLoad load = table_.LoadOf(id);
     view->push_back({id, broker.host, broker.port, broker.rack, load.partitions, load.leading});
   }
-  const std::lock_guard lock(view_mutex_);
+  const absl::MutexLock lock(&view_mutex_);
   view_ = std::move(view);
 }
 
 std::vector<BrokerDescription> MetaFrontend::Brokers() {
   std::shared_ptr<const std::vector<BrokerDescription>> view;
   {
-    const std::lock_guard lock(view_mutex_);
+    const absl::MutexLock lock(&view_mutex_);
     view = view_;
   }
   return *view;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/text.h"
 
@@ -44,6 +45,7 @@ RequestSender::RequestSender(Executor& home, Clock& clock, PeerTransport* peers,
 void RequestSender::SetLog(MetadataLog& log) { log_ = &log; }
 
 void RequestSender::Send(meta::Request request, Duration timeout, RequestDone done) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (waiting_.size() >= limits::kMetaRequestsInFlight) {
     return done(
         {absl::ResourceExhaustedError(Concat("broker ", self_.id, " waits for ", waiting_.size(),
@@ -74,6 +76,7 @@ void RequestSender::ArmDeadline(Key key, Duration timeout) {
 }
 
 void RequestSender::Try(Key key) {
+  BASCULE_CHECK(home_.OnThisThread());
   Waiting& waiting = waiting_.at(key);
   const MetadataRole role = log_->role();
   ++waiting.attempt;
@@ -104,6 +107,7 @@ void RequestSender::Try(Key key) {
 }
 
 void RequestSender::OnAnswer(Key key, uint64_t attempt, RequestOutcome outcome) {
+  BASCULE_CHECK(home_.OnThisThread());
   const auto it = waiting_.find(key);
   if (it == waiting_.end()) return;
   Waiting& waiting = it->second;
@@ -132,6 +136,7 @@ void RequestSender::RetryLater(Key key) {
 }
 
 void RequestSender::OnRoleChange(const MetadataRole& role) {
+  BASCULE_CHECK(home_.OnThisThread());
   if (role.leader == PeerId()) {
     leaderless_since_ = clock_.Monotonic();
     return;
@@ -150,6 +155,7 @@ void RequestSender::OnRoleChange(const MetadataRole& role) {
 }
 
 void RequestSender::Expire(Key key) {
+  BASCULE_CHECK(home_.OnThisThread());
   const auto it = waiting_.find(key);
   if (it == waiting_.end()) return;
   Finish(key, {Expired(it->second), {}, {}});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/text.h"
 #include "replication/meta/table/meta_codec.h"
@@ -32,6 +33,7 @@ std::string SubjectOf(const meta::Request& request) {
 }  // namespace
 
 void StreamRequests::Execute(const meta::Request& request, Duration, RequestDone done) {
+  BASCULE_CHECK(home_.OnThisThread());
   const auto answer = [&](absl::Status status) { done({std::move(status), table_.applied(), {}}); };
   if (!log_->role().leading)
     return answer(absl::UnavailableError("this broker is not the metadata leader"));
@@ -249,6 +251,7 @@ absl::Status StreamRequests::CheckLevel(const StreamOverrides& overrides) const 
 }
 
 void StreamRequests::BindStreams() {
+  BASCULE_CHECK(home_.OnThisThread());
   if (log_ == nullptr || !log_->role().leading) return;
   if (std::exchange(binding_, true)) {
     bind_again_ = true;
