@@ -7,8 +7,6 @@
 //   bus: SubjectFeeds ─► partitions ─► AckSink        API: streams(), cluster(), catalog()
 #pragma once
 
-#include <atomic>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
