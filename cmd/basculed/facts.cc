@@ -10,17 +10,9 @@
 
 namespace bascule {
 
-BrokerFacts::BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs,
-                         Clock& clock, const NatsBus& bus, const PartitionSet& partitions,
-                         const MetadataNode& metadata)
-    : config_(config),
-      directory_(directory),
-      fs_(fs),
-      clock_(clock),
-      started_(clock.Wall()),
-      bus_(bus),
-      partitions_(partitions),
-      metadata_(metadata) {}
+BrokerFacts::BrokerFacts(const Config& config, FileSystem& fs, Clock& clock, const NatsBus& bus,
+                         const Broker& broker)
+    : config_(config), fs_(fs), clock_(clock), started_(clock.Wall()), bus_(bus), broker_(broker) {}
 
 void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
   listen_ = std::move(listen);
@@ -47,25 +39,25 @@ std::vector<std::string> BrokerFacts::CertificateWarnings() const {
 ServerFacts BrokerFacts::Facts() {
   ServerFacts facts;
   facts.version = BASCULE_VERSION;
-  facts.server_id = directory_.server_id();
+  facts.server_id = broker_.directory().server_id();
   facts.cluster_namespace = config_.cluster_namespace;
-  facts.incarnation = absl::StrFormat("%016x", directory_.incarnation());
+  facts.incarnation = absl::StrFormat("%016x", broker_.directory().incarnation());
   facts.started = started_;
-  facts.data_dir = directory_.path();
+  facts.data_dir = broker_.directory().path();
   facts.listen = listen_;
   facts.advertised = advertised_;
   facts.nats_connected = bus_.connected();
   facts.nats_server = bus_.server_url();
   facts.nats_max_payload = bus_.max_payload();
   facts.max_message_bytes = config_.max_message_bytes;
-  if (const auto space = fs_.Space(directory_.path()); space.ok()) {
+  if (const auto space = fs_.Space(broker_.directory().path()); space.ok()) {
     facts.disk_available = space->available_bytes;
     facts.disk_total = space->total_bytes;
     facts.disk_reserve = config_.disk_reserve.Of(space->total_bytes);
   }
   facts.counters = bus_.ReadCounters();
-  facts.counters.merge(metadata_.ReadCounters());
-  facts.degraded = metadata_.Degraded();
+  facts.counters.merge(broker_.metadata().ReadCounters());
+  facts.degraded = broker_.metadata().Degraded();
   const LogSink::Losses log = LogLosses();
   facts.counters["log_lines_dropped"] = log.dropped;
   if (log.stuck) {
@@ -83,7 +75,7 @@ ServerFacts BrokerFacts::Facts() {
                                     " bytes, less than the ", facts.max_message_bytes,
                                     " configured here: raise max_payload there"));
   }
-  if (partitions_.disk_full()) {
+  if (broker_.partitions().disk_full()) {
     facts.degraded.push_back(
         "free disk space is below the reserve: messages are refused until there is space");
   }

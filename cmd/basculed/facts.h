@@ -3,20 +3,19 @@
 
 #include <string>
 
-#include "cmd/basculed/data_directory.h"
-#include "cmd/basculed/metadata_node.h"
 #include "core/config/config.h"
 #include "core/env/clock.h"
 #include "core/ports/server_facts.h"
 #include "nats_bridge/nats_bus.h"
-#include "replication/partition/partition_set.h"
+#include "replication/broker/broker.h"
 
 namespace bascule {
 
 class BrokerFacts final : public ServerFactsSource {
  public:
-  BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs, Clock& clock,
-              const NatsBus& bus, const PartitionSet& partitions, const MetadataNode& metadata);
+  // `broker` has started.
+  BrokerFacts(const Config& config, FileSystem& fs, Clock& clock, const NatsBus& bus,
+              const Broker& broker);
   void SetAddresses(std::string listen, std::string advertised);
   ServerFacts Facts() override;
 
@@ -24,13 +23,11 @@ class BrokerFacts final : public ServerFactsSource {
   std::vector<std::string> CertificateWarnings() const;
 
   const Config& config_;
-  const DataDirectory& directory_;
   FileSystem& fs_;
   Clock& clock_;
   const Timestamp started_;
   const NatsBus& bus_;
-  const PartitionSet& partitions_;
-  const MetadataNode& metadata_;
+  const Broker& broker_;
   std::string listen_;  // set once, before the API serves
   std::string advertised_;
 };

@@ -9,14 +9,14 @@
 #include <iostream>
 #include <thread>
 
-#include "cmd/basculed/broker.h"
+#include "cmd/basculed/daemon.h"
 #include "cmd/basculed/flags.h"
-#include "cmd/basculed/recover_quorum.h"
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/env/file_system.h"
 #include "core/env/lock_order.h"
 #include "core/env/log_writer.h"
+#include "replication/broker/recover_quorum.h"
 #include "replication/peer/grpc_log.h"
 
 extern char** environ;
@@ -119,10 +119,10 @@ int Run(const Config& config) {
   };
   const auto end = std::make_shared<Ending>();
   std::thread([end, waited] { end->Decide(NextEndingSignal(waited), 0); }).detach();
-  absl::StatusOr<std::unique_ptr<Broker>> broker =
-      Broker::Start(config, [end] { end->Decide(kFatal, 1); });
-  if (!broker.ok()) {
-    LogError("basculed cannot start: ", FromAbsl(broker.status().message()));
+  absl::StatusOr<std::unique_ptr<Daemon>> daemon =
+      Daemon::Start(config, [end] { end->Decide(kFatal, 1); });
+  if (!daemon.ok()) {
+    LogError("basculed cannot start: ", FromAbsl(daemon.status().message()));
     FlushLog(limits::kLogFlushTimeout);
     return 1;
   }
@@ -132,7 +132,7 @@ int Run(const Config& config) {
           : reason == SIGTERM ? "SIGTERM"
                               : "SIGINT",
           ": stopping");
-  broker->reset();
+  daemon->reset();
   LogInfo("stopped");
   FlushLog(limits::kLogFlushTimeout);
   return reason == kFatal ? 1 : 0;

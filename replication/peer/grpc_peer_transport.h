@@ -25,7 +25,7 @@
 #include "core/env/clock.h"
 #include "core/env/executor.h"
 #include "core/env/file_system.h"
-#include "replication/peer_transport.h"
+#include "replication/peer_port.h"
 
 namespace bascule {
 
@@ -53,7 +53,7 @@ struct PeerOptions {
 
 // Any thread, except Start and Stop. Callbacks come on gRPC's threads and the executor's, never
 // within the call that they belong to.
-class GrpcPeerTransport final : public PeerTransport {
+class GrpcPeerTransport final : public PeerPort {
  public:
   // `executor` runs timers. All references outlive the transport; events and handlers are not
   // called before Start, nor after Stop.
@@ -67,15 +67,13 @@ class GrpcPeerTransport final : public PeerTransport {
   absl::Status Start();
   // Ends all connections. Pending calls are answered (Unknown or Unavailable) before it returns;
   // later ones never. No OnPeerDown for what ends by it. Idempotent; not from a callback.
-  void Stop();
+  void Stop() override;
   int BoundPort() const;        // 0 before Start
   std::string address() const;  // as hellos name it
-  // The cluster that this broker has joined.
-  void SetCluster(std::string cluster_id);
-  // What is not as it should be with certificates, a sentence each: this broker's and its peers'.
-  std::vector<std::string> Degraded() const;
-  // Everything that is counted, by name ("peer_messages_sent", "peer_refused_cluster", ...).
-  std::map<std::string, uint64_t> ReadCounters() const;
+  void SetCluster(std::string cluster_id) override;
+  std::vector<std::string> Degraded()
+      const override;  // of this broker's certificates and its peers'
+  std::map<std::string, uint64_t> ReadCounters() const override;
 
   void Handle(PeerService service, PeerHandler& handler) override;
   void AddPeer(PeerId id, std::string server_id, std::string address) override;

@@ -8,14 +8,16 @@ SimKernel::SimKernel(uint64_t seed)
       scheduler_(clock_, rng_.Next()),
       network_(scheduler_) {}
 
-SimKernel::~SimKernel() {
+SimKernel::~SimKernel() { EndAll(); }
+
+void SimKernel::EndAll() {
   for (auto& [number, slot] : machines_) End(slot);
 }
 
 SimMachine& SimKernel::AddMachine(const std::string& name, Factory factory) {
   const uint64_t number = machines_.size() + 1;
   Slot& slot = machines_[number];
-  slot.machine = std::make_unique<SimMachine>(number, name, rng_.Next());
+  slot.machine = std::make_unique<SimMachine>(number, name, rng_.Next(), scheduler_, network_);
   slot.factory = std::move(factory);
   return *slot.machine;
 }
@@ -25,19 +27,16 @@ void SimKernel::Start(uint64_t number) {
   End(slot);
   SimMachine& machine = *slot.machine;
   ++machine.incarnation;
-  const std::string name = Concat(machine.name, "#", machine.incarnation);
-  machine.home = &scheduler_.NewExecutor(name);
-  machine.transport =
-      network_.Connect({machine.id, machine.name, machine.address(), machine.incarnation, 1});
-  Note(name, " starts");
+  machine.home = &machine.NewThread("home");
+  Note(machine.name, "#", machine.incarnation, " starts");
   slot.process = slot.factory(machine);
 }
 
 // No task runs in between: nobody calls into a process that is being destroyed.
 void SimKernel::End(Slot& slot) {
-  if (slot.machine->home != nullptr) slot.machine->home->Close();
+  for (SimExecutor* thread : slot.machine->threads) thread->Close();
   slot.process.reset();
-  slot.machine->transport.reset();
+  slot.machine->threads.clear();
   slot.machine->home = nullptr;
 }
 

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/text.h"
 #include "tests/sim/sim_network.h"
@@ -27,17 +28,35 @@
 namespace bascule {
 
 struct SimMachine {
-  SimMachine(uint64_t number, std::string its_name, uint64_t seed)
-      : id(number), name(std::move(its_name)), rng(seed), disk(rng.Next()) {}
+  SimMachine(uint64_t number, std::string its_name, uint64_t seed, SimScheduler& its_scheduler,
+             SimNetwork& its_network)
+      : id(number),
+        name(std::move(its_name)),
+        rng(seed),
+        disk(rng.Next()),
+        scheduler(its_scheduler),
+        network(its_network) {}
 
   const PeerId id;
   const std::string name;  // of the server
   uint64_t incarnation = 0;
   SimRng rng;
   SimFileSystem disk;
-  // Of this life; closed at its end.
+  SimScheduler& scheduler;
+  SimNetwork& network;
+  // Of this life; closed at its end, before the process is destroyed.
   SimExecutor* home = nullptr;
-  std::unique_ptr<PeerTransport> transport;
+  std::vector<SimExecutor*> threads;  // home too
+  SimExecutor& NewThread(const std::string& role, SimExecutorOptions options = {}) {
+    threads.push_back(&scheduler.NewExecutor(Concat(name, "#", incarnation, " ", role), options));
+    return *threads.back();
+  }
+  // Its part of the network, for one life.
+  std::unique_ptr<PeerPort> Connect(PeerIdentity self, PeerEvents* events = nullptr) {
+    self.server_id = name;
+    self.address = address();
+    return network.Connect(std::move(self), events);
+  }
   std::string address() const { return Concat(name, ":9293"); }
 };
 
@@ -60,6 +79,8 @@ class SimKernel {
   void Kill(uint64_t machine);
   // The machine ends.
   void Crash(uint64_t machine);
+  // Nothing runs any more: before what the processes refer to goes away.
+  void EndAll();
   bool up(uint64_t machine) const { return machines_.at(machine).process != nullptr; }
   Process* process(uint64_t machine) { return machines_.at(machine).process.get(); }
   SimMachine& machine(uint64_t number) { return *machines_.at(number).machine; }

@@ -16,10 +16,12 @@ using std::chrono::seconds;
 
 // Answers requests with their text and its name; "drop" and "late" as they say.
 struct Echo final : SimKernel::Process, PeerHandler {
-  explicit Echo(SimMachine& its_machine) : machine(its_machine) {
-    machine.transport->Handle(PeerService::kMetadata, *this);
+  explicit Echo(SimMachine& its_machine)
+      : machine(its_machine),
+        transport(machine.Connect({machine.id, "", "", machine.incarnation, 1})) {
+    transport->Handle(PeerService::kMetadata, *this);
     for (uint64_t id = 1; id <= 3; ++id) {
-      if (PeerId(id) != machine.id) machine.transport->AddPeer(PeerId(id), "", "");
+      if (PeerId(id) != machine.id) transport->AddPeer(PeerId(id), "", "");
     }
   }
   void OnPeerMessage(const PeerIdentity& from, std::string message) override {
@@ -38,6 +40,7 @@ struct Echo final : SimKernel::Process, PeerHandler {
     respond(Concat(header, "+", body.size()));
   }
   SimMachine& machine;
+  const std::unique_ptr<PeerPort> transport;
   std::vector<std::string> heard;
   Respond kept;
 };
@@ -50,7 +53,7 @@ struct World {
     for (uint64_t i = 1; i <= 3; ++i) kernel.Start(i);
   }
   Echo& At(uint64_t machine) { return *static_cast<Echo*>(kernel.process(machine)); }
-  PeerTransport& From(uint64_t machine) { return *kernel.machine(machine).transport; }
+  PeerPort& From(uint64_t machine) { return *At(machine).transport; }
   // What became of a call of 1 to 2.
   std::shared_ptr<std::string> Call(const std::string& request) {
     auto answer = std::make_shared<std::string>("nothing yet");

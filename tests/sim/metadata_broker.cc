@@ -4,16 +4,38 @@
 #include <utility>
 
 #include "core/base/text.h"
-#include "replication/meta/group/raft_codec.h"
+#include "replication/meta/cluster/cluster_start.h"
+#include "tests/sim/sim_seams.h"
 
 namespace bascule {
 namespace {
 
-constexpr char kDirectory[] = "data/meta";
+constexpr char kDirectory[] = "data";
+constexpr char kClusterId[] = "cluster";
+
+BrokerOptions Clustered(BrokerOptions options) {
+  options.config.data_dir = kDirectory;
+  options.config.cluster.enabled = true;
+  options.config.cluster.insecure = true;
+  options.metadata_store = SmallMetadataStore();
+  return options;
+}
 
 }  // namespace
 
-absl::Status MetadataBroker::Found(const RaftStoreOptions& options) {
+MetadataBroker::MetadataBroker(SimKernel& kernel, SimMachine& machine, FakeDiscoveryBus& bus,
+                               int founders, BrokerOptions options)
+    : kernel_(kernel),
+      machine_(machine),
+      founders_(founders),
+      options_(Clustered(std::move(options))),
+      discovery_(bus),
+      seams_(SeamsOf(kernel, machine, discovery_,
+                     [this] { Die(absl::InternalError("it says so itself")); })) {}
+
+// All at once, as no broker does: a group of several from the start. Its directory is bound, so that
+// none of them counts as emptied.
+absl::Status MetadataBroker::Found() {
   raft::SnapshotMeta first{raft::Index(1), raft::Term(1), {}};
   MemberBook members;
   for (int i = 1; i <= founders_; ++i) {
@@ -21,55 +43,39 @@ absl::Status MetadataBroker::Found(const RaftStoreOptions& options) {
     first.configuration.voters.emplace_back(i);
     members[raft::NodeId(static_cast<uint64_t>(i))] = {server, server + ":9293"};
   }
-  RETURN_IF_ERROR(machine_.disk.CreateDirectories(kDirectory));
-  const MetaIdentity identity{"cluster", raft::NodeId(machine_.id.value())};
-  return RaftStore::Create(machine_.disk, kDirectory, options, identity, first,
-                           EncodeSnapshotBody(members, MetaTable().Snapshot()))
+  RETURN_IF_ERROR(
+      WriteFileAtomically(machine_.disk, BindingFile(kDirectory), BindingText(kClusterId)));
+  const MetaIdentity identity{kClusterId, raft::NodeId(machine_.id.value())};
+  return RaftStore::Create(machine_.disk, JoinPath(kDirectory, "meta"), options_.metadata_store,
+                           identity, first, EncodeSnapshotBody(members, MetaTable().Snapshot()))
       .status();
 }
 
 absl::Status MetadataBroker::Open() {
-  RaftStoreOptions options;
-  options.segment_bytes = 16 * 1024;
-  options.reserve_bytes = 4 * 1024;
-  StoredRaft stored;
-  absl::Status opened;
-  if (!RaftStore::Exists(machine_.disk, kDirectory)) opened = Found(options);
-  if (opened.ok()) {
-    auto store = RaftStore::Open(machine_.disk, kDirectory, options, stored);
-    opened = store.ok() ? Build(*std::move(store), std::move(stored)) : store.status();
-  }
-  if (!opened.ok()) Die(opened);
+  absl::Status opened = Start();
+  if (opened.ok() && dead_) opened = *dead_;
+  if (!opened.ok() && !dead_) Die(opened);
   return opened;
 }
 
-absl::Status MetadataBroker::Build(std::unique_ptr<RaftStore> store, StoredRaft stored) {
-  ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(machine_.disk, "data"));
-  const BrokerSelf self{machine_.name, machine_.id, incarnation_, machine_.address(), ""};
-  PeerTransport* const peers = machine_.transport.get();
-  SimExecutor& home = *machine_.home;
-  frontend_ = std::make_unique<MetaFrontend>(home, kernel_.clock(), peers, self);
-  RaftGroupEnvironment environment{home, machine_.rng, peers, *frontend_,
-                                   [this](const absl::Status& why) { Die(why); }};
-  ASSIGN_OR_RETURN(group_, RaftGroup::Start(std::move(environment), options_, std::move(store),
-                                            std::move(stored)));
-  frontend_->SetLog(*group_);
-  leader_work_ = std::make_unique<LeaderWork>(home, kernel_.clock(), peers, *group_, *group_,
-                                              frontend_->table(), self, LeaderWorkOptions());
-  frontend_->AddRoleObserver(
-      [this](const MetadataRole& role) { leader_work_->OnRoleChange(role); });
-  leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), ""}; });
-  frontend_->SetFatal([this](const absl::Status& why) { Die(why); });
-  peers->Handle(PeerService::kMetadata, *frontend_);
-  peers->Handle(PeerService::kSession, *leader_work_);
-  frontend_->Advertise(machine_.name + ".example", 9292);
-  home.Post([this] {
-    frontend_->Register(*this, *record_, [this](const absl::Status& status) {
-      if (!status.ok()) Die(status);
-    });
-    leader_work_->Start();
-  });
+absl::Status MetadataBroker::Start() {
+  ASSIGN_OR_RETURN(directory_,
+                   DataDirectory::Open(machine_.disk, machine_.rng, kDirectory, machine_.name));
+  if (!RaftStore::Exists(machine_.disk, JoinPath(kDirectory, "meta"))) RETURN_IF_ERROR(Found());
+  ASSIGN_OR_RETURN(const auto record, RegistrationRecord::Open(machine_.disk, kDirectory));
+  if (record->must_rejoin()) return absl::DataLossError("it takes itself for an older copy");
+  node_ = std::make_unique<MetadataNode>(seams_, options_, *directory_, [](const std::string&) {});
+  node_->Start([this](const absl::Status& status) { OnMember(status); });
   return absl::OkStatus();
+}
+
+void MetadataBroker::OnMember(const absl::Status& status) {
+  if (!status.ok()) return Die(status);
+  ready_ = true;
+  frontend().Advertise(machine_.name + ".example", 9292);
+  frontend().Register(*this, node_->record(), [this](const absl::Status& registered) {
+    if (!registered.ok()) Die(registered);
+  });
 }
 
 void MetadataBroker::Die(const absl::Status& why) {
@@ -78,16 +84,16 @@ void MetadataBroker::Die(const absl::Status& why) {
 }
 
 std::string MetadataBroker::Describe() const {
-  const GroupStatus status = group_->Status();
+  const GroupStatus status = node_->group().Status();
   std::string fenced;
-  for (const auto& [id, broker] : frontend_->table().brokers()) {
+  for (const auto& [id, broker] : node_->frontend().table().brokers()) {
     if (broker.fenced) fenced += " " + id;
   }
-  return Concat(" table ", std::hash<std::string>()(frontend_->table().Snapshot()), " fenced",
-                fenced, " term ", status.role.term, " leader ", status.role.leader, " applied ",
-                status.applied, " commit ", status.commit, " log ", status.first, "-", status.last,
-                " streams ", frontend_->table().streams().size(), " brokers ",
-                frontend_->table().brokers().size(), " ", group_->degraded());
+  return Concat(" table ", std::hash<std::string>()(node_->frontend().table().Snapshot()),
+                " fenced", fenced, " term ", status.role.term, " leader ", status.role.leader,
+                " applied ", status.applied, " commit ", status.commit, " log ", status.first, "-",
+                status.last, " streams ", node_->frontend().table().streams().size(), " brokers ",
+                node_->frontend().table().brokers().size(), " ", node_->group().degraded());
 }
 
 }  // namespace bascule

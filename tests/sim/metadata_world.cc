@@ -10,55 +10,46 @@
 namespace bascule {
 namespace {
 
-constexpr std::chrono::milliseconds kStep{20};
 constexpr int kFaultySteps = 750;   // 15 s
 constexpr int kHealedSteps = 1000;  // 20 s, at most
-constexpr uint64_t kPlenty = uint64_t{1} << 40;
-
-MonotonicTime In(SimKernel& kernel, uint64_t least_ms, uint64_t most_ms) {
-  const auto ms = static_cast<int64_t>(Between(kernel.rng(), least_ms, most_ms));
-  return Add(kernel.clock().Monotonic(), std::chrono::milliseconds(ms));
-}
+// Each second at most.
+constexpr FaultRates kMost{.crash = 0.15,
+                           .kill = 0.15,
+                           .power = 0.15,
+                           .sync_error = 0.05,
+                           .full_disk = 0.1,
+                           .isolation = 0.15,
+                           .cut = 0.3,
+                           .partition = 0.2};
 
 }  // namespace
 
-MetadataWorld::MetadataWorld(uint64_t seed) : kernel_(seed) {
+MetadataWorld::MetadataWorld(uint64_t seed)
+    : kernel_(seed),
+      client_(kernel_, [this](const std::string& what) { Fail(what); }),
+      faults_(kernel_, kMost) {
   Rng& rng = kernel_.rng();
   constexpr int kSizes[] = {1, 2, 3, 3, 3, 3, 4, 5};
   brokers_ = kSizes[rng.Below(8)];
-  const auto rate = [&rng](double most) {
-    return rng.Below(2) == 0 ? 0 : most * static_cast<double>(1 + rng.Below(100)) / 100;
-  };
-  rates_ = {.crash = rate(0.15),
-            .kill = rate(0.15),
-            .power = rate(0.15),
-            .sync_error = rate(0.05),
-            .full_disk = rate(0.1),
-            .isolation = rate(0.15),
-            .cut = rate(0.3),
-            .partition = rate(0.2),
-            .transfer = rate(0.1)};
-  SimNetworkFaults& faults = kernel_.network().faults;
-  faults.loss = rate(0.1);
-  faults.duplication = rate(0.1);
-  faults.reorder = rate(0.2);
-  faults.delay = std::chrono::milliseconds(1 + rng.Below(30));
-  faults.late = std::chrono::milliseconds(20 + rng.Below(800));
-  group_options_.snapshot_entries = rng.Below(2) == 0 ? 10 + rng.Below(50) : 8192;
-  group_options_.trailing_entries = rng.Below(10);
+  transfers_ = rng.Below(2) == 0 ? 0 : 0.1;
+  options_.config.cluster.snapshot_entries =
+      static_cast<int64_t>(rng.Below(2) == 0 ? 10 + rng.Below(50) : 8192);
+  options_.trailing_entries = rng.Below(10);
   for (int i = 1; i <= brokers_; ++i) {
     kernel_.AddMachine(Concat("b", i), [this](SimMachine& machine) { return MakeBroker(machine); });
   }
   for (uint64_t i = 1; i <= kernel_.size(); ++i) kernel_.Start(i);
 }
 
-MetadataWorld::~MetadataWorld() { *alive_ = false; }
+MetadataWorld::~MetadataWorld() {
+  *alive_ = false;
+  kernel_.EndAll();
+}
 
 std::unique_ptr<SimKernel::Process> MetadataWorld::MakeBroker(SimMachine& machine) {
-  auto broker = std::make_unique<MetadataBroker>(kernel_, machine, brokers_, group_options_);
+  auto broker = std::make_unique<MetadataBroker>(kernel_, machine, discovery_, brokers_, options_);
   if (const absl::Status opened = broker->Open(); !opened.ok()) {
     // A full disk, or the next planned fault, may stop a start; damage may not be found.
-    kernel_.Note(machine.name, " does not start: ", FromAbsl(opened.message()));
     if (absl::IsDataLoss(opened)) {
       Fail(Concat(machine.name, " finds its metadata damaged: ", FromAbsl(opened.message())));
     }
@@ -68,7 +59,7 @@ std::unique_ptr<SimKernel::Process> MetadataWorld::MakeBroker(SimMachine& machin
 
 MetadataBroker* MetadataWorld::At(uint64_t machine) {
   auto* const broker = static_cast<MetadataBroker*>(kernel_.process(machine));
-  return broker == nullptr || broker->dead() ? nullptr : broker;
+  return broker == nullptr || broker->dead() || !broker->ready() ? nullptr : broker;
 }
 
 void MetadataWorld::Fail(const std::string& what) {
@@ -77,11 +68,15 @@ void MetadataWorld::Fail(const std::string& what) {
 
 bool MetadataWorld::Run() {
   for (int i = 0; i < kFaultySteps && violation_.empty(); ++i) {
-    for (uint64_t machine = 1; machine <= kernel_.size(); ++machine) Harm(machine);
-    HarmNetwork();
+    faults_.Step([this](uint64_t machine) { return IsDead(machine); });
+    for (uint64_t machine = 1; machine <= kernel_.size(); ++machine) {
+      MetadataBroker* const broker = At(machine);
+      if (broker != nullptr && faults_.Happens(transfers_))
+        broker->group().TransferLeadership(PeerId(), [](absl::Status) {});
+    }
     Step();
   }
-  Heal();
+  faults_.Heal();
   for (int i = 0; i < kHealedSteps && violation_.empty(); ++i) {
     Step();
     if (i > kHealedSteps / 10 && i % 20 == 0 && Converged()) break;
@@ -90,90 +85,72 @@ bool MetadataWorld::Run() {
   return violation_.empty();
 }
 
+bool MetadataWorld::IsDead(uint64_t machine) {
+  const auto* const broker = static_cast<MetadataBroker*>(kernel_.process(machine));
+  if (!broker->dead()) return false;
+  if (absl::IsDataLoss(*broker->dead()))
+    Fail(Concat(broker->name(), " takes itself for an older copy"));
+  return true;
+}
+
 void MetadataWorld::Step() {
   const uint64_t machine = Between(kernel_.rng(), 1, kernel_.size());
-  switch (kernel_.rng().Below(6)) {
-    case 0:
-    case 1:
-      Create(machine);
-      break;
-    case 2:
-      Delete(machine);
-      break;
-    case 3:
-      Read(machine);
-      break;
-    default:
-      break;
+  const uint64_t choice = kernel_.rng().Below(6);
+  if (MetadataBroker* const broker = At(machine)) {
+    if (choice < 2) client_.Create(broker->frontend(), broker->name());
+    if (choice == 2) client_.Delete(broker->frontend(), broker->name());
+    if (choice == 3) Read(machine);
   }
-  kernel_.scheduler().RunFor(kStep);
+  kernel_.scheduler().RunFor(MachineFaults::kStep);
 }
 
-void MetadataWorld::Harm(uint64_t number) {
-  SimMachine& machine = kernel_.machine(number);
-  const MonotonicTime now = kernel_.clock().Monotonic();
-  if (full_until_.contains(number) && full_until_[number] <= now) {
-    machine.disk.SetCapacity(kPlenty);
-    full_until_.erase(number);
-  }
-  if (!kernel_.up(number)) {
-    if (down_until_[number] <= now) kernel_.Start(number);
-    return;
-  }
-  const bool dead = At(number) == nullptr;
-  const auto* const process = static_cast<MetadataBroker*>(kernel_.process(number));
-  if (dead && absl::IsDataLoss(*process->dead()))
-    Fail(Concat(machine.name, " takes itself for an older copy"));
-  const bool crash = Happens(rates_.crash) || machine.disk.faults().power_is_off();
-  if (crash || dead || Happens(rates_.kill)) {
-    crash ? kernel_.Crash(number) : kernel_.Kill(number);
-    machine.disk.faults().Clear();
-    down_until_[number] = In(kernel_, 1, 2000);
-    return;
-  }
-  if (Happens(rates_.power)) machine.disk.faults().PowerOffAfter(1 + kernel_.rng().Below(12));
-  if (Happens(rates_.sync_error)) {
-    machine.disk.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
-  }
-  if (Happens(rates_.full_disk)) {
-    kernel_.Note(machine.name, ": the disk is full");
-    machine.disk.SetCapacity(0);
-    full_until_[number] = In(kernel_, 100, 3000);
-  }
-  if (Happens(rates_.transfer))
-    At(number)->group().TransferLeadership(PeerId(), [](absl::Status) {});
+void MetadataWorld::Read(uint64_t machine) {
+  MetadataBroker* const broker = At(machine);
+  if (broker == nullptr) return;
+  std::set<std::string> there = client_.MustBe();
+  std::set<std::string> gone = client_.MustNotBe();
+  const uint64_t life = broker->incarnation();
+  broker->group().ReadBarrier([this, alive = alive_, machine, life, there = std::move(there),
+                               gone = std::move(gone)](const absl::Status& status) {
+    if (!*alive || !status.ok()) return;
+    MetadataBroker* const now = At(machine);
+    if (now == nullptr || now->incarnation() != life) return;
+    ++reads_;
+    client_.CheckTable(now->frontend().table(), there, gone, Concat("a read at ", now->name()));
+  });
 }
 
-void MetadataWorld::HarmNetwork() {
-  SimNetwork& network = kernel_.network();
-  if (cut_until_ <= kernel_.clock().Monotonic()) network.Heal();
-  const PeerId one(Between(kernel_.rng(), 1, kernel_.size()));
-  const PeerId other(Between(kernel_.rng(), 1, kernel_.size()));
-  const bool isolate = Happens(rates_.isolation);
-  const bool cut = Happens(rates_.cut);
-  const bool partition = Happens(rates_.partition);
-  if (isolate) network.Isolate(one);
-  if (cut) network.Cut(one, other);
-  if (partition) network.Partition({one, other});
-  if (isolate || cut || partition) {
-    kernel_.Note("the network is cut around ", one, " and ", other);
-    cut_until_ = In(kernel_, 50, 3000);
-  }
-}
-
-void MetadataWorld::Heal() {
-  kernel_.Note("all is well again");
-  rates_ = {};
-  kernel_.network().Heal();
-  kernel_.network().faults = {};
+bool MetadataWorld::Converged() {
+  MetadataBroker* const first = At(1);
+  if (first == nullptr) return false;
+  const MetadataRole role = first->group().role();
+  const std::string table = first->frontend().table().Snapshot();
   for (uint64_t i = 1; i <= kernel_.size(); ++i) {
-    SimMachine& machine = kernel_.machine(i);
-    machine.disk.SetCapacity(kPlenty);
-    machine.disk.faults().Clear();
-    // A power loss that is planned and has not come yet goes with a crash, too.
-    kernel_.Crash(i);
-    kernel_.Start(i);
+    MetadataBroker* const broker = At(i);
+    if (broker == nullptr || broker->group().role().leader != role.leader) return false;
+    if (broker->frontend().table().Snapshot() != table) return false;
   }
+  const auto& brokers = first->frontend().table().brokers();
+  return role.leader != PeerId() && brokers.size() == kernel_.size() &&
+         std::none_of(brokers.begin(), brokers.end(),
+                      [](const auto& broker) { return broker.second.fenced; });
+}
+
+void MetadataWorld::CheckConverged() {
+  for (int i = 0; i < 500 && !Converged(); ++i) {
+    kernel_.scheduler().RunFor(std::chrono::milliseconds(20));
+  }
+  if (!Converged()) {
+    std::string text = "the brokers do not come to the same:";
+    for (uint64_t i = 1; i <= kernel_.size(); ++i) {
+      MetadataBroker* const broker = At(i);
+      text += Concat("\n  b", i, broker == nullptr ? std::string(" is dead") : broker->Describe());
+    }
+    return Fail(text);
+  }
+  client_.CheckTable(At(1)->frontend().table(), client_.MustBe(), client_.MustNotBe(),
+                     "at the end the table");
+  client_.CheckNothingLost(At(1)->frontend().table());
 }
 
 }  // namespace bascule

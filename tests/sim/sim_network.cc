@@ -10,6 +10,7 @@ struct SimNetwork::Endpoint {
   PeerEvents* events = nullptr;
   std::map<PeerService, PeerHandler*> handlers;
   std::set<PeerId> peers;  // that it was told of; only they are listened to
+  std::string cluster;     // empty: none yet
   bool up = true;
 
   PeerHandler* HandlerOf(PeerService service) const {
@@ -23,11 +24,18 @@ struct SimNetwork::Pending {
   PeerTransport::Done done;  // null once it was called
 };
 
-class SimTransport final : public PeerTransport {
+class SimTransport final : public PeerPort {
  public:
   SimTransport(SimNetwork& network, SimNetwork::EndpointPtr endpoint)
       : network_(network), endpoint_(std::move(endpoint)) {}
-  ~SimTransport() override { network_.Disconnect(endpoint_); }
+  ~SimTransport() override { Stop(); }
+
+  void SetCluster(std::string cluster_id) override { endpoint_->cluster = std::move(cluster_id); }
+  std::vector<std::string> Degraded() const override { return {}; }
+  std::map<std::string, uint64_t> ReadCounters() const override { return {}; }
+  void Stop() override {
+    if (endpoint_->up) network_.Disconnect(endpoint_);
+  }
 
   void Handle(PeerService service, PeerHandler& handler) override {
     endpoint_->handlers[service] = &handler;
@@ -39,7 +47,7 @@ class SimTransport final : public PeerTransport {
 
   void Send(PeerId to, PeerService service, std::string message) override {
     if (!endpoint_->peers.contains(to)) return;
-    network_.Pass(endpoint_->self.id, to, true,
+    network_.Pass(endpoint_->self.id, to, true, SimNetwork::Between::kPeers,
                   [from = endpoint_->self, service, message](SimNetwork::Endpoint& there) {
                     PeerHandler* handler = there.HandlerOf(service);
                     if (handler != nullptr) handler->OnPeerMessage(from, message);
@@ -48,7 +56,7 @@ class SimTransport final : public PeerTransport {
   void Call(PeerId to, PeerService service, std::string request, Duration timeout,
             Done done) override {
     if (!endpoint_->peers.contains(to)) return done(absl::UnavailableError("no such peer"));
-    network_.Ask(endpoint_, to, timeout, std::move(done),
+    network_.Ask(endpoint_, to, SimNetwork::Between::kPeers, timeout, std::move(done),
                  [from = endpoint_->self, service, request, timeout](SimNetwork::Endpoint& there,
                                                                      PeerHandler::Respond respond) {
                    PeerHandler* handler = there.HandlerOf(service);
@@ -59,7 +67,7 @@ class SimTransport final : public PeerTransport {
   void SendBulk(PeerId to, PeerService service, std::string header,
                 std::shared_ptr<const std::string> body, Duration timeout, Done done) override {
     if (!endpoint_->peers.contains(to)) return done(absl::UnavailableError("no such peer"));
-    network_.Ask(endpoint_, to, timeout, std::move(done),
+    network_.Ask(endpoint_, to, SimNetwork::Between::kPeers, timeout, std::move(done),
                  [from = endpoint_->self, service, header, body](SimNetwork::Endpoint& there,
                                                                  PeerHandler::Respond respond) {
                    PeerHandler* handler = there.HandlerOf(service);
@@ -68,15 +76,22 @@ class SimTransport final : public PeerTransport {
                  });
   }
   void Redirect(PeerId, std::string) override {}  // everybody is found by its node id
-  void IntroduceTo(std::string, std::string address, std::string request, Duration timeout,
-                   Done done) override {
-    Introduce(std::move(address), std::move(request), timeout, std::move(done));
+  // Certificates say who it is.
+  void IntroduceTo(std::string server_id, std::string address, std::string request,
+                   Duration timeout, Done done) override {
+    IntroduceAt(address, server_id, std::move(request), timeout, std::move(done));
   }
   void Introduce(std::string address, std::string request, Duration timeout, Done done) override {
+    IntroduceAt(address, "", std::move(request), timeout, std::move(done));
+  }
+
+ private:
+  void IntroduceAt(const std::string& address, const std::string& server_id, std::string request,
+                   Duration timeout, Done done) {
     for (const auto& [id, other] : network_.endpoints_) {
-      if (other->self.address != address) continue;
-      other->peers.insert(endpoint_->self.id);  // an introduction is listened to from anybody
-      return network_.Ask(endpoint_, id, timeout, std::move(done),
+      const bool right = server_id.empty() || other->self.server_id == server_id;
+      if (other->self.address != address || !right) continue;
+      return network_.Ask(endpoint_, id, SimNetwork::Between::kStrangers, timeout, std::move(done),
                           [server_id = endpoint_->self.server_id, request, timeout](
                               SimNetwork::Endpoint& there, PeerHandler::Respond respond) {
                             if (there.events == nullptr) return;
@@ -87,7 +102,6 @@ class SimTransport final : public PeerTransport {
     done(absl::UnavailableError(Concat("nobody answers at ", address)));
   }
 
- private:
   SimNetwork& network_;
   const SimNetwork::EndpointPtr endpoint_;
 };
@@ -98,7 +112,7 @@ SimNetwork::SimNetwork(SimScheduler& scheduler)
 // What is under way refers to endpoints that are gone.
 SimNetwork::~SimNetwork() { wire_.Close(); }
 
-std::unique_ptr<PeerTransport> SimNetwork::Connect(PeerIdentity self, PeerEvents* events) {
+std::unique_ptr<PeerPort> SimNetwork::Connect(PeerIdentity self, PeerEvents* events) {
   auto endpoint = std::make_shared<Endpoint>();
   endpoint->self = std::move(self);
   endpoint->events = events;
@@ -160,14 +174,22 @@ Duration SimNetwork::DrawDelay() {
   return up_to(faults.delay) + (Chance(rng, faults.reorder) ? up_to(faults.late) : Duration(0));
 }
 
-void SimNetwork::Pass(PeerId from, PeerId to, bool copies, const Arrive& arrive) {
+bool SimNetwork::Hears(const Endpoint& there, PeerId from) {
+  const Endpoint* const sender = Find(from);
+  const bool other_cluster = sender != nullptr && !sender->cluster.empty() &&
+                             !there.cluster.empty() && sender->cluster != there.cluster;
+  return there.peers.contains(from) && !other_cluster;
+}
+
+void SimNetwork::Pass(PeerId from, PeerId to, bool copies, Between between, const Arrive& arrive) {
   Rng& rng = scheduler_.rng();
   const int times = copies && Chance(rng, faults.duplication) ? 2 : 1;
   for (int i = 0; i < times; ++i) {
     if (cuts_.contains({from, to}) || Chance(rng, faults.loss)) continue;
-    wire_.After(DrawDelay(), [this, from, to, arrive] {
+    wire_.After(DrawDelay(), [this, from, to, between, arrive] {
       Endpoint* const there = Find(to);
-      if (there == nullptr || !there->peers.contains(from) || cuts_.contains({from, to})) return;
+      if (there == nullptr || cuts_.contains({from, to})) return;
+      if (between == Between::kPeers && !Hears(*there, from)) return;
       arrive(*there);
     });
   }
@@ -175,7 +197,8 @@ void SimNetwork::Pass(PeerId from, PeerId to, bool copies, const Arrive& arrive)
 
 // Refused at once when nobody is there; otherwise the answer, or unknown when the other side drops
 // the question, or time is up.
-void SimNetwork::Ask(const EndpointPtr& from, PeerId to, Duration timeout, PeerTransport::Done done,
+void SimNetwork::Ask(const EndpointPtr& from, PeerId to, Between between, Duration timeout,
+                     PeerTransport::Done done,
                      std::function<void(Endpoint&, PeerHandler::Respond)> ask) {
   auto pending = std::make_shared<Pending>(Pending{from, std::move(done)});
   if (Find(to) == nullptr) {
@@ -192,12 +215,13 @@ void SimNetwork::Ask(const EndpointPtr& from, PeerId to, Duration timeout, PeerT
     });
   });
   const PeerId asker = from->self.id;
-  Pass(asker, to, false,
-       [this, asker, to, pending, dropped, ask = std::move(ask)](Endpoint& there) {
-         ask(there, [this, asker, to, pending, dropped](absl::StatusOr<std::string> answer) {
-           Pass(to, asker, false,
-                [this, pending, dropped, answer](Endpoint&) { Finish(pending, answer); });
-         });
+  Pass(asker, to, false, between,
+       [this, asker, to, between, pending, dropped, ask = std::move(ask)](Endpoint& there) {
+         ask(there,
+             [this, asker, to, between, pending, dropped](absl::StatusOr<std::string> answer) {
+               Pass(to, asker, false, between,
+                    [this, pending, dropped, answer](Endpoint&) { Finish(pending, answer); });
+             });
        });
 }
 

@@ -1,10 +1,10 @@
-// The network between simulated brokers: PeerTransport on the virtual time line. Messages are lost,
+// The network between simulated brokers: PeerPort on the virtual time line. Messages are lost,
 // late, doubled and overtaken as a seed says; cuts go one way or both; a call whose answer does not
 // come ends as unknown.
 //
 //   SimNetwork network(scheduler);
 //   network.faults.loss = 0.05;
-//   std::unique_ptr<PeerTransport> b1 =
+//   std::unique_ptr<PeerPort> b1 =
 //       network.Connect({PeerId(1), "b1", "b1:9293", 42, 1}, events);
 //   network.Cut(PeerId(1), PeerId(2));      1 is not heard by 2
 //
@@ -18,7 +18,7 @@
 #include <string>
 #include <utility>
 
-#include "replication/peer_transport.h"
+#include "replication/peer_port.h"
 #include "tests/support/sim_executor.h"
 
 namespace bascule {
@@ -38,7 +38,7 @@ class SimNetwork {
 
   // A process. Its end is the transport's: calls of it are dropped without a word, calls to it end
   // as unknown. `events` may be null.
-  std::unique_ptr<PeerTransport> Connect(PeerIdentity self, PeerEvents* events = nullptr);
+  std::unique_ptr<PeerPort> Connect(PeerIdentity self, PeerEvents* events = nullptr);
   void Cut(PeerId from, PeerId to) { cuts_.insert({from, to}); }
   void Isolate(PeerId id);
   // Members of `side` hear only each other, and so do the rest.
@@ -56,11 +56,14 @@ class SimNetwork {
   using Arrive = std::function<void(Endpoint&)>;
 
   void Disconnect(const EndpointPtr& endpoint);
-  // Runs `arrive` at `to` unless something comes between; `copies`: it may come twice.
-  void Pass(PeerId from, PeerId to, bool copies, const Arrive& arrive);
+  enum class Between { kPeers, kStrangers };
+  // Runs `arrive` at `to` unless something comes between; `copies`: it may come twice. Peers hear only
+  // those whom they were told of, of their own cluster.
+  void Pass(PeerId from, PeerId to, bool copies, Between between, const Arrive& arrive);
+  bool Hears(const Endpoint& there, PeerId from);
   // As Pass, with an answer. `ask` is run at `to` with what answers.
-  void Ask(const EndpointPtr& from, PeerId to, Duration timeout, PeerTransport::Done done,
-           std::function<void(Endpoint&, PeerHandler::Respond)> ask);
+  void Ask(const EndpointPtr& from, PeerId to, Between between, Duration timeout,
+           PeerTransport::Done done, std::function<void(Endpoint&, PeerHandler::Respond)> ask);
   void Finish(const std::shared_ptr<Pending>& pending, absl::StatusOr<std::string> answer);
   Duration DrawDelay();
   Endpoint* Find(PeerId id);

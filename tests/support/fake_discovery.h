@@ -22,16 +22,18 @@ class FakeDiscoveryBus {
   Duration period = std::chrono::milliseconds(500);
   uint64_t asked = 0;
   SimExecutor& wire;
-  std::map<FakeDiscovery*, absl::AnyInvocable<std::string(std::string_view)>> answerers;
+  // By when they came, so that the same seed is the same run.
+  std::map<uint64_t, absl::AnyInvocable<std::string(std::string_view)>> answerers;
+  uint64_t members = 0;
 };
 
 class FakeDiscovery final : public Discovery {
  public:
-  explicit FakeDiscovery(FakeDiscoveryBus& bus) : bus_(bus) {}
-  ~FakeDiscovery() override { bus_.answerers.erase(this); }
+  explicit FakeDiscovery(FakeDiscoveryBus& bus) : bus_(bus), number_(++bus.members) {}
+  ~FakeDiscovery() override { bus_.answerers.erase(number_); }
 
   void AnswerQueries(absl::AnyInvocable<std::string(std::string_view)> answer) override {
-    bus_.answerers[this] = std::move(answer);
+    bus_.answerers[number_] = std::move(answer);
   }
   std::unique_ptr<DiscoveryQuery> Ask(std::string question,
                                       FakeDiscoveryBus::Found found) override {
@@ -69,6 +71,7 @@ class FakeDiscovery final : public Discovery {
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   };
   FakeDiscoveryBus& bus_;
+  const uint64_t number_;
 };
 
 }  // namespace bascule

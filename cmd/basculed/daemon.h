@@ -1,5 +1,5 @@
-// The broker's object graph: the only place that names every part. Built in the order of
-// dependence, taken down in the reverse one.
+// A broker on this machine: what is real about it (disk, clock, threads, NATS, gRPC, the peer port)
+// around replication/broker's Broker. Built in the order of dependence, taken down in the reverse one.
 #pragma once
 
 #include <functional>
@@ -10,19 +10,19 @@
 
 namespace bascule {
 
-class Broker {
+class Daemon {
  public:
   // Blocks until the broker serves, with its declared streams in place; one that is to join a
   // cluster waits for it as long as that takes. Errors say what to change. `fatal`: the process
   // must end (the reason is logged); from any thread, at any time after the call began.
-  static absl::StatusOr<std::unique_ptr<Broker>> Start(const Config& config,
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Config& config,
                                                        std::function<void()> fatal);
   // Stops gracefully: no new requests, everything heard is stored and acked, logs are closed clean.
-  ~Broker();
+  ~Daemon();
 
  private:
   struct Parts;
-  explicit Broker(std::unique_ptr<Parts> parts);
+  explicit Daemon(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
 

@@ -2,21 +2,20 @@
 #include <algorithm>
 #include <utility>
 
-#include "cmd/basculed/metadata_node.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "replication/broker/metadata_node.h"
 
 namespace bascule {
 namespace {
 
 constexpr std::chrono::seconds kRefreshPeriod{1};
-// Without a leader for so many seconds a broker asks the others whether it is a member still; after
-// so many answers of a leader that it is not, it believes them.
-constexpr int kAskMembershipAfter = 5;
-constexpr int kRemovedAnswers = 2;
 
 }  // namespace
 
+// The cluster dials this broker where it was before: after its configuration changed, or because it
+// was alone when it was made. The leader writes the new address down; where no leader is heard of,
+// for nobody reaches us, any member passes it on. Said again until it is so.
 void MetadataNode::TellAddress() {
   if (!peers_) return;
   const std::vector<GroupMember> members = group_->members();
@@ -27,7 +26,7 @@ void MetadataNode::TellAddress() {
     LogInfo("the cluster dials this broker at \"", self->address, "\"; it is told ",
             self_.peer_address);
   JoinRequest join;
-  join.cluster_namespace = env_.config.cluster_namespace;
+  join.cluster_namespace = options_.config.cluster_namespace;
   join.cluster_id = cluster_id_;
   join.server_id = self_.id;
   join.node = self_.node;
@@ -49,7 +48,7 @@ void MetadataNode::TellAddress() {
 std::string MetadataNode::Trouble() const {
   if (std::string why = group_->degraded(); !why.empty()) return why;
   if (!disk_full_ || !disk_full_()) return "";
-  return Concat("the disk of ", env_.directory.path(),
+  return Concat("the disk of ", directory_.path(),
                 " is full up to disk.reserve, publishes to it are refused; make room, or lower the "
                 "retention of streams");
 }
@@ -61,7 +60,7 @@ void MetadataNode::Refresh() {
   const std::string past = peers_ && group_->Status().stalled ? group_->degraded() : "";
   if (past != past_) {
     past_ = past;
-    env_.past(past_);
+    say_past_(past_);
   }
   std::vector<std::string> degraded;
   if (!group_->degraded().empty()) degraded.push_back(group_->degraded());
@@ -71,7 +70,7 @@ void MetadataNode::Refresh() {
   if (peers_) {
     for (std::string& sentence : peers_->Degraded()) degraded.push_back(std::move(sentence));
   }
-  if (env_.config.cluster.insecure)
+  if (options_.config.cluster.insecure)
     degraded.push_back("cluster.insecure: brokers talk to each other in plain text, unchecked");
   degraded_.store(std::make_shared<const std::vector<std::string>>(std::move(degraded)));
 }
@@ -85,16 +84,12 @@ void MetadataNode::KeepFresh() {
   fresh_.Repeat(kRefreshPeriod, refresh);
 }
 
-// Who was removed while it was away hears nothing of the others, who know it no more.
 void MetadataNode::AskWhetherRemoved() {
-  if (!peers_ || group_->role().leader != PeerId()) {
-    leaderless_seconds_ = 0;
-    return;
-  }
-  if (++leaderless_seconds_ % kAskMembershipAfter != 0) return;
+  if (!peers_ || !removal_->Tick(group_->role().leader != PeerId())) return;
   for (const GroupMember& member : group_->members()) {
     if (member.id == self_.node) continue;
-    peers_->Introduce(member.address, EncodeIntroRequest(WhoRequest{env_.config.cluster_namespace}),
+    peers_->Introduce(member.address,
+                      EncodeIntroRequest(WhoRequest{options_.config.cluster_namespace}),
                       kRefreshPeriod,
                       lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
                         if (!bytes.ok()) return;
@@ -105,19 +100,11 @@ void MetadataNode::AskWhetherRemoved() {
 }
 
 void MetadataNode::OnWhetherRemoved(const IntroAnswer& answer) {
-  if (answer.cluster_id != cluster_id_ || answer.leader != answer.node) return;
-  const bool member =
-      std::any_of(answer.members.begin(), answer.members.end(),
-                  [this](const GroupMember& known) { return known.id == self_.node; });
-  if (member || group_->role().leader != PeerId()) {
-    removed_answers_ = 0;
-    return;
-  }
-  if (++removed_answers_ != kRemovedAnswers) return;
+  if (!removal_->OnAnswer(answer, group_->role().leader != PeerId())) return;
   LogError("broker ", answer.server_id, ", which leads the cluster ", cluster_id_,
            ", says that this broker is no member any more: it was removed; to join again move ",
            meta_, " away and start it");
-  env_.fatal();
+  seams_.fatal();
 }
 
 std::vector<std::string> MetadataNode::Degraded() const {
@@ -135,8 +122,8 @@ void MetadataNode::OnPeerDown(const PeerIdentity& peer) { lookout_->OnPeerDown(p
 
 void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
                                   Duration timeout, PeerHandler::Respond respond) {
-  env_.home.Post(lifetime_.Guard([this, server_id, request = std::move(request), timeout,
-                                  respond = std::move(respond)]() mutable {
+  seams_.home.Post(lifetime_.Guard([this, server_id, request = std::move(request), timeout,
+                                    respond = std::move(respond)]() mutable {
     if (control_)
       return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
     if (join_)

@@ -1,23 +1,23 @@
-#include "cmd/basculed/broker.h"
+#include "cmd/basculed/daemon.h"
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <future>
+#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "cmd/basculed/data_directory.h"
 #include "cmd/basculed/facts.h"
-#include "cmd/basculed/metadata_node.h"
 #include "core/api/api_server.h"
 #include "core/base/logging.h"
 #include "core/env/descriptor_budget.h"
 #include "core/env/thread_executor.h"
-#include "core/log/recovery_points.h"
-#include "core/ports/stream_catalog.h"
-#include "core/stream/difference.h"
 #include "nats_bridge/embedded_nats.h"
 #include "nats_bridge/nats_bus.h"
-#include "replication/partition/partition_set.h"
+#include "replication/broker/broker.h"
+#include "replication/peer/grpc_peer_transport.h"
 
 namespace bascule {
 namespace {
@@ -73,54 +73,62 @@ absl::Status Await(Call call) {
   return result.get();
 }
 
-RecoveryPointSet LoadPoints(FileSystem& fs, const std::string& data) {
-  absl::StatusOr<RecoveryPointSet> points = LoadRecoveryPoints(fs, data);
-  if (points.ok()) return *std::move(points);
-  if (!absl::IsNotFound(points.status())) {
-    LogWarning(FromAbsl(points.status().message()),
-               "; every log is scanned, and a lost directory cannot be told from a "
-               "new one this time");
-  }
-  return {};
+std::string ThisProcess() {
+  char host[256] = {};
+  const bool named = gethostname(host, sizeof(host) - 1) == 0;
+  return Concat("process ", getpid(), " on ", named ? host : "a machine without a name");
+}
+
+PeerOptions ToPeerOptions(const Config& config, const PeerIdentity& self,
+                          const std::string& cluster_id, size_t connections) {
+  const ClusterSettings& cluster = config.cluster;
+  PeerOptions options;
+  options.self = self;
+  if (cluster.advertised.port != 0) options.self.address = ToText(cluster.advertised);
+  options.cluster_id = cluster_id;
+  options.cluster_namespace = config.cluster_namespace;
+  options.listen = ToText(cluster.listen);
+  options.tls = {cluster.tls.ca, cluster.tls.cert, cluster.tls.key,
+                 JoinPath(config.data_dir, "peer.pem")};
+  options.insecure = cluster.insecure;
+  options.max_connections = connections;
+  return options;
 }
 
 }  // namespace
 
-struct Broker::Parts {
+struct Daemon::Parts {
   Parts(const Config& given, std::function<void()> fatal_callback)
       : config(given), fatal(std::move(fatal_callback)), fs(RealFileSystem()), clock(RealClock()) {}
 
   absl::Status OpenData();
   absl::Status ConnectBus();
-  absl::Status OpenStreams();
-  absl::Status DeclareStreams();
+  absl::Status PlanDescriptors();
+  absl::StatusOr<OpenedPeerPort> OpenPeers(const PeerIdentity& self, const std::string& cluster_id,
+                                           PeerEvents& events);
+  absl::Status StartBroker();
   absl::Status Serve();
   void Stop();
-
-  absl::Status PlanDescriptors();
 
   Config config;
   std::function<void()> fatal;
   FileSystem& fs;
   Clock& clock;
   DescriptorBudget descriptors;
-  std::unique_ptr<DataDirectory> directory;
+  std::optional<DataDirectory> directory;  // until the broker has it
   std::vector<std::unique_ptr<ThreadExecutor>> shards;
   std::unique_ptr<ThreadExecutor> home;
   std::unique_ptr<ThreadExecutor> disk_pool;
   std::unique_ptr<ThreadExecutor> sync_pool;
-  std::unique_ptr<SyncScheduler> sync;
   std::unique_ptr<EmbeddedNats> embedded;
   std::unique_ptr<NatsBus> bus;
-  StreamCatalog catalog;
-  std::unique_ptr<MetadataNode> metadata;
-  std::unique_ptr<PartitionSet> partitions;
+  std::unique_ptr<Broker> broker;
   std::unique_ptr<BrokerFacts> facts;
   std::unique_ptr<ApiServer> api;
 };
 
 // What could not be opened later is refused now, with the reason.
-absl::Status Broker::Parts::PlanDescriptors() {
+absl::Status Daemon::Parts::PlanDescriptors() {
   DescriptorNeeds needs;
   needs.limit = RaiseDescriptorLimit();
   needs.cluster = config.cluster.enabled;
@@ -132,10 +140,9 @@ absl::Status Broker::Parts::PlanDescriptors() {
   return absl::OkStatus();
 }
 
-absl::Status Broker::Parts::OpenData() {
-  ASSIGN_OR_RETURN(DataDirectory opened,
+absl::Status Daemon::Parts::OpenData() {
+  ASSIGN_OR_RETURN(directory,
                    DataDirectory::Open(fs, RealRng(), config.data_dir, config.server_id));
-  directory = std::make_unique<DataDirectory>(std::move(opened));
   if (config.data_dir.starts_with("/tmp/")) {
     LogWarning(config.data_dir,
                " is below /tmp, which many systems empty at a restart: choose another data.dir");
@@ -146,11 +153,10 @@ absl::Status Broker::Parts::OpenData() {
   home = std::make_unique<ThreadExecutor>("metadata", 1);
   disk_pool = std::make_unique<ThreadExecutor>("disk", limits::kDiskPoolThreads);
   sync_pool = std::make_unique<ThreadExecutor>("sync", kSyncThreads);
-  sync = std::make_unique<SyncScheduler>(fs, *sync_pool);
   return absl::OkStatus();
 }
 
-absl::Status Broker::Parts::ConnectBus() {
+absl::Status Daemon::Parts::ConnectBus() {
   NatsOptions options = ToNatsOptions(config, directory->server_id());
   if (config.nats.embedded.enabled) {
     ASSIGN_OR_RETURN(embedded, StartEmbedded(config, config.data_dir));
@@ -161,69 +167,40 @@ absl::Status Broker::Parts::ConnectBus() {
   return absl::OkStatus();
 }
 
-absl::Status Broker::Parts::OpenStreams() {
-  metadata = std::make_unique<MetadataNode>(MetadataNodeEnvironment{
-      config, fs, clock, RealRng(), *home, bus->discovery(), *directory, descriptors,
-      [this](const std::string& why) { catalog.SetPast(why); }, fatal});
-  RETURN_IF_ERROR(metadata->Start());
+absl::StatusOr<OpenedPeerPort> Daemon::Parts::OpenPeers(const PeerIdentity& self,
+                                                        const std::string& cluster_id,
+                                                        PeerEvents& events) {
+  auto port = std::make_unique<GrpcPeerTransport>(
+      ToPeerOptions(config, self, cluster_id, descriptors.peers() / 2), clock, fs, *home, events);
+  RETURN_IF_ERROR(port->Start());
+  const Address& advertised = config.cluster.advertised;
+  std::string address = advertised.port != 0 ? ToText(advertised)
+                                             : ToText(Address{advertised.host, port->BoundPort()});
+  return OpenedPeerPort{std::move(port), std::move(address)};
+}
+
+absl::Status Daemon::Parts::StartBroker() {
+  OpenPeerPort open_peers;
+  if (config.cluster.enabled) {
+    open_peers = [this](const PeerIdentity& self, const std::string& cluster_id,
+                        PeerEvents& events) { return OpenPeers(self, cluster_id, events); };
+  }
   std::vector<Executor*> shard_list;
   for (const auto& shard : shards) shard_list.push_back(shard.get());
-  PartitionSetOptions options;
-  options.data_directory = config.data_dir;
-  options.broker = directory->server_id();
-  options.defaults = config.stream_defaults;
-  options.max_message_bytes = static_cast<size_t>(config.max_message_bytes);
-  ASSIGN_OR_RETURN(const DiskSpace space, fs.Space(config.data_dir));
-  options.disk_reserve_bytes = config.disk_reserve.Of(space.total_bytes);
-  partitions = std::make_unique<PartitionSet>(
-      PartitionSetEnvironment{fs, clock, *home, shard_list, *disk_pool, *sync, *bus, *bus, catalog,
-                              metadata->frontend()},
-      options, LoadPoints(fs, config.data_dir));
-  return Await([this](auto done) {
-    home->Post([this, done = std::move(done)]() mutable {
-      metadata->SetDiskFull([this] { return partitions->disk_full(); });
-      metadata->frontend().Register(*partitions, metadata->record(),
-                                    [this, done = std::move(done)](absl::Status s) mutable {
-                                      partitions->Start();
-                                      done(std::move(s));
-                                    });
-    });
-  });
+  BrokerSeams seams{{fs, clock, RealRng(), *home, bus->discovery(), std::move(open_peers),
+                     [this](size_t count) { return descriptors.CheckPartitions(count); }, fatal},
+                    std::move(shard_list),
+                    *disk_pool,
+                    *sync_pool,
+                    *bus,
+                    *bus};
+  broker = std::make_unique<Broker>(std::move(seams), BrokerOptions{config, ThisProcess()},
+                                    *std::exchange(directory, std::nullopt));
+  return Await([this](auto done) { broker->Start(std::move(done)); });
 }
 
-absl::Status Broker::Parts::DeclareStreams() {
-  // All at once: without NATS each takes a while until it is clear that nobody listens yet.
-  std::vector<std::future<absl::Status>> results;
-  for (const StreamSpec& spec : config.declared_streams) {
-    auto promise = std::make_shared<std::promise<absl::Status>>();
-    results.push_back(promise->get_future());
-    metadata->frontend().CreateStream(
-        spec, limits::kDefaultMetadataTimeout,
-        [promise](absl::Status status) { promise->set_value(std::move(status)); });
-  }
-  for (size_t i = 0; i < results.size(); ++i) {
-    const StreamSpec& spec = config.declared_streams[i];
-    const absl::Status created = results[i].get();
-    if (created.ok()) {
-      LogInfo("created declared stream ", spec.name, " on ", spec.subject);
-      continue;
-    }
-    if (!absl::IsAlreadyExists(created)) {
-      return absl::Status(created.code(), Concat("streams.declare: ", spec.name, ": ",
-                                                 FromAbsl(created.message())));
-    }
-    const auto entry = catalog.Find(spec.name);
-    if (!entry) continue;
-    for (const std::string& difference : Differences(entry->stream, entry->settings, spec, 1)) {
-      LogWarning("streams.declare: ", spec.name, " exists and differs: ", difference);
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Broker::Parts::Serve() {
-  facts =
-      std::make_unique<BrokerFacts>(config, *directory, fs, clock, *bus, *partitions, *metadata);
+absl::Status Daemon::Parts::Serve() {
+  facts = std::make_unique<BrokerFacts>(config, fs, clock, *bus, *broker);
   ApiOptions options;
   options.listen = ToText(config.listen);
   options.tls = {config.tls.key, config.tls.cert, config.tls.client_auth, config.tls.client_ca};
@@ -231,35 +208,33 @@ absl::Status Broker::Parts::Serve() {
   options.bounds = ToBounds(config.api, descriptors.clients());
   options.advertised_host = config.advertised.host;
   options.advertised_port = config.advertised.port;
-  options.server_id = directory->server_id();
+  options.server_id = broker->directory().server_id();
   options.cluster_namespace = config.cluster_namespace;
   options.admin = {config.admin.loopback, config.admin.identities};
   api = std::make_unique<ApiServer>(
-      options, ApiPorts{catalog, metadata->frontend(), metadata->admin(), *bus, *facts, clock, fs,
-                        RealRng()});
+      options, ApiPorts{broker->catalog(), broker->streams(), broker->cluster(), *bus, *facts,
+                        clock, fs, RealRng()});
   RETURN_IF_ERROR(api->Start());
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
   const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});
   const std::string advertised = ToText(Address{config.advertised.host, port});
-  metadata->frontend().Advertise(config.advertised.host, port);
+  broker->Advertise(config.advertised.host, port);
   facts->SetAddresses(listen, advertised);
-  LogInfo("broker ", directory->server_id(), " serves on ", listen, " (advertised as ", advertised,
-          "), ", catalog.size(), " streams, data in ", config.data_dir);
+  LogInfo("broker ", options.server_id, " serves on ", listen, " (advertised as ", advertised,
+          "), ", broker->catalog().size(), " streams, data in ", config.data_dir);
   return absl::OkStatus();
 }
 
 // New requests end first, then what was heard is stored and acked, then the roads to the outside
 // close.
-void Broker::Parts::Stop() {
+void Daemon::Parts::Stop() {
   if (api) api->Shutdown();
-  if (partitions) {
+  if (broker) {
     (void)Await([this](auto done) {
-      home->Post([this, done = std::move(done)]() mutable {
-        partitions->Stop([done = std::move(done)]() mutable { done(absl::OkStatus()); });
-      });
+      broker->Stop([done = std::move(done)]() mutable { done(absl::OkStatus()); });
     });
+    broker->Disconnect();
   }
-  if (metadata) metadata->Stop();
   if (bus) bus->Stop();
   for (const auto& shard : shards) shard->Stop();
   for (ThreadExecutor* executor : {sync_pool.get(), disk_pool.get(), home.get()}) {
@@ -268,21 +243,20 @@ void Broker::Parts::Stop() {
   if (embedded) embedded->Stop();
 }
 
-Broker::Broker(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-Broker::~Broker() { parts_->Stop(); }
+Daemon::~Daemon() { parts_->Stop(); }
 
-absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const Config& config,
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
                                                       std::function<void()> fatal) {
-  std::unique_ptr<Broker> broker(new Broker(std::make_unique<Parts>(config, std::move(fatal))));
-  Parts& parts = *broker->parts_;
+  std::unique_ptr<Daemon> daemon(new Daemon(std::make_unique<Parts>(config, std::move(fatal))));
+  Parts& parts = *daemon->parts_;
   RETURN_IF_ERROR(parts.OpenData());
   RETURN_IF_ERROR(parts.PlanDescriptors());
   RETURN_IF_ERROR(parts.ConnectBus());
-  RETURN_IF_ERROR(parts.OpenStreams());
-  RETURN_IF_ERROR(parts.DeclareStreams());
+  RETURN_IF_ERROR(parts.StartBroker());
   RETURN_IF_ERROR(parts.Serve());
-  return broker;
+  return daemon;
 }
 
 }  // namespace bascule

@@ -1,4 +1,4 @@
-#include "cmd/basculed/data_directory.h"
+#include "replication/broker/data_directory.h"
 
 #include "absl/strings/numbers.h"
 #include "core/base/crc32c.h"

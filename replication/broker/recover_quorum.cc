@@ -1,4 +1,4 @@
-#include "cmd/basculed/recover_quorum.h"
+#include "replication/broker/recover_quorum.h"
 
 #include <memory>
 #include <utility>

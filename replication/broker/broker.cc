@@ -1,0 +1,124 @@
+#include "replication/broker/broker.h"
+
+#include <utility>
+
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+#include "core/log/recovery_points.h"
+#include "core/stream/difference.h"
+
+namespace bascule {
+namespace {
+
+RecoveryPointSet LoadPoints(FileSystem& fs, const std::string& data) {
+  absl::StatusOr<RecoveryPointSet> points = LoadRecoveryPoints(fs, data);
+  if (points.ok()) return *std::move(points);
+  if (!absl::IsNotFound(points.status())) {
+    LogWarning(FromAbsl(points.status().message()),
+               "; every log is scanned, and a lost directory cannot be told from a "
+               "new one this time");
+  }
+  return {};
+}
+
+}  // namespace
+
+Broker::Broker(BrokerSeams seams, BrokerOptions options, DataDirectory directory)
+    : seams_(std::move(seams)),
+      options_(std::move(options)),
+      directory_(std::move(directory)),
+      sync_(seams_.metadata.fs, seams_.sync_pool),
+      metadata_(seams_.metadata, options_, directory_,
+                [this](const std::string& why) { catalog_.SetPast(why); }) {}
+
+Broker::~Broker() = default;
+
+void Broker::Start(Done done) {
+  seams_.metadata.home.Post([this, done = std::move(done)]() mutable {
+    started_ = std::move(done);
+    metadata_.Start([this](const absl::Status& status) { OnMember(status); });
+  });
+}
+
+absl::Status Broker::MakePartitions() {
+  const Config& config = options_.config;
+  PartitionSetOptions options;
+  options.data_directory = config.data_dir;
+  options.broker = directory_.server_id();
+  options.defaults = config.stream_defaults;
+  options.max_message_bytes = static_cast<size_t>(config.max_message_bytes);
+  const MetadataSeams& seams = seams_.metadata;
+  ASSIGN_OR_RETURN(const DiskSpace space, seams.fs.Space(config.data_dir));
+  options.disk_reserve_bytes = config.disk_reserve.Of(space.total_bytes);
+  partitions_ = std::make_unique<PartitionSet>(
+      PartitionSetEnvironment{seams.fs, seams.clock, seams.home, seams_.shards, seams_.disk_pool,
+                              sync_, seams_.acks, seams_.feeds, catalog_, metadata_.frontend()},
+      options, LoadPoints(seams.fs, config.data_dir));
+  return absl::OkStatus();
+}
+
+void Broker::OnMember(const absl::Status& status) {
+  if (!status.ok()) return End(status);
+  if (const absl::Status made = MakePartitions(); !made.ok()) return End(made);
+  metadata_.SetDiskFull([this] { return partitions_->disk_full(); });
+  metadata_.frontend().Register(*partitions_, metadata_.record(),
+                                [this](const absl::Status& registered) {
+                                  partitions_->Start();
+                                  if (!registered.ok()) return End(registered);
+                                  Declare();
+                                });
+}
+
+// All at once: without NATS each takes a while until it is clear that nobody listens yet.
+void Broker::Declare() {
+  struct Results {
+    std::vector<absl::Status> statuses;
+    size_t waiting;
+  };
+  const std::vector<StreamSpec>& specs = options_.config.declared_streams;
+  if (specs.empty()) return End(absl::OkStatus());
+  auto results = std::make_shared<Results>();
+  results->statuses.resize(specs.size());
+  results->waiting = specs.size();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    streams().CreateStream(specs[i], limits::kDefaultMetadataTimeout,
+                           [this, i, results](absl::Status status) {
+                             results->statuses[i] = std::move(status);
+                             if (--results->waiting == 0) OnDeclared(results->statuses);
+                           });
+  }
+}
+
+void Broker::OnDeclared(const std::vector<absl::Status>& results) {
+  for (size_t i = 0; i < results.size(); ++i) {
+    const StreamSpec& spec = options_.config.declared_streams[i];
+    const absl::Status& created = results[i];
+    if (created.ok()) {
+      LogInfo("created declared stream ", spec.name, " on ", spec.subject);
+      continue;
+    }
+    if (!absl::IsAlreadyExists(created)) {
+      return End(absl::Status(created.code(), Concat("streams.declare: ", spec.name, ": ",
+                                                     FromAbsl(created.message()))));
+    }
+    const auto entry = catalog_.Find(spec.name);
+    if (!entry) continue;
+    for (const std::string& difference : Differences(entry->stream, entry->settings, spec, 1)) {
+      LogWarning("streams.declare: ", spec.name, " exists and differs: ", difference);
+    }
+  }
+  End(absl::OkStatus());
+}
+
+void Broker::End(const absl::Status& status) { std::exchange(started_, nullptr)(status); }
+
+void Broker::Stop(absl::AnyInvocable<void()> done) {
+  seams_.metadata.home.Post([this, done = std::move(done)]() mutable {
+    if (!partitions_) return metadata_.Stop(std::move(done));
+    partitions_->Stop(
+        [this, done = std::move(done)]() mutable { metadata_.Stop(std::move(done)); });
+  });
+}
+
+}  // namespace bascule

@@ -1,0 +1,348 @@
+#include "replication/broker/metadata_node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+#include "core/base/text.h"
+
+namespace bascule {
+namespace {
+
+constexpr int kClusterIdLength = 16;
+constexpr int kTicksPerHeartbeat = 2;
+
+std::string EmptyState() { return MetaTable().Snapshot(); }
+
+RaftGroupOptions GroupOptions(const BrokerOptions& broker) {
+  const ClusterSettings& cluster = broker.config.cluster;
+  RaftGroupOptions options;
+  options.tick = cluster.heartbeat / kTicksPerHeartbeat;
+  options.heartbeat_ticks = kTicksPerHeartbeat;
+  options.election_ticks = static_cast<int>(cluster.election_timeout / options.tick);
+  options.snapshot_entries = static_cast<uint64_t>(cluster.snapshot_entries);
+  options.trailing_entries = broker.trailing_entries;
+  return options;
+}
+
+}  // namespace
+
+MetadataNode::MetadataNode(const MetadataSeams& seams, const BrokerOptions& options,
+                           const DataDirectory& directory,
+                           std::function<void(const std::string&)> past)
+    : seams_(seams),
+      options_(options),
+      directory_(directory),
+      say_past_(std::move(past)),
+      meta_(JoinPath(directory.path(), "meta")) {
+  self_.id = directory_.server_id();
+  self_.incarnation = directory_.incarnation();
+  self_.rack = options_.config.cluster.rack;
+  self_.began = seams_.clock.Monotonic();
+}
+
+MetadataNode::~MetadataNode() = default;
+
+void MetadataNode::Start(Done done) {
+  started_ = std::move(done);
+  if (const absl::Status prepared = Prepare(); !prepared.ok()) return End(prepared);
+  if (plan_.way == StartWay::kJoin) return FindCluster();
+  Enter();
+}
+
+void MetadataNode::End(const absl::Status& status) { std::exchange(started_, nullptr)(status); }
+
+absl::Status MetadataNode::Prepare() {
+  ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(seams_.fs, directory_.path()));
+  ASSIGN_OR_RETURN(found_, Look());
+  ASSIGN_OR_RETURN(plan_, PlanStart(found_, options_.config.cluster.enabled));
+  if (plan_.leave_old_part) RETURN_IF_ERROR(LeaveOldPart());
+  while (self_.node == PeerId()) self_.node = PeerId(seams_.rng.Next());
+  if (options_.config.cluster.enabled) RETURN_IF_ERROR(StartPeers());
+  StartLookout();
+  if (plan_.way == StartWay::kUpgrade) return Upgrade();
+  if (plan_.way == StartWay::kFound) return Found(MetadataIndex(), EmptyState());
+  return absl::OkStatus();
+}
+
+// Opens the store of a member that is to go on as one.
+absl::StatusOr<FoundDirectory> MetadataNode::Look() {
+  FoundDirectory found;
+  found.path = directory_.path();
+  found.older_copy = record_->must_rejoin();
+  if (!found.older_copy && RaftStore::Exists(seams_.fs, meta_)) {
+    RETURN_IF_ERROR(OpenStore());
+    found.member = true;
+    found.received = stored_.raft.snapshot.index != MetadataIndex();
+  }
+  if (!found.older_copy && !found.member) {
+    absl::StatusOr<LegacyMetadata> legacy = ReadLocalMetadata(seams_.fs, meta_);
+    if (!legacy.ok() && !absl::IsNotFound(legacy.status())) return legacy.status();
+    found.legacy = legacy.ok();
+    if (legacy.ok()) legacy_ = *std::move(legacy);
+  }
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
+                   seams_.fs.List(JoinPath(found.path, "streams")));
+  found.streams = streams.size();
+  if (!found.received) {
+    ASSIGN_OR_RETURN(found.known,
+                     ReadKnownCluster(seams_.fs, found.path, options_.config.cluster_namespace));
+  }
+  return found;
+}
+
+absl::Status MetadataNode::OpenStore() {
+  stored_ = StoredRaft();
+  ASSIGN_OR_RETURN(store_, RaftStore::Open(seams_.fs, meta_, options_.metadata_store, stored_));
+  cluster_id_ = stored_.identity.cluster_id;
+  self_.node = PeerId(stored_.identity.node.value());
+  return absl::OkStatus();
+}
+
+// The directory is an older copy: as a member it has forgotten votes and entries that others count
+// upon. It joins again as a new one; what it held of the metadata stays beside.
+absl::Status MetadataNode::LeaveOldPart() {
+  const std::string aside = meta_ + ".older-copy";
+  if (RaftStore::Exists(seams_.fs, meta_)) {
+    RETURN_IF_ERROR(seams_.fs.RemoveTree(aside));
+    RETURN_IF_ERROR(seams_.fs.Rename(meta_, aside));
+    RETURN_IF_ERROR(seams_.fs.SyncDir(directory_.path()));
+  }
+  LogWarning(directory_.path(),
+             " is an older copy: this broker joins its cluster as a new member, "
+             "and what it holds of streams counts as lost; its metadata of before is in ",
+             aside);
+  return record_->Rejoined();
+}
+
+absl::Status MetadataNode::StartPeers() {
+  const PeerIdentity self{self_.node, self_.id, "", self_.incarnation, kFeatureLevel};
+  ASSIGN_OR_RETURN(OpenedPeerPort opened,
+                   seams_.open_peer_port(self, cluster_id_, static_cast<PeerEvents&>(*this)));
+  peers_ = std::move(opened.port);
+  self_.peer_address = std::move(opened.address);
+  LogInfo("peers connect to ", self_.peer_address);
+  return absl::OkStatus();
+}
+
+// What versions before clusters kept becomes the first snapshot.
+absl::Status MetadataNode::Upgrade() {
+  LogInfo("the metadata in ", meta_, " becomes that of a metadata group");
+  const LegacyMetadata legacy = std::exchange(legacy_, {});
+  RETURN_IF_ERROR(Found(legacy.applied, legacy.snapshot));
+  for (const char* name : {"log", "snapshot"}) {
+    const std::string path = JoinPath(meta_, name);
+    if (seams_.fs.Exists(path)) RETURN_IF_ERROR(seams_.fs.Remove(path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MetadataNode::Found(MetadataIndex applied, const std::string& state) {
+  const raft::NodeId node(self_.node.value());
+  const MetaIdentity identity{RandomToken(seams_.rng, kClusterIdLength), node};
+  const GroupMember member{self_.node, self_.id, self_.peer_address, true};
+  const raft::SnapshotMeta snapshot{std::max(applied, MetadataIndex(1)), raft::Term(1),
+                                    raft::Configuration{{node}, {}}};
+  RETURN_IF_ERROR(RaftStore::Create(seams_.fs, meta_, options_.metadata_store, identity, snapshot,
+                                    RaftGroup::InitialSnapshot(member, state))
+                      .status());
+  if (peers_)
+    LogInfo("started the cluster ", identity.cluster_id, " of namespace ",
+            options_.config.cluster_namespace);
+  return OpenStore();
+}
+
+ClusterJoinerOptions MetadataNode::JoinerOptions() {
+  const Config& config = options_.config;
+  ClusterJoinerOptions options;
+  options.cluster_namespace = config.cluster_namespace;
+  options.server_id = self_.id;
+  options.node = self_.node;
+  options.address = self_.peer_address;
+  options.feature_level = kFeatureLevel;
+  if (plan_.may_start) {
+    options.seed = config.cluster.bootstrap_seed;
+    const auto& peers = config.cluster.bootstrap_peers;
+    options.peers = {peers.begin(), peers.end()};
+  }
+  for (const Address& address : config.cluster.join) options.addresses.push_back(ToText(address));
+  options.known = found_.known;
+  if (store_) options.known = KnownCluster{cluster_id_, "this data directory", meta_};
+  options.note = [this](const KnownCluster& cluster) {
+    return NoteKnownCluster(seams_.fs, directory_.path(), options_.config.cluster_namespace,
+                            cluster);
+  };
+  options.note_file = KnownClusterFile(directory_.path());
+  options.bus_asked = [this] { return query_ != nullptr && query_->asked(); };
+  return options;
+}
+
+void MetadataNode::FindCluster() {
+  join_ = std::make_unique<ClusterJoiner>(seams_.home, seams_.clock, *peers_, JoinerOptions());
+  seams_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
+  query_ = seams_.discovery.Ask(join_->Question(),
+                                [this](std::string_view answer) { join_->OnDiscovered(answer); });
+  // Not from inside the joiner.
+  join_->Start(lifetime_.Bind([this](const absl::StatusOr<JoinOutcome>& outcome) {
+    query_.reset();
+    const absl::Status found = outcome.ok() ? OnFoundCluster(*outcome) : outcome.status();
+    if (!found.ok()) return End(found);
+    Enter();
+  }));
+  AnswerEarly();
+}
+
+absl::Status MetadataNode::OnFoundCluster(const JoinOutcome& outcome) {
+  if (outcome.start_new) {
+    RETURN_IF_ERROR(Found(MetadataIndex(), EmptyState()));
+  } else if (!store_) {
+    RETURN_IF_ERROR(RaftStore::Create(seams_.fs, meta_, options_.metadata_store,
+                                      {outcome.cluster_id, raft::NodeId(self_.node.value())}, {},
+                                      "")
+                        .status());
+    RETURN_IF_ERROR(OpenStore());
+    LogInfo("joined the cluster ", cluster_id_, " of namespace ",
+            options_.config.cluster_namespace);
+  }
+  peers_->SetCluster(cluster_id_);
+  for (const GroupMember& member : outcome.members) {
+    if (member.id != self_.node) peers_->AddPeer(member.id, member.server_id, member.address);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MetadataNode::BindDirectory() {
+  const std::string path = BindingFile(directory_.path());
+  constexpr size_t kMaxBytes = 4096;
+  std::optional<std::string> bound;
+  const auto file = seams_.fs.Open(path, OpenMode::kRead);
+  if (!file.ok() && !absl::IsNotFound(file.status())) return file.status();
+  if (file.ok()) {
+    ASSIGN_OR_RETURN(bound, ReadWhole(**file, kMaxBytes));
+  }
+  ASSIGN_OR_RETURN(const Binding binding,
+                   BindingOf(found_, plan_.had_metadata, cluster_id_, bound));
+  if (binding == Binding::kBound) return absl::OkStatus();
+  // Owed before the directory counts as the cluster's: from then on it is taken to have kept all.
+  if (binding == Binding::kBindEmpty) RETURN_IF_ERROR(record_->OweAll());
+  return WriteFileAtomically(seams_.fs, path, BindingText(cluster_id_));
+}
+
+// Its metadata is there: the group can be started.
+void MetadataNode::Enter() {
+  if (const absl::Status bound = BindDirectory(); !bound.ok()) return End(bound);
+  if (peers_) peers_->SetCluster(cluster_id_);
+  if (const absl::Status forgotten = ForgetKnownCluster(seams_.fs, directory_.path());
+      !forgotten.ok())
+    return End(forgotten);
+  if (plan_.look_before) return LookBefore();
+  End(StartGroup());
+}
+
+// Nothing is done under our id while another process uses it.
+void MetadataNode::LookBefore() {
+  IntroAnswer own;
+  own.cluster_namespace = options_.config.cluster_namespace;
+  own.cluster_id = cluster_id_;
+  own.server_id = self_.id;
+  own.node = self_.node;
+  own.incarnation = self_.incarnation;
+  own.address = self_.peer_address;
+  lookout_->LookBefore(std::move(own), lifetime_.Bind([this](const absl::Status& status) {
+    End(status.ok() ? StartGroup() : status);
+  }));
+}
+
+// The group's log shows it before a registration can. Durable before the process ends.
+void MetadataNode::NoteOlder(const absl::Status& why) {
+  if (const absl::Status noted = record_->NoteOlder(record_->generation(), /*rejoin=*/true);
+      !noted.ok()) {
+    return LogError(FromAbsl(noted.message()));
+  }
+  LogError("the data directory of broker ", self_.id, " is an older copy (",
+           FromAbsl(why.message()),
+           "; restored from a backup or a snapshot?). What it holds counts as lost and is not led "
+           "again. Started again, this broker joins as a new member");
+}
+
+absl::Status MetadataNode::StartGroup() {
+  PeerTransport* peers = peers_.get();
+  frontend_ = std::make_unique<MetaFrontend>(seams_.home, seams_.clock, peers, self_);
+  const auto fatal = [this](const absl::Status& why) {
+    if (absl::IsOutOfRange(why)) NoteOlder(why);
+    LogError(FromAbsl(why.message()));
+    seams_.fatal();
+  };
+  frontend_->SetFatal(fatal);
+  ASSIGN_OR_RETURN(group_,
+                   RaftGroup::Start({seams_.home, seams_.rng, peers, *frontend_, fatal},
+                                    GroupOptions(options_), std::move(store_), std::move(stored_)));
+  removal_.emplace(cluster_id_, self_.node);
+  frontend_->SetLog(*group_);
+  StartLeaderWork();
+  frontend_->SetStreamDefaults(options_.config.stream_defaults);
+  frontend_->SetSilence([this](const std::string& id) { return leader_work_->IsUnfit(id); });
+  frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
+    return broker == self_.id ? seams_.capacity(partitions) : absl::OkStatus();
+  });
+  frontend_->AddRoleObserver(lifetime_.Guard([this](const MetadataRole& role) {
+    leader_work_->OnRoleChange(role);
+    Refresh();
+  }));
+  if (peers != nullptr) {
+    peers->Handle(PeerService::kMetadata, *frontend_);
+    peers->Handle(PeerService::kSession, *leader_work_);
+  }
+  leader_work_->Start();
+  AnswerEarly();
+  KeepFresh();
+  return absl::OkStatus();
+}
+
+void MetadataNode::StartLeaderWork() {
+  LeaderWorkOptions options;
+  options.session_timeout = options_.config.cluster.session_timeout;
+  options.max_voters = options_.config.cluster.max_voters;
+  leader_work_ = std::make_unique<LeaderWork>(seams_.home, seams_.clock, peers_.get(), *group_,
+                                              *group_, frontend_->table(), self_, options);
+  control_ = std::make_unique<ClusterControl>(seams_.home, seams_.clock, peers_.get(), *group_,
+                                              *group_, *frontend_, *leader_work_, self_,
+                                              options_.config.cluster_namespace);
+  frontend_->SetClusterRequests(*control_);
+  leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), Trouble()}; });
+}
+
+void MetadataNode::StartLookout() {
+  ClusterLookoutOptions options;
+  options.cluster_namespace = options_.config.cluster_namespace;
+  options.self = self_;
+  options.place = options_.place;
+  for (const Address& address : options_.config.cluster.join)
+    options.addresses.push_back(ToText(address));
+  lookout_ =
+      std::make_unique<ClusterLookout>(seams_.home, seams_.clock, seams_.discovery, peers_.get(),
+                                       std::move(options), [this](const absl::Status& why) {
+                                         LogError(FromAbsl(why.message()));
+                                         seams_.fatal();
+                                       });
+}
+
+void MetadataNode::Stop(absl::AnyInvocable<void()> done) {
+  fresh_.Cancel();
+  if (lookout_) lookout_->Stop();
+  // Till the group has handed over the leader does its work.
+  auto end = [this, done = std::move(done)]() mutable {
+    if (leader_work_) leader_work_->Stop();
+    lifetime_.End();
+    done();
+  };
+  if (!group_) return end();
+  group_->Stop(std::move(end));
+}
+
+void MetadataNode::Disconnect() {
+  if (peers_) peers_->Stop();
+}
+
+}  // namespace bascule

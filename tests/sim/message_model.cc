@@ -1,0 +1,52 @@
+#include "tests/sim/message_model.h"
+
+#include <algorithm>
+
+#include "core/base/text.h"
+
+namespace bascule {
+
+TestMessage MessageModel::NewMessage(const std::string& subject, AckPolicy policy) {
+  TestMessage message;
+  message.value = message.inbox = Concat(subject, "/", ++messages_);
+  message.policy = policy;
+  sent_[message.value] = subject;
+  return message;
+}
+
+void MessageModel::Place(const std::string& subject, Offset offset, const std::string& value,
+                         const std::string& by) {
+  const auto sent = sent_.find(value);
+  if (sent == sent_.end() || sent->second != subject)
+    return fail_(Concat(by, " of ", subject, " names ", value, ", which was not sent there"));
+  if (refused_.contains(value)) return fail_(Concat(value, " was refused, and is there: ", by));
+  const auto [place, fresh] = places_[subject].emplace(offset, value);
+  if (!fresh && place->second != value) {
+    return fail_(Concat(subject, " gave offset ", offset, " to ", place->second, " and to ", value,
+                        ", says ", by));
+  }
+  const auto [known, first] = offsets_.emplace(value, offset);
+  if (!first && known->second != offset)
+    fail_(Concat(value, " is at ", known->second, " and at ", offset, ", says ", by));
+}
+
+void MessageModel::OnAck(const BusAck& ack) {
+  const auto sent = sent_.find(ack.inbox);
+  if (sent == sent_.end()) return fail_(Concat("an ack to ", ack.inbox, ", which nobody has"));
+  if (ack.error == AckError::kUnknown) return;  // it may be there
+  if (ack.error != AckError::kOk) {
+    if (offsets_.contains(ack.inbox)) fail_(Concat(ack.inbox, " is there, and is refused"));
+    refused_.insert(ack.inbox);
+    return;
+  }
+  acked_.insert(ack.inbox);
+  Place(sent->second, ack.offset, ack.inbox, Concat("an ack of ", ack.stream));
+}
+
+void MessageModel::OnRead(const std::string& subject, const PartitionContent& content) {
+  for (const auto& [offset, value] : content.messages) Place(subject, offset, value, "a reader");
+  if (!std::is_sorted(content.epochs.begin(), content.epochs.end()))
+    fail_(Concat("epochs of ", subject, " go back"));
+}
+
+}  // namespace bascule

@@ -1,0 +1,42 @@
+// What publishers and readers of a simulated cluster know of messages, and whether it fits together.
+// A message's value and ack inbox are the same text, used once.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/sim/sim_bus.h"
+
+namespace bascule {
+
+class MessageModel {
+ public:
+  using Places = std::map<Offset, std::string>;  // of one partition, by its subject
+
+  explicit MessageModel(std::function<void(const std::string&)> fail) : fail_(std::move(fail)) {}
+
+  TestMessage NewMessage(const std::string& subject, AckPolicy policy);
+  void OnAck(const BusAck& ack);
+  // What a reader was shown of a partition.
+  void OnRead(const std::string& subject, const PartitionContent& content);
+  // What any later reader must be shown.
+  const Places& MustHold(const std::string& subject) { return places_[subject]; }
+  bool IsAcked(const std::string& value) const { return acked_.contains(value); }
+  size_t acked() const { return acked_.size(); }
+
+ private:
+  void Place(const std::string& subject, Offset offset, const std::string& value,
+             const std::string& by);
+
+  const std::function<void(const std::string&)> fail_;
+  std::map<std::string, std::string> sent_;  // value to subject
+  std::set<std::string> acked_;
+  std::set<std::string> refused_;
+  std::map<std::string, Places> places_;
+  std::map<std::string, Offset> offsets_;  // of a value
+  uint64_t messages_ = 0;
+};
+
+}  // namespace bascule
