@@ -38,7 +38,6 @@ absl::StatusOr<std::unique_ptr<RaftGroup>> RaftGroup::Start(RaftGroupEnvironment
   for (const std::string& warning : stored.warnings) LogWarning(warning);
   std::unique_ptr<RaftGroup> group(
       new RaftGroup(std::move(environment), options, std::move(store), stored));
-  if (group->env_.transport != nullptr) group->env_.transport->Handle(PeerService::kRaft, *group);
   RETURN_IF_ERROR(group->Restore(std::move(stored)));
   return group;
 }
@@ -58,6 +57,8 @@ absl::Status RaftGroup::Restore(StoredRaft stored) {
   }
   ASSIGN_OR_RETURN(raft_, raft::Raft::Restore(std::move(options), std::move(stored.raft)));
   configuration_ = raft_->configuration();
+  // Nothing fails from here on: who could not start is not called. Nobody is listened to before TellMembers.
+  if (env_.transport != nullptr) env_.transport->Handle(PeerService::kRaft, *this);
   TellMembers(applied);
   // A group of one need not wait for a timeout.
   const raft::Configuration& configuration = raft_->configuration();
