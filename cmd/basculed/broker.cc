@@ -182,11 +182,11 @@ absl::Status Broker::Parts::OpenStreams() {
   return Await([this](auto done) {
     home->Post([this, done = std::move(done)]() mutable {
       metadata->SetDiskFull([this] { return partitions->disk_full(); });
-      metadata->frontend().Register(*partitions, metadata->record(),
-                                    [this, done = std::move(done)](absl::Status s) mutable {
-                                      partitions->Start();
-                                      done(std::move(s));
-                                    });
+      metadata->registrar().Register(*partitions, metadata->record(),
+                                     [this, done = std::move(done)](absl::Status s) mutable {
+                                       partitions->Start();
+                                       done(std::move(s));
+                                     });
     });
   });
 }
@@ -241,7 +241,7 @@ absl::Status Broker::Parts::Serve() {
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
   const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});
   const std::string advertised = ToText(Address{config.advertised.host, port});
-  metadata->frontend().Advertise(config.advertised.host, port);
+  metadata->registrar().Advertise(config.advertised.host, port);
   facts->SetAddresses(listen, advertised);
   LogInfo("broker ", directory->server_id(), " serves on ", listen, " (advertised as ", advertised,
           "), ", catalog.size(), " streams, data in ", config.data_dir);

@@ -283,9 +283,11 @@ absl::Status MetadataNode::StartGroup() {
       LogError(FromAbsl(why.message()));
       env_.fatal();
     };
-    frontend_->SetFatal(fatal);
+    registrar_ = std::make_unique<BrokerRegistrar>(env_.home, *frontend_, self_,
+                                                   /*alone=*/peers == nullptr);
+    registrar_->SetFatal(fatal);
     auto group =
-        RaftGroup::Start({env_.home, env_.rng, peers, *frontend_, fatal},
+        RaftGroup::Start({env_.home, env_.rng, peers, frontend_->state(), fatal},
                          GroupOptions(env_.config.cluster), std::move(store_), std::move(stored_));
     if (!group.ok()) return done(group.status());
     group_ = *std::move(group);
@@ -299,7 +301,7 @@ absl::Status MetadataNode::StartGroup() {
         std::make_unique<ClusterControl>(env_.home, env_.clock, peers, *group_, *group_, *frontend_,
                                          *leader_work_, self_, env_.config.cluster_namespace);
     frontend_->SetClusterRequests(*control_);
-    leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), Trouble()}; });
+    leader_work_->SetReport([this] { return BrokerReport{registrar_->generation(), Trouble()}; });
     frontend_->SetStreamDefaults(env_.config.stream_defaults);
     frontend_->SetSilence([this](const std::string& id) { return leader_work_->IsUnfit(id); });
     frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
@@ -310,7 +312,7 @@ absl::Status MetadataNode::StartGroup() {
       Refresh();
     });
     if (peers != nullptr) {
-      peers->Handle(PeerService::kMetadata, *frontend_);
+      peers->Handle(PeerService::kMetadata, frontend_->peer_handler());
       peers->Handle(PeerService::kSession, *leader_work_);
     }
     leader_work_->Start();

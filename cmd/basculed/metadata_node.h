@@ -19,11 +19,11 @@
 #include "core/env/rng.h"
 #include "core/ports/cluster_admin.h"
 #include "core/ports/discovery.h"
+#include "replication/meta/cluster/broker_registrar.h"
 #include "replication/meta/cluster/cluster_control.h"
 #include "replication/meta/cluster/cluster_joiner.h"
 #include "replication/meta/cluster/cluster_lookout.h"
 #include "replication/meta/group/raft_group.h"
-#include "replication/meta/requests/registration_record.h"
 #include "replication/peer/grpc_peer_transport.h"
 
 namespace bascule {
@@ -49,13 +49,14 @@ class MetadataNode final : private PeerEvents {
   ~MetadataNode() override;
 
   // Returns when this broker is a member of its cluster; a joiner waits as long as that takes. Then
-  // the frontend can register it.
+  // the registrar can register it.
   absl::Status Start();
   // What this data directory owes the cluster (R6b).
   RegistrationRecord& record() { return *record_; }
   // Whether the disk is full for messages. On the metadata thread; before it nobody says.
   void SetDiskFull(std::function<bool()> full) { disk_full_ = std::move(full); }
   MetaFrontend& frontend() { return *frontend_; }
+  BrokerRegistrar& registrar() { return *registrar_; }
   ClusterAdmin& admin() { return *control_; }
   // A leader hands over; then nothing is sent or called any more. Before the metadata thread stops.
   void Stop();
@@ -99,11 +100,12 @@ class MetadataNode final : private PeerEvents {
   std::unique_ptr<ClusterLookout> lookout_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
+  std::unique_ptr<BrokerRegistrar> registrar_;
   std::unique_ptr<LeaderWork> leader_work_;
   std::unique_ptr<ClusterControl> control_;
   std::unique_ptr<DiscoveryQuery> query_;
   std::string cluster_id_;
-  bool rejoining_ = false;     // as a new member: the directory is an older copy
+  bool rejoining_ = false;  // as a new member: the directory is an older copy, and not joined yet
   bool had_metadata_ = false;  // before this start
   std::unique_ptr<RegistrationRecord> record_;
   // What is shown: immutable, exchanged whole.

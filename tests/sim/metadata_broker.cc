@@ -49,22 +49,23 @@ absl::Status MetadataBroker::Build(std::unique_ptr<RaftStore> store, StoredRaft 
   PeerTransport* const peers = machine_.transport.get();
   SimExecutor& home = *machine_.home;
   frontend_ = std::make_unique<MetaFrontend>(home, kernel_.clock(), peers, self);
-  RaftGroupEnvironment environment{home, machine_.rng, peers, *frontend_,
+  RaftGroupEnvironment environment{home, machine_.rng, peers, frontend_->state(),
                                    [this](const absl::Status& why) { Die(why); }};
   ASSIGN_OR_RETURN(group_, RaftGroup::Start(std::move(environment), options_, std::move(store),
                                             std::move(stored)));
   frontend_->SetLog(*group_);
+  registrar_ = std::make_unique<BrokerRegistrar>(home, *frontend_, self, /*alone=*/false);
   leader_work_ = std::make_unique<LeaderWork>(home, kernel_.clock(), peers, *group_, *group_,
                                               frontend_->table(), self, LeaderWorkOptions());
   frontend_->AddRoleObserver(
       [this](const MetadataRole& role) { leader_work_->OnRoleChange(role); });
-  leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), ""}; });
-  frontend_->SetFatal([this](const absl::Status& why) { Die(why); });
-  peers->Handle(PeerService::kMetadata, *frontend_);
+  leader_work_->SetReport([this] { return BrokerReport{registrar_->generation(), ""}; });
+  registrar_->SetFatal([this](const absl::Status& why) { Die(why); });
+  peers->Handle(PeerService::kMetadata, frontend_->peer_handler());
   peers->Handle(PeerService::kSession, *leader_work_);
-  frontend_->Advertise(machine_.name + ".example", 9292);
+  registrar_->Advertise(machine_.name + ".example", 9292);
   home.Post([this] {
-    frontend_->Register(*this, *record_, [this](const absl::Status& status) {
+    registrar_->Register(*this, *record_, [this](const absl::Status& status) {
       if (!status.ok()) Die(status);
     });
     leader_work_->Start();

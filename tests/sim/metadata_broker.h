@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
+#include "replication/meta/cluster/broker_registrar.h"
 #include "replication/meta/cluster/leader_work.h"
 #include "replication/meta/group/raft_group.h"
 #include "replication/meta/requests/meta_frontend.h"
-#include "replication/meta/requests/registration_record.h"
 #include "tests/sim/kernel.h"
 
 namespace bascule {
@@ -47,6 +47,7 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   std::unique_ptr<RegistrationRecord> record_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
+  std::unique_ptr<BrokerRegistrar> registrar_;
   std::unique_ptr<LeaderWork> leader_work_;
   std::optional<absl::Status> dead_;
 };

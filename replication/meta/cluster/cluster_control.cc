@@ -5,6 +5,7 @@
 
 #include "core/base/logging.h"
 #include "replication/meta/requests/requests.pb.h"
+#include "replication/meta/table/command_remove_broker.h"
 
 namespace bascule {
 namespace {

@@ -1,17 +1,10 @@
-// MetaFrontend's part that follows the log: what is applied goes to the partitions, and this broker
-// stays registered.
+#include "replication/meta/cluster/broker_registrar.h"
+
 #include <utility>
 
 #include "core/base/limits.h"
 #include "core/base/logging.h"
-#include "replication/meta/requests/applied_watch.h"
-#include "replication/meta/requests/meta_frontend.h"
-#include "replication/meta/requests/registration_record.h"
-#include "replication/meta/requests/request_sender.h"
 #include "replication/meta/requests/requests.pb.h"
-#include "replication/meta/requests/settlement.h"
-#include "replication/meta/requests/stream_requests.h"
-#include "replication/meta/table/meta_codec.h"
 
 namespace bascule {
 namespace {
@@ -19,76 +12,37 @@ namespace {
 constexpr std::chrono::seconds kRegistrationTimeout{5};
 constexpr std::chrono::milliseconds kRegistrationRetryPeriod{500};
 
-StreamId StreamOf(const MetaDelta& delta) {
-  if (const auto* created = std::get_if<StreamCreated>(&delta)) return created->stream.id;
-  if (const auto* updated = std::get_if<StreamUpdated>(&delta)) return updated->stream.id;
-  if (const auto* deleted = std::get_if<StreamDeleted>(&delta)) return deleted->id;
-  return std::get<PartitionChanged>(delta).id;
-}
-
 }  // namespace
 
-absl::Status MetaFrontend::Apply(MetadataIndex index, std::string_view command) {
-  const uint32_t level = table_.feature_level();
-  MetaTable::Applied applied = table_.Apply(index, command);
-  AfterChange(applied.deltas);
-  if (table_.feature_level() != level) streams_->BindStreams();
-  return applied.result;
-}
-
-void MetaFrontend::ApplyMembers(MetadataIndex index, const std::vector<GroupMember>& members) {
-  table_.ApplyMembers(index, members);
-  AfterChange({});
-}
-
-absl::Status MetaFrontend::Restore(MetadataIndex index, std::string_view snapshot) {
-  MetaTable restored;
-  RETURN_IF_ERROR(restored.Restore(index, snapshot));
-  std::vector<MetaDelta> deltas;
-  if (sink_ != nullptr) deltas = Differences(table_, restored);
-  table_ = std::move(restored);
-  AfterChange(deltas);
-  return absl::OkStatus();
-}
-
-void MetaFrontend::AfterChange(const std::vector<MetaDelta>& deltas) {
-  if (sink_ != nullptr) {
-    for (const MetaDelta& delta : deltas) Deliver(delta);
-  } else if (new_sink_ != nullptr && RegisteredHere()) {
-    TryHandOver();
-  }
-  RenewView();
-  CheckSession();
-  std::vector<AppliedWatch::Wake> due = applied_->Take(table_.applied());
-  if (due.empty()) return;
-  // Not from inside the log's Apply: who wakes may propose.
-  home_.Post([due = std::move(due), alive = std::weak_ptr<bool>(alive_)]() mutable {
-    for (AppliedWatch::Wake& wake : due) {
-      if (!alive.expired()) wake();
-    }
+BrokerRegistrar::BrokerRegistrar(Executor& home, MetaFrontend& frontend, BrokerSelf self,
+                                 bool alone)
+    : home_(home), frontend_(frontend), self_(std::move(self)), alone_(alone) {
+  registration_.id = self_.id;
+  registration_.node = self_.node;
+  registration_.incarnation = self_.incarnation;
+  registration_.peer_address = self_.peer_address;
+  registration_.rack = self_.rack;
+  frontend_.state().AddObserver([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) OnChange();
   });
 }
 
-void MetaFrontend::Deliver(const MetaDelta& delta) {
-  const bool last = std::holds_alternative<StreamDeleted>(delta);
-  sink_->OnDelta(
-      delta, [end = settlement_->Begin(StreamOf(delta), last)](const absl::Status& status) mutable {
-        if (!status.ok()) LogWarning("metadata change: ", FromAbsl(status.message()));
-        end(status);
-      });
+void BrokerRegistrar::OnChange() {
+  if (new_sink_ != nullptr && RegisteredHere()) TryHandOver();
+  CheckSession();
 }
 
-void MetaFrontend::Advertise(std::string host, int32_t port) {
+void BrokerRegistrar::Advertise(std::string host, int32_t port) {
   home_.Post([this, host = std::move(host), port, alive = std::weak_ptr<bool>(alive_)]() mutable {
     if (alive.expired()) return;
-    registration_.host = std::move(host);
+    registration_.host = host;
     registration_.port = port;
-    RenewView();
+    frontend_.state().view().Advertise(std::move(host), port);
     CheckSession();
   });
 }
 
-void MetaFrontend::Register(DeltaSink& sink, RegistrationRecord& record, Done done) {
+void BrokerRegistrar::Register(DeltaSink& sink, RegistrationRecord& record, Done done) {
   new_sink_ = &sink;
   record_ = &record;
   registered_ = std::move(done);
@@ -99,35 +53,37 @@ void MetaFrontend::Register(DeltaSink& sink, RegistrationRecord& record, Done do
 
 // The generation is on the disk before anybody hears of it. A group of one names none: what it would
 // be compared with lies in the same directory.
-absl::Status MetaFrontend::PrepareRegistration() {
+absl::Status BrokerRegistrar::PrepareRegistration() {
   RETURN_IF_ERROR(record_->Raise());
-  registration_.generation = peers_ == nullptr ? 0 : record_->generation();
+  registration_.generation = alone_ ? 0 : record_->generation();
   registration_.lost_all = record_->owes_all();
   registration_.kept_all = !record_->owes_all();
   registration_.lost = record_->owed();
   return absl::OkStatus();
 }
 
-void MetaFrontend::EndRegistration(const absl::Status& status) {
+void BrokerRegistrar::EndRegistration(const absl::Status& status) {
   new_sink_ = nullptr;
   if (registered_) std::exchange(registered_, nullptr)(status);
 }
 
-bool MetaFrontend::RegisteredHere() const {
-  const RegisteredBroker* known = table_.FindBroker(self_.id);
+bool BrokerRegistrar::RegisteredHere() const {
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
   return known != nullptr && known->incarnation == self_.incarnation && !known->fenced;
 }
 
-void MetaFrontend::SendRegistration() {
+void BrokerRegistrar::SendRegistration() {
   if (registering_ || replaced_) return;
   registering_ = true;
   meta::Request request;
   meta::ToProto(registration_, *request.mutable_register_broker());
-  Ask(request, kRegistrationTimeout,
-      [this](const RequestOutcome& outcome) { OnRegistered(outcome); });
+  frontend_.Ask(request, kRegistrationTimeout,
+                [this, alive = std::weak_ptr<bool>(alive_)](const RequestOutcome& outcome) {
+                  if (!alive.expired()) OnRegistered(outcome);
+                });
 }
 
-void MetaFrontend::OnRegistered(const RequestOutcome& outcome) {
+void BrokerRegistrar::OnRegistered(const RequestOutcome& outcome) {
   registering_ = false;
   if (outcome.status.ok()) return CheckSession();
   const absl::StatusCode code = outcome.status.code();
@@ -135,25 +91,25 @@ void MetaFrontend::OnRegistered(const RequestOutcome& outcome) {
       code == absl::StatusCode::kAlreadyExists || code == absl::StatusCode::kFailedPrecondition ||
       code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kInvalidArgument;
   LogWarning("broker ", self_.id, " is not registered: ", FromAbsl(outcome.status.message()));
-  if (refused && sink_ == nullptr && registered_) return EndRegistration(outcome.status);
+  if (refused && !handed_over() && registered_) return EndRegistration(outcome.status);
   if (code == absl::StatusCode::kOutOfRange && NoteOlderCopy(outcome.status)) return;
   RetryRegistration();
 }
 
-void MetaFrontend::RetryRegistration() {
+void BrokerRegistrar::RetryRegistration() {
   home_.After(kRegistrationRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
-    if (sink_ == nullptr && new_sink_ != nullptr) return SendRegistration();
+    if (new_sink_ != nullptr) return SendRegistration();
     CheckSession();
   });
 }
 
 // False: not clear yet, ask again. That it is a copy is durable here before this process ends: the
 // next one owes all records, and gives up the old part in the group, whose votes it has forgotten.
-bool MetaFrontend::NoteOlderCopy(const absl::Status& refused) {
-  const RegisteredBroker* known = table_.FindBroker(self_.id);
+bool BrokerRegistrar::NoteOlderCopy(const absl::Status& refused) {
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
   const bool seen = known != nullptr && known->generation >= registration_.generation;
-  if (sink_ != nullptr || new_sink_ == nullptr || !seen) return false;
+  if (new_sink_ == nullptr || !seen) return false;
   if (absl::Status noted = record_->NoteOlder(known->generation, /*rejoin=*/true); !noted.ok()) {
     LogError(FromAbsl(noted.message()));
     return false;
@@ -170,7 +126,7 @@ bool MetaFrontend::NoteOlderCopy(const absl::Status& refused) {
 
 // What is owed is paid on the disk first: from the hand-over on records are written, and those are not
 // lost.
-void MetaFrontend::TryHandOver() {
+void BrokerRegistrar::TryHandOver() {
   if (paying_) return;
   const bool owed = record_->owes_all() || !record_->owed().empty();
   if (const absl::Status paid = record_->Paid(); !paid.ok()) {
@@ -180,10 +136,10 @@ void MetaFrontend::TryHandOver() {
     return home_.After(kRegistrationRetryPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
       if (alive.expired()) return;
       paying_ = false;
-      AfterChange({});
+      OnChange();
     });
   }
-  const int32_t replicas = table_.LoadOf(self_.id).partitions;
+  const int32_t replicas = frontend_.table().LoadOf(self_.id).partitions;
   if (owed && replicas > 0) {
     LogWarning("broker ", self_.id, " told the cluster that its data directory lost ",
                registration_.lost_all ? Concat("all of its ", replicas)
@@ -191,12 +147,12 @@ void MetaFrontend::TryHandOver() {
                " replicas: where no other replica is there is no leader");
   }
   HandOver();
-  if (peers_ != nullptr) RaiseGeneration();
+  if (!alone_) RaiseGeneration();
 }
 
 // Goes on for as long as this process lives. A disk that cannot write makes the directory older than
 // it is said to be nowhere: it is said only what is durable.
-void MetaFrontend::RaiseGeneration() {
+void BrokerRegistrar::RaiseGeneration() {
   home_.After(limits::kGenerationPeriod, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
     if (const absl::Status raised = record_->Raise(); raised.ok()) {
@@ -208,18 +164,14 @@ void MetaFrontend::RaiseGeneration() {
   });
 }
 
-// Nothing was handed over before, so the whole table is new to the partitions (R2b).
-void MetaFrontend::HandOver() {
-  sink_ = std::exchange(new_sink_, nullptr);
+void BrokerRegistrar::HandOver() {
+  DeltaSink& sink = *std::exchange(new_sink_, nullptr);
   // What was lost is told once: what is written from now on is not lost.
   registration_.lost_all = false;
   registration_.kept_all = true;
   registration_.lost.clear();
-  std::set<StreamId> known;
-  for (const auto& [name, stream] : table_.streams()) known.insert(stream.id);
-  sink_->OnTakeOver(known, table_.applied(), table_.doubtful());
-  for (const auto& [name, stream] : table_.streams()) Deliver(StreamCreated{stream});
-  settlement_->WhenAllSettled([this, alive = std::weak_ptr<bool>(alive_)] {
+  frontend_.state().HandOver(sink);
+  frontend_.state().settlement().WhenAllSettled([this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired() || !registered_) return;
     std::exchange(registered_, nullptr)(absl::OkStatus());
   });
@@ -227,9 +179,9 @@ void MetaFrontend::HandOver() {
 
 // Once registered a broker stays so: fenced (its heartbeats did not arrive), it registers again,
 // and with a new address too. Replaced or removed, it must end.
-void MetaFrontend::CheckSession() {
-  if (sink_ == nullptr || replaced_) return;
-  const RegisteredBroker* known = table_.FindBroker(self_.id);
+void BrokerRegistrar::CheckSession() {
+  if (!handed_over() || replaced_) return;
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
   if (known == nullptr || known->incarnation != self_.incarnation) {
     replaced_ = true;
     const absl::Status why = absl::FailedPreconditionError(
@@ -244,36 +196,13 @@ void MetaFrontend::CheckSession() {
   if ((!known->fenced && !moved) || registering_) return;
   home_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired() || replaced_ || registering_) return;
-    const RegisteredBroker* now = table_.FindBroker(self_.id);
+    const RegisteredBroker* now = frontend_.table().FindBroker(self_.id);
     const bool moved_now =
         now != nullptr && (now->host != registration_.host || now->port != registration_.port);
     if (now == nullptr || !(now->fenced || moved_now)) return;
     if (now->fenced) LogWarning("broker ", self_.id, " was fenced; it registers again");
     SendRegistration();
   });
-}
-
-void MetaFrontend::RenewView() {
-  auto view = std::make_shared<std::vector<BrokerDescription>>();
-  const BrokerLoad mine = table_.LoadOf(self_.id);
-  view->push_back({self_.id, registration_.host, registration_.port, self_.rack, mine.partitions,
-                   mine.leading});
-  for (const auto& [id, broker] : table_.brokers()) {
-    if (id == self_.id || broker.fenced || broker.port == 0) continue;
-    const BrokerLoad load = table_.LoadOf(id);
-    view->push_back({id, broker.host, broker.port, broker.rack, load.partitions, load.leading});
-  }
-  const std::lock_guard lock(view_mutex_);
-  view_ = std::move(view);
-}
-
-std::vector<BrokerDescription> MetaFrontend::Brokers() {
-  std::shared_ptr<const std::vector<BrokerDescription>> view;
-  {
-    const std::lock_guard lock(view_mutex_);
-    view = view_;
-  }
-  return *view;
 }
 
 }  // namespace bascule
