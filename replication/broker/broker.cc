@@ -62,12 +62,12 @@ void Broker::OnMember(const absl::Status& status) {
   if (!status.ok()) return End(status);
   if (const absl::Status made = MakePartitions(); !made.ok()) return End(made);
   metadata_.SetDiskFull([this] { return partitions_->disk_full(); });
-  metadata_.frontend().Register(*partitions_, metadata_.record(),
-                                [this](const absl::Status& registered) {
-                                  partitions_->Start();
-                                  if (!registered.ok()) return End(registered);
-                                  Declare();
-                                });
+  metadata_.registrar().Register(*partitions_, metadata_.record(),
+                                 [this](const absl::Status& registered) {
+                                   partitions_->Start();
+                                   if (!registered.ok()) return End(registered);
+                                   Declare();
+                                 });
 }
 
 // All at once: without NATS each takes a while until it is clear that nobody listens yet.

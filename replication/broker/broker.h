@@ -43,7 +43,7 @@ class Broker {
   StreamAdmin& streams() { return metadata_.frontend(); }
   ClusterAdmin& cluster() { return metadata_.admin(); }
   // The address that clients are told. Any thread.
-  void Advertise(const std::string& host, int port) { metadata_.frontend().Advertise(host, port); }
+  void Advertise(const std::string& host, int port) { metadata_.registrar().Advertise(host, port); }
   const PartitionSet& partitions() const { return *partitions_; }
   const MetadataNode& metadata() const { return metadata_; }
   MetadataNode& metadata() { return metadata_; }

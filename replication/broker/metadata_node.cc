@@ -274,9 +274,11 @@ absl::Status MetadataNode::StartGroup() {
     LogError(FromAbsl(why.message()));
     seams_.fatal();
   };
-  frontend_->SetFatal(fatal);
+  registrar_ = std::make_unique<BrokerRegistrar>(seams_.home, *frontend_, self_,
+                                                 /*alone=*/peers == nullptr);
+  registrar_->SetFatal(fatal);
   ASSIGN_OR_RETURN(group_,
-                   RaftGroup::Start({seams_.home, seams_.rng, peers, *frontend_, fatal},
+                   RaftGroup::Start({seams_.home, seams_.rng, peers, frontend_->state(), fatal},
                                     GroupOptions(options_), std::move(store_), std::move(stored_)));
   removal_.emplace(cluster_id_, self_.node);
   frontend_->SetLog(*group_);
@@ -291,7 +293,7 @@ absl::Status MetadataNode::StartGroup() {
     Refresh();
   }));
   if (peers != nullptr) {
-    peers->Handle(PeerService::kMetadata, *frontend_);
+    peers->Handle(PeerService::kMetadata, frontend_->peer_handler());
     peers->Handle(PeerService::kSession, *leader_work_);
   }
   leader_work_->Start();
@@ -310,7 +312,7 @@ void MetadataNode::StartLeaderWork() {
                                               *group_, *frontend_, *leader_work_, self_,
                                               options_.config.cluster_namespace);
   frontend_->SetClusterRequests(*control_);
-  leader_work_->SetReport([this] { return BrokerReport{frontend_->generation(), Trouble()}; });
+  leader_work_->SetReport([this] { return BrokerReport{registrar_->generation(), Trouble()}; });
 }
 
 void MetadataNode::StartLookout() {

@@ -17,12 +17,12 @@
 #include "core/ports/cluster_admin.h"
 #include "replication/broker/data_directory.h"
 #include "replication/broker/seams.h"
+#include "replication/meta/cluster/broker_registrar.h"
 #include "replication/meta/cluster/cluster_control.h"
 #include "replication/meta/cluster/cluster_joiner.h"
 #include "replication/meta/cluster/cluster_lookout.h"
 #include "replication/meta/cluster/cluster_start.h"
 #include "replication/meta/cluster/removal_watch.h"
-#include "replication/meta/requests/registration_record.h"
 #include "replication/meta/table/legacy_metadata.h"
 
 namespace bascule {
@@ -35,14 +35,15 @@ class MetadataNode final : private PeerEvents {
   MetadataNode(const MetadataSeams& seams, const BrokerOptions& options,
                const DataDirectory& directory, std::function<void(const std::string&)> past);
 
-  // Once. `done` when this broker is a member of its cluster, so that the frontend can register it, or
-  // with what to change; a joiner waits as long as that takes.
+  // Once. `done` when this broker is a member of its cluster, so that the registrar can register it,
+  // or with what to change; a joiner waits as long as that takes.
   void Start(Done done);
   // What this data directory owes the cluster (R6b).
   RegistrationRecord& record() { return *record_; }
   // Whether the disk is full for messages; before it nobody says.
   void SetDiskFull(std::function<bool()> full) { disk_full_ = std::move(full); }
   MetaFrontend& frontend() { return *frontend_; }
+  BrokerRegistrar& registrar() { return *registrar_; }
   ClusterAdmin& admin() { return *control_; }
   RaftGroup& group() { return *group_; }
   const RaftGroup& group() const { return *group_; }
@@ -108,6 +109,7 @@ class MetadataNode final : private PeerEvents {
   std::unique_ptr<ClusterLookout> lookout_;
   std::unique_ptr<MetaFrontend> frontend_;
   std::unique_ptr<RaftGroup> group_;
+  std::unique_ptr<BrokerRegistrar> registrar_;
   std::unique_ptr<LeaderWork> leader_work_;
   std::unique_ptr<ClusterControl> control_;
   std::unique_ptr<DiscoveryQuery> query_;

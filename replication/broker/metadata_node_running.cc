@@ -88,14 +88,12 @@ void MetadataNode::AskWhetherRemoved() {
   if (!peers_ || !removal_->Tick(group_->role().leader != PeerId())) return;
   for (const GroupMember& member : group_->members()) {
     if (member.id == self_.node) continue;
-    peers_->Introduce(member.address,
-                      EncodeIntroRequest(WhoRequest{options_.config.cluster_namespace}),
-                      kRefreshPeriod,
-                      lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
-                        if (!bytes.ok()) return;
-                        if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok())
-                          OnWhetherRemoved(*answer);
-                      }));
+    peers_->Introduce(
+        member.address, EncodeIntroRequest(WhoRequest{options_.config.cluster_namespace}),
+        kRefreshPeriod, lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
+          if (!bytes.ok()) return;
+          if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok()) OnWhetherRemoved(*answer);
+        }));
   }
 }
 

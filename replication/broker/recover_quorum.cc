@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "core/base/text.h"
+#include "replication/meta/cluster/registration_record.h"
 #include "replication/meta/group/raft_codec.h"
-#include "replication/meta/requests/registration_record.h"
 #include "replication/meta/store/raft_store.h"
 #include "replication/meta/table/meta_table.h"
 

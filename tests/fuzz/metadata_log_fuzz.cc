@@ -10,6 +10,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/wire/coding.h"
+#include "replication/meta/table/command_register_broker.h"
 #include "replication/meta/table/legacy_metadata.h"
 #include "replication/meta/table/meta_table.h"
 #include "tests/support/sim_file_system.h"

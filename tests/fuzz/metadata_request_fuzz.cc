@@ -8,10 +8,10 @@
 #include <cstdlib>
 #include <string>
 
+#include "replication/meta/cluster/broker_registrar.h"
 #include "replication/meta/cluster/cluster_messages.h"
 #include "replication/meta/requests/meta_frontend.h"
 #include "replication/meta/requests/meta_requests.h"
-#include "replication/meta/requests/registration_record.h"
 #include "tests/support/fake_metadata_log.h"
 #include "tests/support/sim_executor.h"
 #include "tests/support/sim_file_system.h"
@@ -69,20 +69,22 @@ void FuzzRequest(std::string_view bytes) {
   SimScheduler scheduler(clock, 1);
   SimExecutor& home = scheduler.NewExecutor("home");
   FakeMetadataGroup group(scheduler);
-  MetaFrontend frontend(home, clock, nullptr, {"b1", PeerId(1), 42, "b1:9293", ""});
-  const auto log = group.Attach(PeerId(1), home, frontend);
+  const BrokerSelf self{"b1", PeerId(1), 42, "b1:9293", ""};
+  MetaFrontend frontend(home, clock, nullptr, self);
+  BrokerRegistrar registrar(home, frontend, self, /*alone=*/true);
+  const auto log = group.Attach(PeerId(1), home, frontend.state());
   frontend.SetLog(*log);
   group.Elect(PeerId(1));
   NoDeltas sink;
   SimFileSystem disk(1);
   (void)disk.CreateDirectories("data");
   const auto record = RegistrationRecord::Open(disk, "data");
-  frontend.Register(sink, **record, [](const absl::Status& status) { Require(status.ok()); });
+  registrar.Register(sink, **record, [](const absl::Status& status) { Require(status.ok()); });
   scheduler.RunFor(std::chrono::milliseconds(10));
   int answers = 0;
-  frontend.OnPeerCall({PeerId(2), "b2", "b2:9293", 2, 1}, std::string(bytes),
-                      std::chrono::milliseconds(100),
-                      [&answers](const absl::StatusOr<std::string>&) { ++answers; });
+  frontend.peer_handler().OnPeerCall({PeerId(2), "b2", "b2:9293", 2, 1}, std::string(bytes),
+                                     std::chrono::milliseconds(100),
+                                     [&answers](const absl::StatusOr<std::string>&) { ++answers; });
   scheduler.RunFor(std::chrono::milliseconds(200));
   Require(answers == 1);
   CheckRoundTrip(frontend.table());

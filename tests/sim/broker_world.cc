@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/base/text.h"
-#include "replication/meta/requests/registration_record.h"
+#include "replication/meta/cluster/registration_record.h"
 
 namespace bascule {
 namespace {

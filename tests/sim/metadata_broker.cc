@@ -72,8 +72,8 @@ absl::Status MetadataBroker::Start() {
 void MetadataBroker::OnMember(const absl::Status& status) {
   if (!status.ok()) return Die(status);
   ready_ = true;
-  frontend().Advertise(machine_.name + ".example", 9292);
-  frontend().Register(*this, node_->record(), [this](const absl::Status& registered) {
+  node_->registrar().Advertise(machine_.name + ".example", 9292);
+  node_->registrar().Register(*this, node_->record(), [this](const absl::Status& registered) {
     if (!registered.ok()) Die(registered);
   });
 }

@@ -27,6 +27,7 @@ class FakePeerTransport final : public PeerTransport {
   FakePeerTransport(FakePeerNetwork& network, PeerIdentity self)
       : network_(network), self_(std::move(self)) {}
   void Handle(PeerService service, PeerHandler& handler) override { handlers_[service] = &handler; }
+  bool handles(PeerService service) const { return handlers_.contains(service); }
   void HandleEvents(PeerEvents& events) { events_ = &events; }
   void AddPeer(PeerId, std::string, std::string) override {}
   void RemovePeer(PeerId) override {}

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "replication/meta/requests/requests.pb.h"
+#include "replication/meta/table/command_remove_broker.h"
 #include "tests/unit/meta_world.h"
 
 namespace bascule {
@@ -211,7 +212,7 @@ TEST_CASE("a member that was far behind is told what it missed") {
   StreamOverrides changes;
   changes.retention_max_bytes = 7;
   CHECK(world.Await(world[1].Update("changes", changes), seconds(9)).ok());
-  world.group.Compact(world.group.last(), world[1].frontend->Snapshot());
+  world.group.Compact(world.group.last(), world[1].frontend->state().Snapshot());
   world.group.Heal(PeerId(3));
   world.Run(milliseconds(50));
   CHECK(TableAsText(world[3].table()) == TableAsText(world[1].table()));
@@ -276,14 +277,16 @@ TEST_CASE("a process that another one replaced, or that was removed, ends") {
 
 TEST_CASE("a server id that lives on another disk is refused to the newcomer") {
   MetaWorld world(2);
-  MetaFrontend newcomer(world[1].home, world.clock, nullptr, {"b2", PeerId(9), 5, "x:1", ""});
+  const BrokerSelf self{"b2", PeerId(9), 5, "x:1", ""};
+  MetaFrontend newcomer(world[1].home, world.clock, nullptr, self);
+  BrokerRegistrar registrar(world[1].home, newcomer, self, /*alone=*/true);
   HeldDeltas sink;
   std::optional<absl::Status> registered;
   newcomer.SetLog(*world[1].log);  // shares the leader's way to the log
   SimFileSystem disk(1);
   (void)disk.CreateDirectories("data");
   const auto record = RegistrationRecord::Open(disk, "data");
-  newcomer.Register(sink, **record, [&](const absl::Status& status) { registered = status; });
+  registrar.Register(sink, **record, [&](const absl::Status& status) { registered = status; });
   world.Run(milliseconds(100));
   REQUIRE(registered.has_value());
   CHECK(absl::IsAlreadyExists(*registered));

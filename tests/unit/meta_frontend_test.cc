@@ -238,15 +238,17 @@ TEST_CASE("a group of one needs no peers") {
   SimScheduler scheduler(clock, 1);
   SimExecutor& home = scheduler.NewExecutor("home");
   FakeMetadataGroup group(scheduler);
-  MetaFrontend frontend(home, clock, nullptr, {"b1", PeerId(1), 42, "", ""});
-  const auto log = group.Attach(PeerId(1), home, frontend);
+  const BrokerSelf self{"b1", PeerId(1), 42, "", ""};
+  MetaFrontend frontend(home, clock, nullptr, self);
+  BrokerRegistrar registrar(home, frontend, self, /*alone=*/true);
+  const auto log = group.Attach(PeerId(1), home, frontend.state());
   frontend.SetLog(*log);
   HeldDeltas sink;
   std::optional<absl::Status> registered;
   SimFileSystem disk(1);
   (void)disk.CreateDirectories("data");
   const auto record = RegistrationRecord::Open(disk, "data");
-  frontend.Register(sink, **record, [&](const absl::Status& status) { registered = status; });
+  registrar.Register(sink, **record, [&](const absl::Status& status) { registered = status; });
   scheduler.RunFor(std::chrono::seconds(20));
   CHECK_FALSE(registered.has_value());  // nobody leads yet
   group.Elect(PeerId(1));

@@ -1,7 +1,7 @@
 // What a data directory owes the metadata group, and how an older copy of one is noticed.
 #include <doctest/doctest.h>
 
-#include "replication/meta/requests/registration_record.h"
+#include "replication/meta/cluster/registration_record.h"
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 

@@ -5,6 +5,16 @@
 #include <vector>
 
 #include "core/base/text.h"
+#include "replication/meta/table/command_create_stream.h"
+#include "replication/meta/table/command_delete_stream.h"
+#include "replication/meta/table/command_fence_brokers.h"
+#include "replication/meta/table/command_init_cluster.h"
+#include "replication/meta/table/command_note_generations.h"
+#include "replication/meta/table/command_raise_epoch.h"
+#include "replication/meta/table/command_raise_feature_level.h"
+#include "replication/meta/table/command_register_broker.h"
+#include "replication/meta/table/command_remove_broker.h"
+#include "replication/meta/table/command_update_stream.h"
 #include "replication/meta/table/meta_table.h"
 #include "tests/support/sim_rng.h"
 

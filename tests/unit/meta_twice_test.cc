@@ -155,7 +155,7 @@ TEST_CASE("a broker that is fenced again and again registers again each time, wi
     const RegisteredBroker& back = *world[1].table().FindBroker("b2");
     CHECK_FALSE(back.fenced);
     CHECK(back.incarnation == world[2].self.incarnation);
-    world[2].frontend->Advertise(Concat("moved", round), 9000 + round);
+    world[2].registrar->Advertise(Concat("moved", round), 9000 + round);
     world.Run(seconds(1));
     CHECK(world[1].table().FindBroker("b2")->host == Concat("moved", round));
   }

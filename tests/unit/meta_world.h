@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "core/base/text.h"
+#include "replication/meta/cluster/broker_registrar.h"
 #include "replication/meta/cluster/cluster_control.h"
 #include "replication/meta/cluster/leader_work.h"
 #include "replication/meta/requests/meta_frontend.h"
-#include "replication/meta/requests/registration_record.h"
 #include "tests/support/fake_metadata_log.h"
 #include "tests/support/fake_peer_transport.h"
 #include "tests/support/sim_executor.h"
@@ -99,6 +99,7 @@ struct MetaBroker final : PeerEvents {
   std::unique_ptr<RegistrationRecord> record;
   std::string trouble;  // as its heartbeats say
   std::unique_ptr<MetaFrontend> frontend;
+  std::unique_ptr<BrokerRegistrar> registrar;
   std::unique_ptr<FakeMetadataLog> log;
   std::unique_ptr<LeaderWork> leader_work;
   std::unique_ptr<ClusterControl> control;
@@ -142,12 +143,11 @@ class MetaWorld {
   }
   void Register(uint64_t number, bool lost_all = false) {
     MetaBroker& broker = *brokers.at(number);
-    broker.frontend->Advertise(broker.self.id + ".example", 9292);
+    broker.registrar->Advertise(broker.self.id + ".example", 9292);
     broker.home.Post([&broker, lost_all] {
       if (lost_all) REQUIRE(broker.record->OweAll().ok());
-      broker.frontend->Register(broker.sink, *broker.record, [&broker](const absl::Status& status) {
-        broker.registered = status;
-      });
+      broker.registrar->Register(broker.sink, *broker.record,
+                                 [&broker](const absl::Status& s) { broker.registered = s; });
       broker.leader_work->Start();
     });
   }
@@ -202,17 +202,18 @@ inline MetaBroker::MetaBroker(MetaWorld& given, uint64_t number, uint64_t incarn
   REQUIRE(opened.ok());
   record = *std::move(opened);
   frontend = std::make_unique<MetaFrontend>(home, world.clock, &peers, self);
-  log = world.group.Attach(self.node, home, *frontend);
+  log = world.group.Attach(self.node, home, frontend->state());
   frontend->SetLog(*log);
+  registrar = std::make_unique<BrokerRegistrar>(home, *frontend, self, /*alone=*/false);
   leader_work = std::make_unique<LeaderWork>(home, world.clock, &peers, *log, *log,
                                              frontend->table(), self, world.options);
   frontend->AddRoleObserver([this](const MetadataRole& role) { leader_work->OnRoleChange(role); });
-  leader_work->SetReport([this] { return BrokerReport{frontend->generation(), trouble}; });
+  leader_work->SetReport([this] { return BrokerReport{registrar->generation(), trouble}; });
   control = std::make_unique<ClusterControl>(home, world.clock, &peers, *log, *log, *frontend,
                                              *leader_work, self, "ns");
   frontend->SetClusterRequests(*control);
-  frontend->SetFatal([this](const absl::Status& why) { fatal = why; });
-  peers.Handle(PeerService::kMetadata, *frontend);
+  registrar->SetFatal([this](const absl::Status& why) { fatal = why; });
+  peers.Handle(PeerService::kMetadata, frontend->peer_handler());
   peers.Handle(PeerService::kSession, *leader_work);
   peers.HandleEvents(*this);
 }

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "core/ports/stream_catalog.h"
+#include "replication/meta/cluster/broker_registrar.h"
 #include "replication/meta/group/raft_group.h"
 #include "replication/meta/requests/meta_frontend.h"
-#include "replication/meta/requests/registration_record.h"
 #include "replication/partition/partition_set.h"
 #include "tests/unit/partition_world.h"
 
@@ -33,7 +33,9 @@ class SimBroker {
   };
   explicit SimBroker(const Parts& parts)
       : sync(parts.fs, parts.pool),
-        metadata(parts.home, parts.clock, nullptr, Self(parts.rng)),
+        self(Self(parts.rng)),
+        metadata(parts.home, parts.clock, nullptr, self),
+        registrar(parts.home, metadata, self, /*alone=*/true),
         parts_(parts) {}
 
   // What the daemon does; `registered` once every stream is open.
@@ -51,7 +53,7 @@ class SimBroker {
                                 sync, parts_.acks, parts_.feeds, catalog, metadata},
         options, points.ok() ? *std::move(points) : RecoveryPointSet());
     ASSIGN_OR_RETURN(record, RegistrationRecord::Open(parts_.fs, "/data"));
-    metadata.Register(*partitions, *record, [this](const absl::Status& status) {
+    registrar.Register(*partitions, *record, [this](const absl::Status& status) {
       partitions->Start();
       registered = status.ok();
     });
@@ -61,7 +63,9 @@ class SimBroker {
   StreamCatalog catalog;
   SyncScheduler sync;
   std::unique_ptr<RegistrationRecord> record;
+  const BrokerSelf self;
   MetaFrontend metadata;
+  BrokerRegistrar registrar;
   std::unique_ptr<RaftGroup> group;
   std::unique_ptr<PartitionSet> partitions;
   bool registered = false;
@@ -87,7 +91,7 @@ class SimBroker {
     StoredRaft stored;
     ASSIGN_OR_RETURN(std::unique_ptr<RaftStore> store,
                      RaftStore::Open(parts_.fs, directory, {}, stored));
-    ASSIGN_OR_RETURN(group, RaftGroup::Start({parts_.home, parts_.rng, nullptr, metadata,
+    ASSIGN_OR_RETURN(group, RaftGroup::Start({parts_.home, parts_.rng, nullptr, metadata.state(),
                                               [this](const absl::Status& why) { fatal = why; }},
                                              {}, std::move(store), std::move(stored)));
     return absl::OkStatus();

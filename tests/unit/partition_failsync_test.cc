@@ -3,7 +3,7 @@
 // of it, and no offset is given again. BASCULE_TEST_SEEDS=5000 runs that many of the random ones.
 #include <cstdlib>
 
-#include "replication/meta/table/meta_commands.h"
+#include "replication/meta/table/command_fence_brokers.h"
 #include "tests/unit/partition_broker.h"
 
 namespace bascule {

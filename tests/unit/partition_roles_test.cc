@@ -1,5 +1,6 @@
 // What a change of role or settings does to a partition that runs.
-#include "replication/meta/table/meta_commands.h"
+#include "replication/meta/table/command_create_stream.h"
+#include "replication/meta/table/command_fence_brokers.h"
 #include "tests/unit/partition_broker.h"
 
 namespace bascule {

@@ -1,4 +1,5 @@
 // What becomes of metadata's deltas: directories, lists, epochs, trash.
+#include "replication/meta/table/command_fence_brokers.h"
 #include "tests/unit/partition_broker.h"
 
 namespace bascule {

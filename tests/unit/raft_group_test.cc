@@ -341,6 +341,23 @@ TEST_CASE(
   CHECK(DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(2));
 }
 
+TEST_CASE("a group that cannot start is not called: its handler is not left behind") {
+  GroupWorld world(1);
+  const raft::SnapshotMeta first{MetadataIndex(1), raft::Term(1), {{raft::NodeId(1)}, {}}};
+  world.Create(1, first, "\xff no snapshot");
+  StoredRaft stored;
+  auto store = RaftStore::Open(world.At(1).fs, "/meta", world.store_options, stored);
+  REQUIRE(store.ok());
+  FakePeerTransport& transport = world.network.Add({PeerId(1), "b1", "", 1, 1});
+  TellingState state;
+  SimExecutor& home = world.scheduler.NewExecutor("home");
+  const auto group =
+      RaftGroup::Start({home, world.scheduler.rng(), &transport, state, [](const absl::Status&) {}},
+                       world.options, *std::move(store), std::move(stored));
+  CHECK_FALSE(group.ok());
+  CHECK_FALSE(transport.handles(PeerService::kRaft));
+}
+
 TEST_CASE("roles are told: one leader, named by all") {
   GroupWorld world(14);
   world.FoundThree();

@@ -89,6 +89,12 @@ class GroupWorld {
     return {PeerId(id), Concat("b", id), Concat("b", id, ":9293"), voter};
   }
 
+  // What a member's disk holds before its first start.
+  void Create(uint64_t id, const raft::SnapshotMeta& snapshot, const std::string& state) {
+    REQUIRE(RaftStore::Create(At(id).fs, "/meta", store_options, {"cluster", raft::NodeId(id)},
+                              snapshot, state)
+                .ok());
+  }
   // The first member of a new group.
   void Found(uint64_t id) {
     const raft::SnapshotMeta first{MetadataIndex(1), raft::Term(1), {{raft::NodeId(id)}, {}}};
@@ -213,11 +219,6 @@ class GroupWorld {
   RaftStoreOptions store_options;
 
  private:
-  void Create(uint64_t id, const raft::SnapshotMeta& snapshot, const std::string& state) {
-    REQUIRE(RaftStore::Create(At(id).fs, "/meta", store_options, {"cluster", raft::NodeId(id)},
-                              snapshot, state)
-                .ok());
-  }
   std::map<uint64_t, Member> members_;
 };
 

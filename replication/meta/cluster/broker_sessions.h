@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "replication/meta/requests/meta_requests.h"
+#include "replication/meta/table/command_note_generations.h"
 #include "replication/meta/table/meta_table.h"
 
 namespace bascule {

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "replication/meta/requests/requests.pb.h"
+#include "replication/meta/table/command_remove_broker.h"
 
 namespace bascule {
 namespace {

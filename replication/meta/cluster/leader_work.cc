@@ -6,6 +6,10 @@
 
 #include "core/base/check.h"
 #include "core/base/logging.h"
+#include "replication/meta/table/command_fence_brokers.h"
+#include "replication/meta/table/command_init_cluster.h"
+#include "replication/meta/table/command_note_generations.h"
+#include "replication/meta/table/command_raise_feature_level.h"
 
 namespace bascule {
 namespace {
@@ -169,7 +173,8 @@ void LeaderWork::FenceExpired(MonotonicTime now) {
 // With one broker there is nobody to remember it elsewhere.
 void LeaderWork::NoteGenerations(MonotonicTime now) {
   const bool together = table_.brokers().size() > 1;
-  if (!together || table_.feature_level() < kGenerationsLevel || proposing_) return;
+  if (!together || table_.feature_level() < kNoteGenerationsCommand.feature_level || proposing_)
+    return;
   if (Between(noted_generations_, now) < kGenerationsTogether) return;
   const std::vector<DirectoryGeneration> further = sessions_.NewGenerations(table_.brokers());
   if (further.empty()) return;

@@ -7,10 +7,10 @@
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
-#include "replication/meta/requests/applied_watch.h"
+#include "replication/meta/requests/request_kind.h"
 #include "replication/meta/requests/request_sender.h"
+#include "replication/meta/requests/request_service.h"
 #include "replication/meta/requests/requests.pb.h"
-#include "replication/meta/requests/settlement.h"
 #include "replication/meta/requests/stream_requests.h"
 #include "replication/meta/table/meta_codec.h"
 
@@ -24,14 +24,6 @@ constexpr std::chrono::milliseconds kSettleRetryPeriod{100};
 constexpr std::chrono::milliseconds kSettlePatience{500};
 
 }  // namespace
-
-struct MetaFrontend::Local final : RequestTarget {
-  explicit Local(MetaFrontend& owner) : frontend(owner) {}
-  void Execute(const meta::Request& request, Duration timeout, RequestDone done) override {
-    frontend.Execute(request, timeout, std::move(done));
-  }
-  MetaFrontend& frontend;
-};
 
 // The brokers that one request still waits for. Answers once: with the first of "all are settled"
 // and "time is up".
@@ -59,28 +51,19 @@ MetaFrontend::MetaFrontend(Executor& home, Clock& clock, PeerTransport* peers, B
       clock_(clock),
       peers_(peers),
       self_(std::move(self)),
-      applied_(std::make_unique<AppliedWatch>()),
-      settlement_(std::make_unique<Settlement>()),
-      streams_(std::make_unique<StreamRequests>(home, clock, table_)),
-      local_(std::make_unique<Local>(*this)),
-      sender_(std::make_unique<RequestSender>(home, clock, peers, self_, *local_)) {
-  registration_.id = self_.id;
-  registration_.node = self_.node;
-  registration_.incarnation = self_.incarnation;
-  registration_.peer_address = self_.peer_address;
-  registration_.rack = self_.rack;
-  RenewView();
+      state_(home, self_),
+      streams_(std::make_unique<StreamRequests>(home, clock, state_.table())),
+      service_(std::make_unique<RequestService>(home, state_, *streams_)),
+      sender_(std::make_unique<RequestSender>(home, clock, peers, self_, *service_)) {
+  state_.AddObserver([this] { OnChange(); });
 }
 
 MetaFrontend::~MetaFrontend() = default;
 
 void MetaFrontend::SetLog(MetadataLog& log) {
-  log_ = &log;
   sender_->SetLog(log);
   streams_->SetLog(log);
-  log.OnRoleChange([this, alive = std::weak_ptr<bool>(alive_)](const MetadataRole& role) {
-    if (!alive.expired()) OnRole(role);
-  });
+  log.OnRoleChange(lifetime_.Guard([this](const MetadataRole& role) { OnRole(role); }));
 }
 
 void MetaFrontend::SetStreamDefaults(const StreamSettings& defaults) {
@@ -88,12 +71,18 @@ void MetaFrontend::SetStreamDefaults(const StreamSettings& defaults) {
 }
 
 void MetaFrontend::SetCapacity(std::function<absl::Status(const std::string&, size_t)> capacity) {
-  streams_->SetCapacity(std::move(capacity));
+  streams_->placements().SetCapacity(std::move(capacity));
 }
 
 void MetaFrontend::SetSilence(std::function<bool(const std::string&)> silent) {
-  streams_->SetSilence(std::move(silent));
+  streams_->placements().SetSilence(std::move(silent));
 }
+
+void MetaFrontend::SetClusterRequests(RequestTarget& target) {
+  service_->SetClusterRequests(target);
+}
+
+PeerHandler& MetaFrontend::peer_handler() { return *service_; }
 
 void MetaFrontend::AddRoleObserver(absl::AnyInvocable<void(const MetadataRole&)> observer) {
   role_observers_.push_back(std::move(observer));
@@ -106,12 +95,17 @@ void MetaFrontend::OnRole(const MetadataRole& role) {
   for (auto& observer : role_observers_) observer(role);
 }
 
+void MetaFrontend::OnChange() {
+  const uint32_t level = table().feature_level();
+  if (std::exchange(feature_level_, level) != level) streams_->BindStreams();
+}
+
 // --- requests of this broker ---
 
 void MetaFrontend::CreateStream(StreamSpec spec, Duration timeout, Done done) {
   home_.Post([this, spec = std::move(spec), timeout, done = std::move(done)]() mutable {
     // Here too: a leader of an older version would not see it.
-    if (absl::Status known = streams_->CheckLevel(spec.overrides); !known.ok()) return done(known);
+    if (absl::Status known = CheckLevel(table(), spec.overrides); !known.ok()) return done(known);
     meta::Request request;
     ToProto(spec, *request.mutable_create_stream()->mutable_spec());
     ChangeStream(request, spec.name, timeout, std::move(done));
@@ -129,7 +123,7 @@ void MetaFrontend::DeleteStream(std::string name, Duration timeout, Done done) {
 void MetaFrontend::UpdateStream(std::string name, StreamOverrides changes, Duration timeout,
                                 Done done) {
   home_.Post([this, name = std::move(name), changes, timeout, done = std::move(done)]() mutable {
-    if (absl::Status known = streams_->CheckLevel(changes); !known.ok()) return done(known);
+    if (absl::Status known = CheckLevel(table(), changes); !known.ok()) return done(known);
     meta::Request request;
     request.mutable_update_stream()->set_name(name);
     meta::ToProto(changes, *request.mutable_update_stream()->mutable_changes());
@@ -142,7 +136,7 @@ void MetaFrontend::UpdateStream(std::string name, StreamOverrides changes, Durat
 void MetaFrontend::ChangeStream(const meta::Request& request, const std::string& name,
                                 Duration timeout, Done done) {
   const MonotonicTime deadline = Add(clock_.Monotonic(), timeout);
-  const StreamDescription* before = table_.Find(name);
+  const StreamDescription* before = table().Find(name);
   const StreamId old = before == nullptr ? StreamId() : before->id;
   std::set<std::string> leaders = LeadersOf(before);
   const bool creates = request.has_create_stream();
@@ -150,7 +144,7 @@ void MetaFrontend::ChangeStream(const meta::Request& request, const std::string&
       [this, name, deadline, old, leaders = std::move(leaders), creates,
        done = std::move(done)](const RequestOutcome& outcome) mutable {
         if (!outcome.status.ok()) return done(outcome.status);
-        const StreamDescription* now = table_.Find(name);
+        const StreamDescription* now = table().Find(name);
         if (now != nullptr) leaders.merge(LeadersOf(now));
         const StreamId id = creates && now != nullptr ? now->id : old;
         if (id == StreamId()) return done(absl::OkStatus());  // not applied here in time, or gone
@@ -163,14 +157,14 @@ void MetaFrontend::Ask(const meta::Request& request, Duration timeout, RequestDo
   const MonotonicTime deadline = Add(clock_.Monotonic(), timeout);
   sender_->Send(request, timeout,
                 [this, deadline, done = std::move(done)](RequestOutcome outcome) mutable {
-                  if (outcome.index <= table_.applied()) return done(std::move(outcome));
+                  if (outcome.index <= table().applied()) return done(std::move(outcome));
                   // Whichever comes first; the other finds nothing left to do.
                   auto answer = std::make_shared<RequestDone>(std::move(done));
                   auto held = std::make_shared<RequestOutcome>(std::move(outcome));
                   const auto give = [answer, held] {
                     if (auto once = std::exchange(*answer, nullptr)) once(*held);
                   };
-                  applied_->Add(held->index, give);
+                  state_.WhenApplied(held->index, give);
                   home_.After(Left(deadline), give);
                 });
 }
@@ -201,12 +195,13 @@ void MetaFrontend::SettleEverywhere(StreamId id, const std::set<std::string>& le
     SettleOn(broker, id, index, deadline, settling);
   }
   home_.After(Left(deadline), [settling] { settling->Give(); });
-  settlement_->WhenSettled(id, [settling](const absl::Status& status) { settling->End(status); });
+  state_.settlement().WhenSettled(
+      id, [settling](const absl::Status& status) { settling->End(status); });
 }
 
 void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataIndex index,
                             MonotonicTime deadline, std::shared_ptr<Settling> settling) {
-  const RegisteredBroker* there = table_.FindBroker(broker);
+  const RegisteredBroker* there = table().FindBroker(broker);
   const Duration left = Left(deadline);
   // Nobody is there to wait for, or no time.
   if (there == nullptr || there->fenced || left == Duration::zero())
@@ -216,9 +211,8 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
   request.set_incarnation(self_.incarnation);
   request.mutable_settled()->set_stream_id(id.value());
   request.mutable_settled()->set_index(index.value());
-  auto again = [this, broker, id, index, deadline, settling,
-                alive = std::weak_ptr<bool>(alive_)](const RequestOutcome& outcome) {
-    if (alive.expired()) return;
+  auto again = lifetime_.Guard([this, broker, id, index, deadline,
+                                settling](const RequestOutcome& outcome) {
     const absl::StatusCode code = outcome.status.code();
     const bool lost = code == absl::StatusCode::kUnavailable ||
                       code == absl::StatusCode::kUnknown ||
@@ -227,10 +221,10 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
     const MonotonicTime now = clock_.Monotonic();
     const MonotonicTime since = settling->unreachable.try_emplace(broker, now).first->second;
     if (Between(since, now) >= kSettlePatience) return settling->End(absl::OkStatus());
-    home_.After(kSettleRetryPeriod, [this, broker, id, index, deadline, settling, alive] {
-      if (!alive.expired()) SettleOn(broker, id, index, deadline, settling);
-    });
-  };
+    home_.After(kSettleRetryPeriod, lifetime_.Guard([this, broker, id, index, deadline, settling] {
+      SettleOn(broker, id, index, deadline, settling);
+    }));
+  });
   peers_->Call(
       there->node, PeerService::kMetadata, EncodeRequest(request), left,
       [&home = home_, again](absl::StatusOr<std::string> response) {
@@ -238,78 +232,8 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
       });
 }
 
-void MetaFrontend::AnswerSettled(const meta::Request& request, Duration timeout, RequestDone done) {
-  const StreamId id(request.settled().stream_id());
-  const MetadataIndex index(request.settled().index());
-  auto answer = std::make_shared<RequestDone>(std::move(done));
-  const auto give = [answer](const absl::Status& status) {
-    if (auto once = std::exchange(*answer, nullptr)) once({status, {}, {}});
-  };
-  const auto look = [this, id, give, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
-    if (sink_ == nullptr) return give(absl::UnavailableError("the broker is starting"));
-    settlement_->WhenSettled(id, give);
-  };
-  home_.After(timeout,
-              [give] { give(absl::DeadlineExceededError("the stream is not ready yet")); });
-  if (index <= table_.applied()) return look();
-  applied_->Add(index, look);
-}
-
-// --- requests of other brokers ---
-
-void MetaFrontend::OnPeerMessage(const PeerIdentity&, std::string) {}
-
-void MetaFrontend::OnPeerBulk(const PeerIdentity&, std::string, std::string, Respond respond) {
-  respond(absl::UnimplementedError("metadata requests do not travel in bulk"));
-}
-
-void MetaFrontend::OnPeerCall(const PeerIdentity& from, std::string bytes, Duration timeout,
-                              Respond respond) {
-  auto request = std::make_shared<meta::Request>();
-  if (absl::Status parsed = DecodeRequest(bytes, *request); !parsed.ok()) return respond(parsed);
-  const bool registers_other =
-      request->has_register_broker() && (request->register_broker().broker() != from.server_id ||
-                                         request->register_broker().node() != from.id.value());
-  if (request->broker() != from.server_id || registers_other) {
-    return respond(absl::PermissionDeniedError(
-        Concat("broker ", from.server_id, " asks in the name of another")));
-  }
-  auto answer = std::make_shared<Respond>(std::move(respond));
-  const bool taken =
-      home_.TryPost([this, request, timeout, answer, alive = std::weak_ptr<bool>(alive_)] {
-        if (alive.expired()) return (*answer)(absl::UnavailableError("the broker is stopping"));
-        Execute(*request, timeout,
-                [answer](const RequestOutcome& outcome) { (*answer)(EncodeResponse(outcome)); });
-      });
-  if (!taken) (*answer)(absl::UnavailableError("the broker is busy"));
-}
-
-void MetaFrontend::Execute(const meta::Request& request, Duration timeout, RequestDone done) {
-  BASCULE_CHECK(home_.OnThisThread());
-  switch (request.request_case()) {
-    case meta::Request::kSettled:
-      return AnswerSettled(request, timeout, std::move(done));
-    case meta::Request::kCreateStream:
-    case meta::Request::kDeleteStream:
-    case meta::Request::kUpdateStream:
-    case meta::Request::kRaiseEpoch:
-    case meta::Request::kRegisterBroker:
-      return streams_->Execute(request, timeout, std::move(done));
-    case meta::Request::REQUEST_NOT_SET:
-      break;
-    default:
-      if (cluster_ == nullptr) break;
-      return cluster_->Execute(request, timeout, std::move(done));
-  }
-  done({absl::UnimplementedError("this broker does not know the request; install a newer version"),
-        {},
-        {}});
-}
-
 void MetaFrontend::RequestNewEpoch(PartitionKey key) {
-  home_.Post([this, key, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
+  home_.Post(lifetime_.Guard([this, key] {
     meta::Request request;
     request.mutable_raise_epoch()->set_stream_id(key.stream.value());
     request.mutable_raise_epoch()->set_partition(key.partition.value());
@@ -323,11 +247,9 @@ void MetaFrontend::RequestNewEpoch(PartitionKey key) {
       LogWarning("no new leader epoch for partition ", key.partition, " of stream id ", key.stream,
                  ": ", FromAbsl(outcome.status.message()));
       // Nobody else asks again, and the partition takes no messages until it has one.
-      home_.After(kEpochRetryPeriod, [this, key, gone = std::weak_ptr<bool>(alive_)] {
-        if (!gone.expired()) RequestNewEpoch(key);
-      });
+      home_.After(kEpochRetryPeriod, lifetime_.Guard([this, key] { RequestNewEpoch(key); }));
     });
-  });
+  }));
 }
 
 }  // namespace bascule

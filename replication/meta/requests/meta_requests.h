@@ -9,6 +9,7 @@
 #include "core/base/status.h"
 #include "core/stream/description.h"
 #include "replication/meta/table/meta_commands.h"
+#include "replication/peer_transport.h"
 
 namespace bascule {
 

@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/text.h"
+#include "replication/meta/requests/request_kind.h"
 
 namespace bascule {
 namespace {
@@ -16,15 +17,15 @@ constexpr std::chrono::milliseconds kFirstBackoff{20};
 constexpr std::chrono::milliseconds kLongestBackoff{500};
 // Of one attempt: far more than a commit takes.
 constexpr std::chrono::milliseconds kAttempt{1500};
-// Changes of the group take several commits, or wait for a broker to come.
-bool IsLong(const meta::Request& request) {
-  return request.has_add_member() || request.has_remove_member() || request.has_join() ||
-         request.has_transfer();
+
+bool IsPatient(const meta::Request& request) {
+  const RequestKind* kind = FindRequest(request.request_case());
+  return kind != nullptr && kind->patient;
 }
 
-bool ChangesStreams(const meta::Request& request) {
-  return request.has_create_stream() || request.has_delete_stream() ||
-         request.has_update_stream() || request.has_raise_epoch();
+bool IsOnce(const meta::Request& request) {
+  const RequestKind* kind = FindRequest(request.request_case());
+  return kind != nullptr && kind->once;
 }
 
 std::string Seconds(Duration duration) {
@@ -55,7 +56,7 @@ void RequestSender::Send(meta::Request request, Duration timeout, RequestDone do
   }
   request.set_broker(self_.id);
   request.set_incarnation(self_.incarnation);
-  if (ChangesStreams(request)) {
+  if (IsOnce(request)) {
     request.set_sequence(next_sequence_++);
     unanswered_.insert(request.sequence());
   }
@@ -70,9 +71,7 @@ void RequestSender::Send(meta::Request request, Duration timeout, RequestDone do
 }
 
 void RequestSender::ArmDeadline(Key key, Duration timeout) {
-  home_.After(timeout, [this, key, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) Expire(key);
-  });
+  home_.After(timeout, lifetime_.Guard([this, key] { Expire(key); }));
 }
 
 void RequestSender::Try(Key key) {
@@ -84,12 +83,12 @@ void RequestSender::Try(Key key) {
   waiting.asked = role;
   const Duration left = Between(clock_.Monotonic(), waiting.deadline);
   if (left <= Duration::zero()) return Expire(key);
-  const Duration patience = IsLong(waiting.request) ? left : std::min<Duration>(left, kAttempt);
+  const Duration patience = IsPatient(waiting.request) ? left : std::min<Duration>(left, kAttempt);
   if (waiting.request.sequence() != 0) waiting.request.set_answered(*unanswered_.begin() - 1);
-  const auto answer = [this, key, attempt = waiting.attempt,
-                       alive = std::weak_ptr<bool>(alive_)](RequestOutcome outcome) {
-    if (!alive.expired()) OnAnswer(key, attempt, std::move(outcome));
-  };
+  const auto answer =
+      lifetime_.Guard([this, key, attempt = waiting.attempt](RequestOutcome outcome) {
+        OnAnswer(key, attempt, std::move(outcome));
+      });
   if (role.leading) {
     waiting.under_way = true;
     // A copy: the answer may come before Execute returns.
@@ -127,12 +126,10 @@ void RequestSender::RetryLater(Key key) {
   waiting.backoff = waiting.backoff.count() == 0
                         ? Duration(kFirstBackoff)
                         : std::min<Duration>(waiting.backoff * 2, kLongestBackoff);
-  home_.After(waiting.backoff,
-              [this, key, attempt = waiting.attempt, alive = std::weak_ptr<bool>(alive_)] {
-                if (alive.expired()) return;
-                const auto it = waiting_.find(key);
-                if (it != waiting_.end() && it->second.attempt == attempt) Try(key);
-              });
+  home_.After(waiting.backoff, lifetime_.Guard([this, key, attempt = waiting.attempt] {
+    const auto it = waiting_.find(key);
+    if (it != waiting_.end() && it->second.attempt == attempt) Try(key);
+  }));
 }
 
 void RequestSender::OnRoleChange(const MetadataRole& role) {

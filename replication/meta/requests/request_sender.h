@@ -17,6 +17,7 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/env/lifetime.h"
 #include "replication/meta/requests/meta_requests.h"
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/metadata_log.h"
@@ -69,7 +70,7 @@ class RequestSender {
   uint64_t next_sequence_ = 1;
   std::set<uint64_t> unanswered_;  // sequences
   MonotonicTime leaderless_since_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_{home_};
 };
 
 }  // namespace bascule

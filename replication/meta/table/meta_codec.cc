@@ -65,42 +65,23 @@ StreamDescription FromProto(const Stream& in) {
   return stream;
 }
 
-void ToProto(const BrokerRegistration& in, RegisterBroker& out) {
-  out.set_broker(in.id);
-  out.set_incarnation(in.incarnation);
-  out.set_node(in.node.value());
-  out.set_host(in.host);
-  out.set_port(in.port);
-  out.set_peer_address(in.peer_address);
-  out.set_rack(in.rack);
-  out.set_feature_level(in.feature_level);
-  out.set_lost_all(in.lost_all);
-  out.set_kept_all(in.kept_all);
-  out.set_generation(in.generation);
-  for (const bascule::PartitionKey& key : in.lost) {
-    PartitionKey& lost = *out.add_lost();
-    lost.set_stream_id(key.stream.value());
-    lost.set_partition(key.partition.value());
-  }
+void ToProto(const bascule::PartitionKey& in, PartitionKey& out) {
+  out.set_stream_id(in.stream.value());
+  out.set_partition(in.partition.value());
 }
 
-BrokerRegistration FromProto(const RegisterBroker& in) {
-  BrokerRegistration out;
-  out.id = in.broker();
-  out.node = PeerId(in.node());
-  out.incarnation = in.incarnation();
-  out.host = in.host();
-  out.port = in.port();
-  out.peer_address = in.peer_address();
-  out.rack = in.rack();
-  out.feature_level = in.feature_level();
-  out.lost_all = in.lost_all();
-  out.kept_all = in.kept_all();
-  out.generation = in.generation();
-  for (const PartitionKey& lost : in.lost()) {
-    out.lost.push_back({StreamId(lost.stream_id()), PartitionId(lost.partition())});
-  }
-  return out;
+bascule::PartitionKey FromProto(const PartitionKey& in) {
+  return {StreamId(in.stream_id()), PartitionId(in.partition())};
+}
+
+Command CommandFrom(const CommandOrigin& origin) {
+  Command command;
+  if (origin.incarnation == 0) return command;
+  command.set_origin(origin.broker);
+  command.set_origin_incarnation(origin.incarnation);
+  command.set_sequence(origin.sequence);
+  command.set_answered(origin.answered);
+  return command;
 }
 
 }  // namespace bascule::meta

@@ -145,9 +145,7 @@ absl::Status MetaTable::RestoreStreams(const meta::Snapshot& snapshot) {
       return absl::DataLossError(Concat("metadata snapshot of index ", applied_,
                                         " holds an impossible stream, with the id ", stream.id));
     }
-    Host(stream);
-    names_.emplace_hint(names_.end(), stream.id, stream.name);
-    streams_.emplace_hint(streams_.end(), stream.name, std::move(stream));
+    AddStream(std::move(stream));
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-#include "replication/meta/requests/registration_record.h"
+#include "replication/meta/cluster/registration_record.h"
 
 #include <algorithm>
 #include <utility>

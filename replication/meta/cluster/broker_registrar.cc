@@ -1,0 +1,202 @@
+#include "replication/meta/cluster/broker_registrar.h"
+
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/limits.h"
+#include "core/base/logging.h"
+#include "replication/meta/requests/requests.pb.h"
+
+namespace bascule {
+namespace {
+
+constexpr std::chrono::seconds kRegistrationTimeout{5};
+constexpr std::chrono::milliseconds kRegistrationRetryPeriod{500};
+
+}  // namespace
+
+BrokerRegistrar::BrokerRegistrar(Executor& home, MetaFrontend& frontend, BrokerSelf self,
+                                 bool alone)
+    : home_(home), frontend_(frontend), self_(std::move(self)), alone_(alone) {
+  registration_.id = self_.id;
+  registration_.node = self_.node;
+  registration_.incarnation = self_.incarnation;
+  registration_.peer_address = self_.peer_address;
+  registration_.rack = self_.rack;
+  frontend_.state().AddObserver(lifetime_.Guard([this] { OnChange(); }));
+}
+
+void BrokerRegistrar::OnChange() {
+  if (new_sink_ != nullptr && RegisteredHere()) TryHandOver();
+  CheckSession();
+}
+
+void BrokerRegistrar::Advertise(std::string host, int32_t port) {
+  home_.Post(lifetime_.Guard([this, host = std::move(host), port]() mutable {
+    registration_.host = host;
+    registration_.port = port;
+    frontend_.state().view().Advertise(std::move(host), port);
+    CheckSession();
+  }));
+}
+
+void BrokerRegistrar::Register(DeltaSink& sink, RegistrationRecord& record, Done done) {
+  BASCULE_CHECK(home_.OnThisThread());
+  new_sink_ = &sink;
+  record_ = &record;
+  registered_ = std::move(done);
+  if (absl::Status prepared = PrepareRegistration(); !prepared.ok())
+    return EndRegistration(prepared);
+  SendRegistration();
+}
+
+// The generation is on the disk before anybody hears of it. A group of one names none: what it would
+// be compared with lies in the same directory.
+absl::Status BrokerRegistrar::PrepareRegistration() {
+  RETURN_IF_ERROR(record_->Raise());
+  registration_.generation = alone_ ? 0 : record_->generation();
+  registration_.lost_all = record_->owes_all();
+  registration_.kept_all = !record_->owes_all();
+  registration_.lost = record_->owed();
+  return absl::OkStatus();
+}
+
+void BrokerRegistrar::EndRegistration(const absl::Status& status) {
+  new_sink_ = nullptr;
+  if (registered_) std::exchange(registered_, nullptr)(status);
+}
+
+bool BrokerRegistrar::RegisteredHere() const {
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
+  return known != nullptr && known->incarnation == self_.incarnation && !known->fenced;
+}
+
+void BrokerRegistrar::SendRegistration() {
+  if (registering_ || replaced_) return;
+  registering_ = true;
+  meta::Request request;
+  meta::ToProto(registration_, *request.mutable_register_broker());
+  frontend_.Ask(request, kRegistrationTimeout,
+                lifetime_.Guard([this](const RequestOutcome& outcome) { OnRegistered(outcome); }));
+}
+
+void BrokerRegistrar::OnRegistered(const RequestOutcome& outcome) {
+  registering_ = false;
+  if (outcome.status.ok()) return CheckSession();
+  const absl::StatusCode code = outcome.status.code();
+  const bool refused =
+      code == absl::StatusCode::kAlreadyExists || code == absl::StatusCode::kFailedPrecondition ||
+      code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kInvalidArgument;
+  LogWarning("broker ", self_.id, " is not registered: ", FromAbsl(outcome.status.message()));
+  if (refused && !handed_over() && registered_) return EndRegistration(outcome.status);
+  if (code == absl::StatusCode::kOutOfRange && NoteOlderCopy(outcome.status)) return;
+  RetryRegistration();
+}
+
+void BrokerRegistrar::RetryRegistration() {
+  home_.After(kRegistrationRetryPeriod, lifetime_.Guard([this] {
+    if (new_sink_ != nullptr) return SendRegistration();
+    CheckSession();
+  }));
+}
+
+// False: not clear yet, ask again. That it is a copy is durable here before this process ends: the
+// next one owes all records, and gives up the old part in the group, whose votes it has forgotten.
+bool BrokerRegistrar::NoteOlderCopy(const absl::Status& refused) {
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
+  const bool seen = known != nullptr && known->generation >= registration_.generation;
+  if (new_sink_ == nullptr || !seen) return false;
+  if (absl::Status noted = record_->NoteOlder(known->generation, /*rejoin=*/true); !noted.ok()) {
+    LogError(FromAbsl(noted.message()));
+    return false;
+  }
+  EndRegistration(absl::DataLossError(Concat(
+      FromAbsl(refused.message()),
+      " (restored from a backup or a snapshot?). What it holds counts as lost and is not led "
+      "again. Started again, this broker joins as a new member; a stream whose only replica "
+      "stood here stays without a leader until it is deleted and created anew. To read what the "
+      "directory holds make a copy of it a cluster of its own (basculed --recover-quorum) and "
+      "start that away from this one's NATS")));
+  return true;
+}
+
+// What is owed is paid on the disk first: from the hand-over on records are written, and those are not
+// lost.
+void BrokerRegistrar::TryHandOver() {
+  if (paying_) return;
+  const bool owed = record_->owes_all() || !record_->owed().empty();
+  if (const absl::Status paid = record_->Paid(); !paid.ok()) {
+    LogWarning("broker ", self_.id,
+               " is registered and cannot note it: ", FromAbsl(paid.message()));
+    paying_ = true;
+    return home_.After(kRegistrationRetryPeriod, lifetime_.Guard([this] {
+      paying_ = false;
+      OnChange();
+    }));
+  }
+  const int32_t replicas = frontend_.table().LoadOf(self_.id).partitions;
+  if (owed && replicas > 0) {
+    LogWarning("broker ", self_.id, " told the cluster that its data directory lost ",
+               registration_.lost_all ? Concat("all of its ", replicas)
+                                      : Concat(registration_.lost.size(), " of its ", replicas),
+               " replicas: where no other replica is there is no leader");
+  }
+  HandOver();
+  if (!alone_) RaiseGeneration();
+}
+
+// Goes on for as long as this process lives. A disk that cannot write makes the directory older than
+// it is said to be nowhere: it is said only what is durable.
+void BrokerRegistrar::RaiseGeneration() {
+  home_.After(limits::kGenerationPeriod, lifetime_.Guard([this] {
+    if (const absl::Status raised = record_->Raise(); raised.ok()) {
+      registration_.generation = record_->generation();
+    } else {
+      LogWarning("the data directory's generation: ", FromAbsl(raised.message()));
+    }
+    RaiseGeneration();
+  }));
+}
+
+void BrokerRegistrar::HandOver() {
+  DeltaSink& sink = *std::exchange(new_sink_, nullptr);
+  // What was lost is told once: what is written from now on is not lost.
+  registration_.lost_all = false;
+  registration_.kept_all = true;
+  registration_.lost.clear();
+  frontend_.state().HandOver(sink);
+  frontend_.state().settlement().WhenAllSettled(lifetime_.Guard([this] {
+    if (!registered_) return;
+    std::exchange(registered_, nullptr)(absl::OkStatus());
+  }));
+}
+
+// Once registered a broker stays so: fenced (its heartbeats did not arrive), it registers again,
+// and with a new address too. Replaced or removed, it must end.
+void BrokerRegistrar::CheckSession() {
+  if (!handed_over() || replaced_) return;
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
+  if (known == nullptr || known->incarnation != self_.incarnation) {
+    replaced_ = true;
+    const absl::Status why = absl::FailedPreconditionError(
+        known == nullptr
+            ? Concat("broker ", self_.id, " was removed from the cluster")
+            : Concat("another process runs as broker ", self_.id, " at ", known->peer_address));
+    LogError(FromAbsl(why.message()));
+    if (fatal_) fatal_(why);
+    return;
+  }
+  const bool moved = known->host != registration_.host || known->port != registration_.port;
+  if ((!known->fenced && !moved) || registering_) return;
+  home_.Post(lifetime_.Guard([this] {
+    if (replaced_ || registering_) return;
+    const RegisteredBroker* now = frontend_.table().FindBroker(self_.id);
+    const bool moved_now =
+        now != nullptr && (now->host != registration_.host || now->port != registration_.port);
+    if (now == nullptr || !(now->fenced || moved_now)) return;
+    if (now->fenced) LogWarning("broker ", self_.id, " was fenced; it registers again");
+    SendRegistration();
+  }));
+}
+
+}  // namespace bascule

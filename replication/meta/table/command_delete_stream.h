@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "replication/meta/table/command.h"
+
+namespace bascule {
+
+extern const MetaCommand kDeleteStreamCommand;
+
+std::string EncodeDeleteStream(const std::string& name, const CommandOrigin& origin = {});
+
+}  // namespace bascule

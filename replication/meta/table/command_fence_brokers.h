@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "replication/meta/table/command.h"
+
+namespace bascule {
+
+extern const MetaCommand kFenceBrokersCommand;
+
+// Their sessions expired together (R6).
+std::string EncodeFenceBrokers(const std::vector<BrokerSession>& sessions);
+
+}  // namespace bascule

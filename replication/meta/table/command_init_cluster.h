@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "replication/meta/table/command.h"
+
+namespace bascule {
+
+extern const MetaCommand kInitClusterCommand;
+
+std::string EncodeInitCluster(const std::string& cluster_id);
+
+}  // namespace bascule

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "replication/meta/table/command.h"
+
+namespace bascule {
+
+extern const MetaCommand kRemoveBrokerCommand;
+
+// `force`: though it lives, or holds the only replica of partitions.
+std::string EncodeRemoveBroker(const std::string& broker, bool force);
+
+}  // namespace bascule
