@@ -250,5 +250,17 @@ TEST_CASE("what cannot fit into a NATS message is refused before it is copied") 
   CHECK(CheckPayload(message, 100) == absl::InvalidArgumentError("nats: maximum payload exceeded"));
 }
 
+TEST_CASE("an aged request weighs what is kept of it, not what it was sent with") {
+  InFlightWindow window(RealRng(), 4, 40);
+  MonotonicTime now(1000);
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::string> ids;
+    for (int i = 0; i < 4; ++i) ids.emplace_back(window.Add(now, 30, Waiting("w")));
+    now = Add(now, InFlightWindow::kAge);
+    window.Expire(now);
+    for (const std::string& id : ids) CHECK(window.Find(id) != nullptr);
+  }
+}
+
 }  // namespace
 }  // namespace bascule

@@ -249,5 +249,20 @@ TEST_CASE("stopping while sessions half-close and cancel never ends one with OK 
   }
 }
 
+TEST_CASE("TLS: a client certificate that another authority signed does not get in") {
+  Pki pki;
+  ApiOptions options;
+  options.tls.key = pki.dir.Path("key");
+  options.tls.cert = pki.dir.Path("cert");
+  options.tls.require_client_cert = true;
+  options.tls.client_ca = pki.dir.Path("cert");  // which signed nobody's
+  grpc::SslCredentialsOptions own;
+  own.pem_root_certs = kTestCa;
+  own.pem_cert_chain = kTestClientCert;
+  own.pem_private_key = kTestClientKey;
+  ApiWorld world(options);
+  CHECK(FetchOver(world, own).substr(0, 3) == "14 ");
+}
+
 }  // namespace
 }  // namespace bascule

@@ -240,5 +240,24 @@ TEST_CASE("connection listener: after Stop the port is free") {
   CHECK(again.listener->port() == port);
 }
 
+TEST_CASE(
+    "connection listener: a descriptor number that is used again gives its place back at once") {
+  Server server({.max_connections = 3, .max_per_address = 3});
+  for (int round = 0; round < 3; ++round) {
+    // The next client's socket gets this number, so the accepted one gets its predecessor's.
+    const int reserved = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int first = Dial(server.listener->port());
+    REQUIRE(Eventually([&] { return server.size() == 1; }));
+    server.CloseAll();
+    close(reserved);
+    const int second = Dial(server.listener->port());
+    REQUIRE(Eventually([&] { return server.size() == 1; }));
+    server.CloseAll();
+    close(first);
+    close(second);
+  }
+  CHECK(Eventually([&] { return server.listener->counts().open == 0; }));
+}
+
 }  // namespace
 }  // namespace bascule

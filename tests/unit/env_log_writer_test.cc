@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "core/base/bounded_output.h"
 #include "core/base/check.h"
 #include "tests/support/eventually.h"
+#include "tests/support/temp_dir.h"
 
 namespace bascule {
 namespace {
@@ -175,6 +177,42 @@ TEST_CASE("check: its text is written, and a stuck reader does not keep the proc
   CHECK(Count(pipe.Read(), "assertion failed: truth\n") == 1);
   pipe.Fill();
   CHECK(FailCheck(pipe.fds[1]) == SIGABRT);
+}
+
+TEST_CASE(
+    "log writer: what was lost while nobody could read is said when somebody can, all of it") {
+  signal(SIGPIPE, SIG_IGN);
+  const TempDir directory;
+  const std::string path = directory.Path("lines");
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  int reader = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  const int own = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  constexpr size_t kMax = 10'000;
+  const std::string line(99, 'x');
+  LogWriter writer(own, kMax, milliseconds(50));
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    const std::string page(65'536, '.');
+    CHECK(WriteWithin(own, page, milliseconds(1000)));  // the writer waits in the middle of a batch
+    const uint64_t before = writer.losses().dropped;
+    for (int i = 0; i < 1000; ++i) writer.Write(line + "\n");
+    CHECK(writer.losses().dropped > before);
+    close(reader);  // now its write fails, and so does the notice
+    CHECK(writer.Flush(milliseconds(5000)));
+    const uint64_t lost = writer.losses().dropped - before;
+    CHECK(lost >= 1000);
+    reader = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    writer.Write("healed\n");
+    std::string got;
+    char buffer[4096];
+    CHECK(Eventually([&] {
+      for (ssize_t n = 0; (n = read(reader, buffer, sizeof(buffer))) > 0;) got.append(buffer, n);
+      return SaidDropped(got) >= lost;
+    }));
+    CHECK(SaidDropped(got) == lost);
+  }
+  close(reader);
+  close(own);
 }
 
 }  // namespace

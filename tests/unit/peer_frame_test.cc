@@ -1,10 +1,13 @@
 // The bytes between brokers, and the checks and queues that need no network.
 #include <doctest/doctest.h>
 
+#include "core/base/logging.h"
 #include "core/base/text.h"
 #include "replication/peer/frame.h"
 #include "replication/peer/handshake.h"
 #include "replication/peer/outbox.h"
+#include "replication/peer/refusals.h"
+#include "tests/support/sim_clock.h"
 
 namespace bascule::peer {
 namespace {
@@ -180,6 +183,51 @@ TEST_CASE("peer outbox: what is left comes in order, without what was removed or
   CHECK(outbox.Take(end)->body == "last call");
   CHECK(outbox.empty());
   CHECK(outbox.dropped() == 1);
+}
+
+TEST_CASE("peer outbox: calls that were taken back leave no bytes, however many") {
+  Outbox outbox(1000);
+  for (uint64_t call = 1; call <= 20; ++call) {
+    REQUIRE(outbox.AddCall(call, PeerService::kRaft, std::string(600, 'c')));
+    CHECK(outbox.bytes() > 600);
+    outbox.RemoveCall(call);
+    CHECK(outbox.bytes() == 0);
+  }
+}
+
+// Counts lines.
+class CountingSink final : public LogSink {
+ public:
+  CountingSink() { SetLogSink(this); }
+  ~CountingSink() override { SetLogSink(nullptr); }
+  void Write(std::string line) override {
+    ++lines;
+    last = std::move(line);
+  }
+  bool Flush(milliseconds) override { return true; }
+  Losses losses() const override { return {}; }
+  int lines = 0;
+  std::string last;
+};
+
+TEST_CASE("peer refusals: ten lines of a kind a minute, every minute, and all are counted") {
+  SimClock clock;
+  Refusals refusals(clock);
+  CountingSink sink;
+  for (int round = 0; round < 3; ++round) {
+    CAPTURE(round);
+    clock.Advance(std::chrono::seconds(61));
+    sink.lines = 0;
+    for (int i = 0; i < 25; ++i)
+      refusals.Note({Refusal::kStranger, absl::UnauthenticatedError("who?")}, "peer");
+    CHECK(sink.lines == 10);
+    refusals.Note({Refusal::kTimeout, absl::DeadlineExceededError("late")}, "peer");
+    CHECK(sink.lines == 11);  // each kind for itself
+    clock.Advance(std::chrono::seconds(61));
+    refusals.Note({Refusal::kStranger, absl::UnauthenticatedError("who?")}, "peer");
+    CHECK(sink.last.find("(and 15 more of the kind before)") != std::string::npos);
+  }
+  CHECK(refusals.count(Refusal::kStranger) == 78);
 }
 
 }  // namespace

@@ -88,5 +88,21 @@ TEST_CASE("acks are taken and refused as libprotobuf does, whatever the bytes") 
   CHECK(taken < kRounds * 3 / 4);
 }
 
+TEST_CASE("an ack that is read into a used place keeps nothing of the one before") {
+  AckView full;
+  full.stream = full.partition_subject = full.message_subject = full.ack_inbox = "t";
+  full.correlation_id = "c";
+  full.offset = full.reception_timestamp = full.commit_timestamp = 7;
+  full.ack_policy = full.ack_error = 2;
+  std::string bytes;
+  AppendAck(bytes, full);
+  AckView view;
+  REQUIRE(ParseAck(bytes, view));
+  REQUIRE(ParseAck("", view));
+  std::string again;
+  AppendAck(again, view);
+  CHECK(again.empty());
+}
+
 }  // namespace
 }  // namespace bascule::wire

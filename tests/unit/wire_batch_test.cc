@@ -235,5 +235,45 @@ TEST_CASE("a gap of unknown or no size, and bytes that are no gap") {
     CHECK_FALSE(ParseGapBody(body.substr(0, cut), back));
 }
 
+TEST_CASE("numbers that fit each other, but not the bytes, are refused") {
+  const std::string good = Batch(Offset(5), {ValueBody("a"), ValueBody("b")});
+  std::string many = good;
+  PutFixed<uint32_t>(many.data() + 24, 1'000'000);  // offsets
+  PutFixed<uint32_t>(many.data() + 28, 1'000'001);  // records
+  Reseal(many);
+  CHECK(Parse(many) == BatchParse::kNotABatch);
+  std::string outside = good;
+  const auto body_bytes = GetFixed<uint32_t>(outside.data() + 8);
+  PutFixed<uint32_t>(outside.data() + 64, UINT32_MAX);      // what is left when the next is taken
+  PutFixed<uint32_t>(outside.data() + 68, body_bytes + 1);  // extensions
+  Reseal(outside);
+  CHECK(Parse(outside) == BatchParse::kNotABatch);
+}
+
+TEST_CASE("a gap that is read into a used place keeps nothing of the one before") {
+  GapRecord gap;
+  REQUIRE(ParseGapBody(EncodeGapBody({Timestamp(1), Timestamp(2), 3, 4}), gap));
+  REQUIRE(ParseGapBody(EncodeGapBody({Timestamp(0), Timestamp(0), 0, -1}), gap));
+  CHECK(gap.from == Timestamp(0));
+  CHECK(gap.to == Timestamp(0));
+  CHECK(gap.reason == 0);
+  CHECK(gap.count == -1);
+}
+
+TEST_CASE("a builder that is used again makes what a new one would") {
+  BatchBuilder used;
+  for (int round = 0; round < 3; ++round) {
+    BatchBuilder fresh;
+    for (BatchBuilder* builder : {&used, &fresh}) {
+      builder->Begin(Offset(10 * round), LeaderEpoch(4), Timestamp(9 + round), Offset(round), 0);
+      for (int i = 0; i <= 2 - round; ++i) builder->Add(ValueBody(std::string(100, 'v')));
+    }
+    CHECK(used.records() == fresh.records());
+    CHECK(used.bytes() == fresh.bytes());
+    CHECK(used.next_offset() == fresh.next_offset());
+    CHECK(used.Finish() == fresh.Finish());
+  }
+}
+
 }  // namespace
 }  // namespace bascule::wire

@@ -186,5 +186,14 @@ TEST_CASE("only the invalid bytes are escaped") {
   }
 }
 
+TEST_CASE("a group ends with its own number") {
+  Field field;
+  for (const uint32_t end : {5u, 6u}) {
+    const std::string message = Varint(Tag(5, kGroup)) + Varint(Tag(end, kEndGroup));
+    std::string_view in = message;
+    CHECK(TakeField(in, field) == (end == 5));
+  }
+}
+
 }  // namespace
 }  // namespace bascule::wire

@@ -250,5 +250,27 @@ TEST_CASE("publish: as many header names as the limit, each as long as one likes
   CHECK(view.headers == HeaderList{{long_name, "v"}});
 }
 
+TEST_CASE("publish: a message that is read into a used place keeps nothing of the one before") {
+  proto::Message full;
+  full.set_key("k");
+  full.set_value("v");
+  full.set_ackinbox("i");
+  full.set_correlationid("c");
+  full.set_offset(3);
+  full.set_ackpolicy(proto::NONE);
+  (*full.mutable_headers())["h"] = "x";
+  PublishView view;
+  REQUIRE(ParsePublish(full.SerializeAsString(), view));
+  CHECK(view.ack_inbox == "i");
+  REQUIRE(ParsePublish("", view));
+  CHECK_FALSE(view.key.has_value());
+  CHECK_FALSE(view.value.has_value());
+  CHECK(view.ack_inbox.empty());
+  CHECK(view.correlation_id.empty());
+  CHECK(view.expected_offset == 0);
+  CHECK(view.ack_policy == 0);
+  CHECK(view.headers.empty());
+}
+
 }  // namespace
 }  // namespace bascule::wire
