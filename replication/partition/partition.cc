@@ -53,7 +53,7 @@ void Partition::Open(RecoveredLog recovered) {
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
   opened_ = true;
   failure_told_ = false;
-  committed_unsynced_ = Offset();
+  acked_unsynced_ = Offset();
   for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
   if (end_before > log_->log_end()) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
@@ -75,9 +75,9 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   BASCULE_CHECK(log_ != nullptr);
   if (!log_->trust().ok()) return;
   if (const auto next = std::exchange(next_durability_, std::nullopt)) {
-    // What was committed without the disk stays committed.
+    // What was acked without the disk stays acked.
     if (options_.settings.durability == Durability::kOs && replica_)
-      committed_unsynced_ = replica_->high_watermark();
+      acked_unsynced_ = log_->log_end();
     options_.settings.durability = *next;
   }
   // Everything recovery kept is durable here; alone in the ISR that is committed.
@@ -107,16 +107,17 @@ void Partition::StandBy() {
   RunDrained();
 }
 
-void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
+void Partition::Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done) {
   CheckOnShard();
   if (!log_) return done(std::nullopt);
   // Not to be kept alive by its own log.
   log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
     const auto self = weak.lock();
-    if (!self || !self->log_) return done(std::nullopt);
-    const bool promised = self->options_.settings.durability == Durability::kFsync;
-    const bool cut = promised && !self->log_->trust().ok();
-    done(cut ? std::optional(self->log_->flushed_end()) : std::nullopt);
+    if (!self || !self->log_ || self->log_->trust().ok()) return done(std::nullopt);
+    const CommitLog& log = *self->log_;
+    const bool synced = self->options_.settings.durability == Durability::kFsync;
+    const Offset acked = synced ? self->acked_unsynced_ : log.log_end();
+    done(KnownEnd{log.flushed_end(), std::max(log.flushed_end(), acked)});
   });
 }
 
@@ -255,7 +256,7 @@ void Partition::CheckInvariants() const {
   BASCULE_CHECK_LE(replica_->high_watermark(), log_->log_end());
   // Committed is durable here too, where that is promised.
   const bool synced = options_.settings.durability == Durability::kFsync;
-  const Offset durable = std::max(log_->flushed_end(), committed_unsynced_);
+  const Offset durable = std::max(log_->flushed_end(), acked_unsynced_);
   if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), durable);
 }
 

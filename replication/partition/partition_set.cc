@@ -124,7 +124,7 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
       return shard.Post([partition] { partition->StandBy(); });
     case LifeAction::Kind::kRest:
       return shard.Post([this, key, partition] {
-        partition->Rest([this, key](std::optional<Offset> cut) {
+        partition->Rest([this, key](std::optional<KnownEnd> cut) {
           Report(key, {.kind = LifeEvent::Kind::kRested, .cut = cut});
         });
       });
@@ -135,8 +135,9 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
   }
 }
 
-void PartitionSet::Recover(PartitionKey key, const Entry& entry, std::optional<Offset> cut_at) {
-  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
+void PartitionSet::Recover(PartitionKey key, const Entry& entry,
+                           std::optional<KnownEnd> known_end) {
+  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, known_end};
   if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
   // With the partition, whose files it works on.
   env_.disk_pool.Post([this, key, request = std::move(request), partition = entry.partition] {
@@ -185,7 +186,7 @@ void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& pa
 // Rests too, so that nothing can fail any more once it is reported.
 void PartitionSet::Drain(PartitionKey key, const std::shared_ptr<Partition>& partition) {
   partition->Drain([this, key, partition] {
-    partition->Rest([this, key, partition](std::optional<Offset>) {
+    partition->Rest([this, key, partition](std::optional<KnownEnd>) {
       env_.home.Post([this, key, point = partition->Point(), alive = weak_alive_]() mutable {
         if (alive.expired()) return;
         const auto it = partitions_.find(key);

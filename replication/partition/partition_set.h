@@ -108,7 +108,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Report(PartitionKey key, LifeEvent event);
   void CarryOut(PartitionKey key, Entry& entry, const LifeAction& action);
   void Tell(PartitionKey key, Entry& entry, const LifeAction& action);
-  void Recover(PartitionKey key, const Entry& entry, std::optional<Offset> cut_at);
+  void Recover(PartitionKey key, const Entry& entry, std::optional<KnownEnd> known_end);
   void Listen(PartitionKey key, const std::shared_ptr<Partition>& partition, bool fresh);
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
   void Close(PartitionKey key, const Entry& entry);

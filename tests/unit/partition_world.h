@@ -238,9 +238,9 @@ class PartitionWorld final : private PartitionEvents {
         std::move(options));
   }
   // What PartitionSet does for an epoch; nothing of an old log may be under way.
-  void Lead(LeaderEpoch epoch, std::optional<Offset> cut_at = std::nullopt,
+  void Lead(LeaderEpoch epoch, std::optional<KnownEnd> known_end = std::nullopt,
             const std::vector<std::string>& isr = {"self"}, int min_isr = 1) {
-    auto recovered = RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, cut_at});
+    auto recovered = RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, known_end});
     REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
     partition->Open(*std::move(recovered));
     partition->Lead(epoch, isr, min_isr);
