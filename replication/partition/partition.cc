@@ -16,6 +16,14 @@ LogLimits LimitsOf(const StreamSettings& settings) {
       {settings.retention_max_bytes, settings.retention_max_messages, settings.retention_max_age}};
 }
 
+FeedRules RulesOf(const StreamSettings& settings) {
+  FeedRules rules;
+  rules.reply_acks = settings.reply_acks;
+  rules.record_internal_subjects = settings.record_internal_subjects;
+  rules.optimistic_concurrency_control = settings.optimistic_concurrency_control;
+  return rules;
+}
+
 }  // namespace
 
 std::string ClockBehind(Duration ahead) {
@@ -121,7 +129,7 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done) {
   });
 }
 
-void Partition::Reconfigure(const StreamSettings& settings) {
+void Partition::Reconfigure(const StreamSettings& settings, int min_isr) {
   CheckOnShard();
   // What is committed in this epoch stands on the durability that the epoch began with.
   const Durability durability = options_.settings.durability;
@@ -131,7 +139,9 @@ void Partition::Reconfigure(const StreamSettings& settings) {
     options_.settings.durability = durability;
   }
   acks_.SetLeaderAcks(settings.leader_acks);
+  if (feed_) feed_->SetRules(RulesOf(settings));
   if (log_) log_->SetLimits(LimitsOf(settings));
+  if (state_ == State::kLeading) Advance(replica_->SetMinIsr(min_isr));
   Clean();
 }
 
@@ -142,9 +152,7 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
   feed.subject = PartitionSubject(options_.base_subject, options_.key.partition);
   feed.group = options_.group;
   feed.partition_subject = feed.subject;
-  feed.reply_acks = options_.settings.reply_acks;
-  feed.record_internal_subjects = options_.settings.record_internal_subjects;
-  feed.optimistic_concurrency_control = options_.settings.optimistic_concurrency_control;
+  feed.rules = RulesOf(options_.settings);
   feed.max_message_bytes = options_.max_message_bytes;
   const Timestamp heard_until =
       std::max(options_.created, log_ ? log_->last_timestamp() : Timestamp());

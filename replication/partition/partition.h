@@ -89,8 +89,9 @@ class Partition final : public PartitionPort,
   // reached; none for a sound one. Under `os` that is all that was appended: nobody was promised
   // the disk, and what the page cache shows goes on being served.
   void Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done);
-  // Other limits for the same stream; another durability counts from the next epoch on.
-  void Reconfigure(const StreamSettings& settings);
+  // Other settings for the same stream: each counts from now on, in the open tap too, but for the
+  // durability, which counts from the next epoch on. `min_isr`: what the settings' one comes to.
+  void Reconfigure(const StreamSettings& settings, int min_isr);
   // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
   // record, which a gap record says once the tap is open (C4).
   enum class Since { kCreation, kAway };

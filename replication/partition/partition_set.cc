@@ -17,6 +17,16 @@ constexpr std::chrono::seconds kIdlePeriod{5};
 constexpr std::chrono::seconds kRetryPeriod{1};
 constexpr std::chrono::seconds kFeedPatience{2};
 
+void CleanAfter(std::chrono::milliseconds interval, const std::shared_ptr<Partition>& partition,
+                const std::weak_ptr<bool>& timer) {
+  partition->shard().After(interval, [interval, timer, weak = std::weak_ptr<Partition>(partition)] {
+    const std::shared_ptr<Partition> here = weak.lock();
+    if (!here || timer.expired()) return;
+    here->Clean();
+    CleanAfter(interval, here, timer);
+  });
+}
+
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
 std::string TrashDirectory(const std::string& data) { return JoinPath(data, "trash"); }
 
@@ -217,15 +227,12 @@ void PartitionSet::End(PartitionKey key) {
   partitions_.erase(it);
 }
 
-void PartitionSet::ScheduleClean(const std::shared_ptr<Partition>& partition) {
-  const auto interval = partition->options().settings.cleaner_interval;
-  partition->shard().After(interval,
-                           [this, weak = std::weak_ptr<Partition>(partition), alive = weak_alive_] {
-                             const std::shared_ptr<Partition> still_here = weak.lock();
-                             if (!still_here || alive.expired()) return;
-                             still_here->Clean();
-                             ScheduleClean(still_here);
-                           });
+// From now on; a timer that waits with another interval counts no more.
+void PartitionSet::ScheduleClean(Entry& entry, std::chrono::milliseconds interval) {
+  if (entry.cleaner_interval == interval) return;
+  entry.cleaner_interval = interval;
+  entry.cleaner = std::make_shared<bool>(true);
+  CleanAfter(interval, entry.partition, entry.cleaner);
 }
 
 void PartitionSet::RemoveDirectory(StreamId id) {

@@ -80,6 +80,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     std::vector<Settled> waiting;           // for kSettle
     std::optional<RecoveredLog> recovered;  // for kTakeOver
     std::optional<RecoveryPoint> drained;   // where the log ended
+    std::chrono::milliseconds cleaner_interval{0};
+    std::shared_ptr<bool> cleaner;  // the timer that counts, as long as it lives
   };
   // Calls `all` with the first error when as many parts as were announced have reported. On one
   // executor.
@@ -113,7 +115,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
   void Close(PartitionKey key, const Entry& entry);
   void End(PartitionKey key);
-  void ScheduleClean(const std::shared_ptr<Partition>& partition);
+  void ScheduleClean(Entry& entry, std::chrono::milliseconds interval);
   void RemoveDirectory(StreamId id);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);

@@ -81,6 +81,7 @@ class FakeFeeds final : public SubjectFeeds {
       const auto it = owner.listening.find(subject);
       if (it != owner.listening.end() && it->second == &partition) owner.listening.erase(it);
     }
+    void SetRules(const FeedRules& rules) override { owner.rules[subject] = rules; }
     FakeFeeds& owner;
     std::string subject;
     PartitionIngress& partition;
@@ -89,6 +90,7 @@ class FakeFeeds final : public SubjectFeeds {
                                     Executor& shard,
                                     absl::AnyInvocable<void(absl::Status)> done) override {
     listening[options.subject] = &partition;
+    rules[options.subject] = options.rules;
     if (hold_back) {
       held.push_back(std::move(done));
     } else {
@@ -99,6 +101,7 @@ class FakeFeeds final : public SubjectFeeds {
   bool hold_back = false;
   std::vector<absl::AnyInvocable<void(absl::Status)>> held;
   std::map<std::string, PartitionIngress*> listening;  // by subject
+  std::map<std::string, FeedRules> rules;              // of open feeds, by subject
 };
 
 struct TestMessage {
