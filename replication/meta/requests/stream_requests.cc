@@ -176,6 +176,8 @@ StreamRequests::Verdict StreamRequests::CheckCreate(
   stream.created = clock_.Wall();
   stream.overrides = spec.overrides;
   if (absl::Status room = CheckRoom(stream); !room.ok()) return {std::move(room), true, {}};
+  if (absl::Status alone = overlap_.Check(stream, table_.streams()); !alone.ok())
+    return refuse(std::move(alone));
   return {absl::OkStatus(), false, std::move(stream)};
 }
 
@@ -333,6 +335,7 @@ void StreamRequests::DropSilent(std::vector<PlacementBroker>& candidates) const 
 // The first replica is the one that is meant to lead.
 void StreamRequests::Account(const StreamDescription& stream, int32_t sign) {
   if (!stream.name.empty()) {  // else no stream is made
+    sign > 0 ? overlap_.Proposed(stream) : overlap_.Settled(stream);
     pending_streams_ += sign > 0 ? 1 : -1;
     pending_bytes_ += sign > 0 ? StreamBytes(stream) : -StreamBytes(stream);
   }

@@ -17,6 +17,7 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "replication/meta/requests/ack_overlap.h"
 #include "replication/meta/requests/meta_requests.h"
 #include "replication/meta/requests/placement.h"
 #include "replication/meta/requests/requests.pb.h"
@@ -92,6 +93,7 @@ class StreamRequests final : public RequestTarget {
   std::map<std::string, std::deque<std::shared_ptr<Work>>> queues_;  // the first is under way
   size_t pending_streams_ = 0;                                       // proposed
   size_t pending_bytes_ = 0;
+  AckOverlap overlap_;
   std::map<std::string, BrokerLoad> pending_;  // of streams that are proposed, by broker
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
