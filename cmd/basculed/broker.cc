@@ -1,6 +1,7 @@
 #include "cmd/basculed/broker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 #include <thread>
 #include <vector>
@@ -23,6 +24,7 @@ namespace bascule {
 namespace {
 
 constexpr int kSyncThreads = 16;
+constexpr std::chrono::seconds kCertificateLook{5};  // how often the files of tls.* are read again
 
 NatsOptions ToNatsOptions(const Config& config, const std::string& server_id) {
   NatsOptions options;
@@ -98,6 +100,7 @@ struct Broker::Parts {
   void Stop();
 
   absl::Status PlanDescriptors();
+  void WatchCertificate();
 
   Config config;
   std::function<void()> fatal;
@@ -237,7 +240,9 @@ absl::Status Broker::Parts::Serve() {
   api = std::make_unique<ApiServer>(
       options, ApiPorts{catalog, metadata->frontend(), metadata->admin(), *bus, *facts, clock, fs,
                         RealRng()});
+  facts->SetApi(*api);
   RETURN_IF_ERROR(api->Start());
+  if (!config.tls.cert.empty()) WatchCertificate();
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
   const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});
   const std::string advertised = ToText(Address{config.advertised.host, port});
@@ -246,6 +251,14 @@ absl::Status Broker::Parts::Serve() {
   LogInfo("broker ", directory->server_id(), " serves on ", listen, " (advertised as ", advertised,
           "), ", catalog.size(), " streams, data in ", config.data_dir);
   return absl::OkStatus();
+}
+
+// The pool ends before the API's server.
+void Broker::Parts::WatchCertificate() {
+  disk_pool->After(kCertificateLook, [this] {
+    api->ReloadTls();
+    WatchCertificate();
+  });
 }
 
 // New requests end first, then what was heard is stored and acked, then the roads to the outside

@@ -5,6 +5,7 @@
 
 #include "cmd/basculed/data_directory.h"
 #include "cmd/basculed/metadata_node.h"
+#include "core/api/api_server.h"
 #include "core/config/config.h"
 #include "core/env/clock.h"
 #include "core/ports/server_facts.h"
@@ -17,6 +18,7 @@ class BrokerFacts final : public ServerFactsSource {
  public:
   BrokerFacts(const Config& config, const DataDirectory& directory, FileSystem& fs, Clock& clock,
               const NatsBus& bus, const PartitionSet& partitions, const MetadataNode& metadata);
+  void SetApi(const ApiServer& api) { api_ = &api; }  // once, before it serves
   void SetAddresses(std::string listen, std::string advertised);
   ServerFacts Facts() override;
 
@@ -31,6 +33,7 @@ class BrokerFacts final : public ServerFactsSource {
   const NatsBus& bus_;
   const PartitionSet& partitions_;
   const MetadataNode& metadata_;
+  const ApiServer* api_ = nullptr;
   std::string listen_;  // set once, before the API serves
   std::string advertised_;
 };
