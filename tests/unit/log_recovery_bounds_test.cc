@@ -9,7 +9,8 @@ namespace {
 
 // Offsets 0 to 2, 3 to 5 and 6 to 8 in three segments, the last one active; bounds as given.
 struct ThreeSegments {
-  explicit ThreeSegments(LogBounds bounds = {Offset(0), Offset(6), 1}) {
+  explicit ThreeSegments(LogBounds bounds = {Offset(0), Offset(6), 1}, uint64_t seed = 1)
+      : fs(seed) {
     PutFile(fs, LogPath(Offset(0)), first.AddMany(3, 100).Sealed());
     PutFile(fs, LogPath(Offset(3)), second.AddMany(3, 100).Sealed());
     PutFile(fs, LogPath(Offset(6)), third.AddMany(3, 100).bytes);
@@ -39,7 +40,7 @@ struct ThreeSegments {
     }
   }
   const std::string kBounds = JoinPath(kLogDirectory, kLogBoundsFileName);
-  SimFileSystem fs{1};
+  SimFileSystem fs;
   SegmentFile first{Offset(0)}, second{Offset(3)}, third{Offset(6)};
   std::optional<RecoveryPoint> point;
 };
@@ -177,8 +178,7 @@ void LeaveUnsynced(ThreeSegments& world, const LogBounds& next) {
 TEST_CASE("11. bounds that only the page cache has cost nothing when the power goes") {
   for (uint64_t call = 1; call <= 30; ++call) {
     CAPTURE(call);
-    ThreeSegments world({Offset(0), Offset(6), 1});
-    world.SetBounds({Offset(0), Offset(6), 2});
+    ThreeSegments world({Offset(0), Offset(6), 2}, call);
     LeaveUnsynced(world, {Offset(3), Offset(6), 3});
     world.fs.faults().PowerOffAfter(call);
     (void)RecoverLog(world.fs, Request()).status();
@@ -191,18 +191,20 @@ TEST_CASE("11. bounds that only the page cache has cost nothing when the power g
 }
 
 TEST_CASE("retention does not lose both slots of bounds to a torn write over an unsynced one") {
-  for (uint64_t call = 1; call <= 8; ++call) {
-    CAPTURE(call);
-    ThreeSegments world;
-    world.SetBounds({Offset(0), Offset(6), 1});
-    const StoredLogBounds second{{kLogStream, PartitionId(0)}, {Offset(3), Offset(6), 2}};
-    REQUIRE(StoreLogBounds(world.fs, kLogDirectory, second).ok());
+  for (uint64_t seed = 0; seed < 160; ++seed) {
+    CAPTURE(seed);
+    ThreeSegments world({Offset(0), Offset(6), 1}, seed);
+    REQUIRE(world.fs.Remove(world.kBounds).ok());
+    const auto store = [&](const LogBounds& bounds) {
+      return StoreLogBounds(world.fs, kLogDirectory, {{kLogStream, PartitionId(0)}, bounds});
+    };
+    REQUIRE(store({Offset(0), Offset(6), 1}).ok());
+    REQUIRE(store({Offset(3), Offset(6), 2}).ok());
     world.Remove(Offset(0));
     LeaveUnsynced(world, {Offset(3), Offset(9), 3});
-    world.fs.faults().PowerOffAfter(call);
-    const StoredLogBounds fourth{{kLogStream, PartitionId(0)}, {Offset(6), Offset(9), 4}};
-    (void)StoreLogBounds(world.fs, kLogDirectory, fourth);
-    SimRng rng(call);
+    world.fs.faults().PowerOffAfter(1 + seed % 8);
+    (void)store({Offset(6), Offset(9), 4});
+    SimRng rng(seed);
     world.fs.Crash(rng, {UnsyncedFate::kTornLast, EntryFate::kKept});
     const RecoveredLog log = Recover(world.fs);
     CHECK(log.damaged.empty());
