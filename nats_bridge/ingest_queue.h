@@ -27,6 +27,7 @@
 #include "core/env/clock.h"
 #include "core/env/executor.h"
 #include "core/ports/ingress.h"
+#include "core/ports/subject_feeds.h"
 #include "nats_bridge/bridge_limits.h"
 
 namespace bascule {
@@ -111,12 +112,16 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
       ABSL_GUARDED_BY(mutex_);  // with drops to report
 };
 
+static_assert(std::atomic<FeedRules>::is_always_lock_free);
+
 // Where the messages of one subscription go. Shared by the feed's owner, its subscription and
 // queued batches.
 struct FeedTarget {
   FeedTarget(PartitionIngress& ingress, IngestQueue& to) : queue(to), partition(ingress) {}
   IngestQueue& queue;  // the queue keeps targets, so they do not keep it: their feeds end before it
   PartitionIngress& partition;  // called on the shard only, and not once `closed`
+
+  std::atomic<FeedRules> rules{};  // read for each message, set by the shard
 
   // Shard only.
   bool closed = false;  // nothing reaches the partition any more

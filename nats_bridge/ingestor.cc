@@ -27,8 +27,10 @@ class Ingestor::Listener : public BusListener {
   Listener(Ingestor& ingestor, const FeedOptions& options, std::shared_ptr<FeedTarget> target)
       : ingestor_(ingestor),
         options_(options),
-        skips_internal_(HasWildcard(options.subject) && !options.record_internal_subjects),
-        target_(std::move(target)) {}
+        has_wildcard_(HasWildcard(options.subject)),
+        target_(std::move(target)) {
+    target_->rules.store(options.rules, std::memory_order_relaxed);
+  }
 
   void OnMessage(const BusMessage& message) override;
   void OnListening(absl::Status status) override;
@@ -37,8 +39,9 @@ class Ingestor::Listener : public BusListener {
  private:
   // What one message asks for, as views.
   struct Intake {
-    explicit Intake(const BusMessage& from) : message(from) {}
+    Intake(const BusMessage& from, const FeedRules& by) : message(from), rules(by) {}
     const BusMessage& message;
+    const FeedRules rules;
     wire::PublishView* publish = nullptr;  // null = plain
     JetStreamExpectations expectations;
     std::string_view ack_inbox;
@@ -57,7 +60,7 @@ class Ingestor::Listener : public BusListener {
 
   Ingestor& ingestor_;
   const FeedOptions options_;
-  const bool skips_internal_;
+  const bool has_wildcard_;
   const std::shared_ptr<FeedTarget> target_;
 };
 
@@ -69,11 +72,13 @@ void Ingestor::Listener::OnListening(absl::Status status) {
 }
 
 void Ingestor::Listener::OnMessage(const BusMessage& message) {
-  if (skips_internal_ && IsInternalSubject(message.subject, ingestor_.ack_prefix_)) {
+  const FeedRules rules = target_->rules.load(std::memory_order_relaxed);
+  if (has_wildcard_ && !rules.record_internal_subjects &&
+      IsInternalSubject(message.subject, ingestor_.ack_prefix_)) {
     Count(ingestor_.counts_.internal_skipped);
     return;
   }
-  Intake intake(message);
+  Intake intake(message, rules);
   intake.payload_bytes = message.payload.size() + message.header_bytes;
   thread_local wire::PublishView view;  // keeps the memory of its header list
   std::string_view publish;
@@ -101,7 +106,7 @@ void Ingestor::Listener::ReadEnvelope(Intake& intake, wire::PublishView& view) {
   Count(ingestor_.counts_.envelopes);
   intake.publish = &view;
   // On a stream without concurrency control the expected offset means nothing (clients leave it 0).
-  if (options_.optimistic_concurrency_control) intake.expected_offset = view.expected_offset;
+  if (intake.rules.optimistic_concurrency_control) intake.expected_offset = view.expected_offset;
   if (view.ack_inbox.empty()) return;
   if (!IsPublishableSubject(view.ack_inbox) ||
       PubLineBytes(view.ack_inbox, {}) > limits::kNatsControlLineBytes) {
@@ -119,7 +124,7 @@ void Ingestor::Listener::ReadEnvelope(Intake& intake, wire::PublishView& view) {
 // False when the publisher was refused.
 bool Ingestor::Listener::ReadPlain(Intake& intake) {
   const std::string_view reply = intake.message.reply;
-  if (options_.reply_acks != ReplyAcks::kJetStream || !IsPublishableSubject(reply)) return true;
+  if (intake.rules.reply_acks != ReplyAcks::kJetStream || !IsPublishableSubject(reply)) return true;
   if (const auto refused = ReadExpectations(intake.message.headers, intake.expectations)) {
     Count(ingestor_.counts_.jetstream_refused);
     ingestor_.refuser_.RefuseJetStream(reply, *refused);

@@ -82,6 +82,9 @@ class Feed : public SubjectFeed {
     target_->listening = nullptr;
     if (subscription_ != nullptr) ingest_.Unsubscribe(subscription_);
   }
+  void SetRules(const FeedRules& rules) override {
+    target_->rules.store(rules, std::memory_order_relaxed);
+  }
 
  private:
   NatsConnection& ingest_;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 #include <optional>
 #include <thread>
@@ -23,6 +24,7 @@ namespace bascule {
 namespace {
 
 constexpr int kSyncThreads = 16;
+constexpr std::chrono::seconds kCertificateLook{5};  // how often the files of tls.* are read again
 
 NatsOptions ToNatsOptions(const Config& config, const std::string& server_id) {
   NatsOptions options;
@@ -109,6 +111,8 @@ struct Daemon::Parts {
   absl::Status StartBroker();
   absl::Status Serve();
   void Stop();
+
+  void WatchCertificate();
 
   Config config;
   std::function<void()> fatal;
@@ -214,7 +218,9 @@ absl::Status Daemon::Parts::Serve() {
   api = std::make_unique<ApiServer>(
       options, ApiPorts{broker->catalog(), broker->streams(), broker->cluster(), *bus, *facts,
                         clock, fs, RealRng()});
+  facts->SetApi(*api);
   RETURN_IF_ERROR(api->Start());
+  if (!config.tls.cert.empty()) WatchCertificate();
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
   const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});
   const std::string advertised = ToText(Address{config.advertised.host, port});
@@ -223,6 +229,14 @@ absl::Status Daemon::Parts::Serve() {
   LogInfo("broker ", options.server_id, " serves on ", listen, " (advertised as ", advertised,
           "), ", broker->catalog().size(), " streams, data in ", config.data_dir);
   return absl::OkStatus();
+}
+
+// The pool ends before the API's server.
+void Daemon::Parts::WatchCertificate() {
+  disk_pool->After(kCertificateLook, [this] {
+    api->ReloadTls();
+    WatchCertificate();
+  });
 }
 
 // New requests end first, then what was heard is stored and acked, then the roads to the outside

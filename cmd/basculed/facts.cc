@@ -19,21 +19,15 @@ void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
   advertised_ = std::move(advertised);
 }
 
-// Of the API's own certificate, which is read at the start only.
+// Of the API's own certificate.
 std::vector<std::string> BrokerFacts::CertificateWarnings() const {
-  constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
-  const std::string& path = config_.tls.cert;
-  if (path.empty()) return {};
-  const auto file = fs_.Open(path, OpenMode::kRead);
-  const absl::StatusOr<std::string> pem =
-      file.ok() ? ReadWhole(**file, kMaxPemBytes) : absl::StatusOr<std::string>(file.status());
-  if (!pem.ok()) {
-    return {Concat("tls.cert: ", FromAbsl(pem.status().message()),
-                   "; the certificate that was read at the start is in use")};
-  }
-  return peer::ExpiryWarnings(
-      Concat("the API's certificate ", path), *pem, clock_.Wall(),
-      "put a new one in its place (tls.cert, tls.key) and restart this broker");
+  if (config_.tls.cert.empty() || api_ == nullptr) return {};
+  std::vector<std::string> out = peer::ExpiryWarnings(
+      Concat("the API's certificate ", config_.tls.cert), api_->certificate(), clock_.Wall(),
+      "put a new one and its key in its place (tls.cert, tls.key)");
+  if (std::string trouble = api_->tls_trouble(); !trouble.empty())
+    out.push_back(std::move(trouble));
+  return out;
 }
 
 ServerFacts BrokerFacts::Facts() {

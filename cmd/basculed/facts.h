@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/api/api_server.h"
 #include "core/config/config.h"
 #include "core/env/clock.h"
 #include "core/ports/server_facts.h"
@@ -16,6 +17,7 @@ class BrokerFacts final : public ServerFactsSource {
   // `broker` has started.
   BrokerFacts(const Config& config, FileSystem& fs, Clock& clock, const NatsBus& bus,
               const Broker& broker);
+  void SetApi(const ApiServer& api) { api_ = &api; }  // once, before it serves
   void SetAddresses(std::string listen, std::string advertised);
   ServerFacts Facts() override;
 
@@ -28,6 +30,7 @@ class BrokerFacts final : public ServerFactsSource {
   const Timestamp started_;
   const NatsBus& bus_;
   const Broker& broker_;
+  const ApiServer* api_ = nullptr;
   std::string listen_;  // set once, before the API serves
   std::string advertised_;
 };

@@ -47,23 +47,6 @@ void EnablePlugins() {
   });
 }
 
-// An external acceptor is built without a look at its key and certificate, and then refuses every
-// client; a port of gRPC's own is not. So one is opened on loopback for the moment that it takes.
-bool CanServeWith(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
-  const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
-  const std::unique_ptr<grpc::Server> probe = builder.BuildAndStart();
-  if (probe != nullptr) probe->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));
-  queue->Shutdown();
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue->Next(&tag, &ok)) {
-  }
-  return probe != nullptr && port > 0;
-}
-
 void Configure(grpc::ServerBuilder& builder, const ApiOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
@@ -94,9 +77,13 @@ void Configure(grpc::ServerBuilder& builder, const ApiOptions& options) {
 
 struct ApiServer::Impl {
   Impl(ApiOptions options, ApiPorts ports)
-      : state(std::move(options), ports), liftbridge(state), bascule(state) {}
+      : state(std::move(options), ports),
+        tls(state.options.tls, state.ports.files),
+        liftbridge(state),
+        bascule(state) {}
 
   ApiState state;
+  ServerTls tls;
   LiftbridgeService liftbridge;
   BasculeService bascule;
   std::unique_ptr<ConnectionListener> listener;
@@ -157,13 +144,12 @@ absl::Status ApiServer::Start() {
     return absl::InvalidArgumentError(Concat("the largest request must be between 1 and ", INT_MAX,
                                              " bytes, not ", options.max_request_bytes));
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<grpc::ServerCredentials> credentials,
-                   MakeCredentials(options.tls, impl_->state.ports.files));
   EnablePlugins();
-  if (!options.tls.key.empty() && !CanServeWith(credentials)) {
-    return absl::UnavailableError(Concat("cannot serve on ", options.listen, ": ", options.tls.key,
-                                         " and ", options.tls.cert,
-                                         " are not a key and its certificate"));
+  if (absl::Status tls = impl_->tls.Load(); absl::IsUnavailable(tls)) {
+    return absl::UnavailableError(
+        Concat("cannot serve on ", options.listen, ": ", FromAbsl(tls.message())));
+  } else if (!tls.ok()) {
+    return tls;
   }
   auto listener = ConnectionListener::Open(ToListenOptions(options));
   if (!listener.ok()) return listener.status();
@@ -171,7 +157,7 @@ absl::Status ApiServer::Start() {
   Configure(builder, options);
   impl_->acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      std::move(credentials));
+      impl_->tls.Credentials());
   builder.RegisterService(&impl_->liftbridge);
   builder.RegisterService(&impl_->bascule);
   const std::vector<int64_t> others = ChannelzCounts::Servers();
@@ -200,6 +186,12 @@ absl::Status ApiServer::Start() {
 }
 
 int ApiServer::BoundPort() const { return impl_->state.bound_port; }
+
+void ApiServer::ReloadTls() { impl_->tls.Reload(); }
+
+std::string ApiServer::certificate() const { return impl_->tls.certificate(); }
+
+std::string ApiServer::tls_trouble() const { return impl_->tls.trouble(); }
 
 void ApiServer::Shutdown() {
   if (impl_->server == nullptr || impl_->state.stopping.exchange(true)) return;

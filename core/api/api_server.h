@@ -83,6 +83,13 @@ class ApiServer {
   absl::Status Start();
   // The port that is listened on; 0 before Start.
   int BoundPort() const;
+  // Reads the files of the TLS options again, after Start: new connections are shown what they hold
+  // now. What cannot be used changes nothing and is said. Blocks; one thread at a time.
+  void ReloadTls();
+  // Any thread. The certificate that new connections are shown (PEM; empty without TLS), and what is
+  // wrong with the files by now: a sentence, or empty.
+  std::string certificate() const;
+  std::string tls_trouble() const;
   // Health turns NOT_SERVING, then connections are dropped (not closed politely), so that clients
   // see Unavailable and look elsewhere. Returns when no call is running any more: the partitions
   // must still answer cancelled reads. Idempotent; one thread.

@@ -10,6 +10,7 @@
 #include "core/api/stream_request.h"
 #include "core/base/text.h"
 #include "core/stream/difference.h"
+#include "core/stream/overlap.h"
 
 namespace bascule {
 namespace {
@@ -59,6 +60,29 @@ void FillStream(const SurveyedStream& surveyed, v1::Stream& out) {
   }
   if (!stream.partitions.empty()) {
     out.set_replication_factor(static_cast<int32_t>(stream.partitions.front().replicas.size()));
+  }
+}
+
+// What a stream shows that answers the same plain messages as another one does. None such is made
+// any more, but older versions did.
+std::string AckOverlapWarning(const StreamCatalog& catalog, const CatalogEntry& entry) {
+  if (entry.settings.reply_acks != ReplyAcks::kJetStream) return {};
+  for (const auto& other : catalog.All()) {
+    if (other->settings.reply_acks != ReplyAcks::kJetStream) continue;
+    if (other->stream.name == entry.stream.name) continue;
+    if (!HearSameMessages(entry.stream, other->stream)) continue;
+    return Concat("stream ", other->stream.name, " answers messages of this stream's subject too ",
+                  "(reply acks: jetstream), and publishers take whichever ack comes first: delete "
+                  "one of the two and make it anew without reply acks or with another subject");
+  }
+  return {};
+}
+
+void Warn(const std::string& warning, v1::Stream& out) {
+  if (warning.empty()) return;
+  for (v1::Partition& partition : *out.mutable_partitions()) {
+    std::string& degraded = *partition.mutable_degraded();
+    degraded += degraded.empty() ? warning : Concat("; ", warning);
   }
 }
 
@@ -117,10 +141,17 @@ grpc::ServerUnaryReactor* BasculeService::ListStreams(grpc::CallbackServerContex
     }
     entries.push_back(std::move(entry));
   }
-  SurveyPartitions(std::move(entries), [response, reactor](std::vector<SurveyedStream> surveyed) {
-    for (const SurveyedStream& stream : surveyed) FillStream(stream, *response->add_streams());
-    reactor->Finish(grpc::Status::OK);
-  });
+  // Each is held against all others: for those that are asked for by name.
+  const bool named = !request->names().empty();
+  SurveyPartitions(std::move(entries),
+                   [this, named, response, reactor](std::vector<SurveyedStream> surveyed) {
+                     for (const SurveyedStream& stream : surveyed) {
+                       v1::Stream& out = *response->add_streams();
+                       FillStream(stream, out);
+                       if (named) Warn(AckOverlapWarning(state_.ports.catalog, *stream.entry), out);
+                     }
+                     reactor->Finish(grpc::Status::OK);
+                   });
   return reactor;
 }
 

@@ -1,5 +1,8 @@
 #include "core/api/tls_credentials.h"
 
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,37 +30,138 @@ absl::StatusOr<std::string> ReadPem(FileSystem& files, std::string_view setting,
   return text;
 }
 
+grpc_ssl_client_certificate_request_type Request(const TlsOptions& options) {
+  return options.require_client_cert ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                     : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+}
+
+// An external acceptor is built without a look at its key and certificate, and then refuses every
+// client; a port of gRPC's own is not. So one is opened on loopback for the moment that it takes.
+bool CanServeWith(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
+  const std::unique_ptr<grpc::Server> probe = builder.BuildAndStart();
+  if (probe != nullptr) probe->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));
+  queue->Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue->Next(&tag, &ok)) {
+  }
+  return probe != nullptr && port > 0;
+}
+
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const TlsOptions& options,
-                                                                         FileSystem& files) {
-  if (options.key.empty() != options.cert.empty()) {
-    return absl::InvalidArgumentError(options.key.empty()
+// gRPC's own take one pair for life; its C interface asks.
+class ServerTls::ReloadingCredentials final : public grpc::ServerCredentials {
+ public:
+  explicit ReloadingCredentials(ServerTls& tls) : tls_(tls) {}
+  void SetAuthMetadataProcessor(
+      const std::shared_ptr<grpc::AuthMetadataProcessor>& /*processor*/) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    grpc_server_credentials* credentials = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(Request(tls_.options_),
+                                                                        &ServerTls::Fetch, &tls_));
+    const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
+    grpc_server_credentials_release(credentials);
+    return port;
+  }
+
+  ServerTls& tls_;
+};
+
+absl::StatusOr<ServerTls::Texts> ServerTls::Read() const {
+  Texts texts;
+  ASSIGN_OR_RETURN(texts.key, ReadPem(files_, "tls.key", options_.key));
+  ASSIGN_OR_RETURN(texts.cert, ReadPem(files_, "tls.cert", options_.cert));
+  if (options_.require_client_cert) {
+    const std::string roots =
+        options_.client_ca.empty() ? std::string(kSystemRoots) : options_.client_ca;
+    ASSIGN_OR_RETURN(texts.client_ca, ReadPem(files_, "tls.client.auth.ca", roots));
+  }
+  grpc::SslServerCredentialsOptions ssl(Request(options_));
+  ssl.pem_key_cert_pairs.push_back({texts.key, texts.cert});
+  ssl.pem_root_certs = texts.client_ca;
+  {
+    const std::lock_guard lock(mutex_);
+    if (texts == texts_) return texts;
+  }
+  if (!CanServeWith(grpc::SslServerCredentials(ssl))) {
+    return absl::UnavailableError(
+        Concat(options_.key, " and ", options_.cert, " are not a key and its certificate"));
+  }
+  return texts;
+}
+
+absl::Status ServerTls::Load() {
+  if (options_.key.empty() != options_.cert.empty()) {
+    return absl::InvalidArgumentError(options_.key.empty()
                                           ? "tls.cert is set without tls.key: set both or none"
                                           : "tls.key is set without tls.cert: set both or none");
   }
-  if (options.key.empty()) {
-    if (options.require_client_cert) {
-      return absl::InvalidArgumentError(
-          "tls.client.auth.enabled needs TLS: set tls.key and tls.cert");
-    }
-    return grpc::InsecureServerCredentials();
+  if (!enabled()) {
+    if (!options_.require_client_cert) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "tls.client.auth.enabled needs TLS: set tls.key and tls.cert");
   }
-  grpc::SslServerCredentialsOptions ssl(
-      options.require_client_cert ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                  : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  ASSIGN_OR_RETURN(pair.private_key, ReadPem(files, "tls.key", options.key));
-  ASSIGN_OR_RETURN(pair.cert_chain, ReadPem(files, "tls.cert", options.cert));
-  ssl.pem_key_cert_pairs.push_back(std::move(pair));
-  if (options.require_client_cert) {
-    const std::string roots =
-        options.client_ca.empty() ? std::string(kSystemRoots) : options.client_ca;
-    ASSIGN_OR_RETURN(ssl.pem_root_certs, ReadPem(files, "tls.client.auth.ca", roots));
-  } else if (!options.client_ca.empty()) {
+  if (!options_.require_client_cert && !options_.client_ca.empty())
     LogWarning("tls.client.auth.ca has no effect: tls.client.auth.enabled is off");
+  ASSIGN_OR_RETURN(Texts texts, Read());
+  const std::lock_guard lock(mutex_);
+  texts_ = std::move(texts);
+  fresh_ = true;
+  return absl::OkStatus();
+}
+
+std::shared_ptr<grpc::ServerCredentials> ServerTls::Credentials() {
+  if (!enabled()) return grpc::InsecureServerCredentials();
+  return std::make_shared<ReloadingCredentials>(*this);
+}
+
+void ServerTls::Reload() {
+  if (!enabled()) return;
+  absl::StatusOr<Texts> texts = Read();
+  std::string trouble;
+  if (!texts.ok()) {
+    trouble = Concat(FromAbsl(texts.status().message()),
+                     "; new connections are shown the certificate that was read before");
   }
-  return grpc::SslServerCredentials(ssl);
+  bool replaced = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (texts.ok() && *texts != texts_) {
+      texts_ = *std::move(texts);
+      fresh_ = replaced = true;
+    }
+    if (std::exchange(trouble_, trouble) == trouble) trouble.clear();
+  }
+  if (replaced) LogInfo("api: the certificate was replaced: new connections are shown it");
+  if (!trouble.empty()) LogError("api: ", trouble);
+}
+
+grpc_ssl_certificate_config_reload_status ServerTls::Fetch(
+    void* self, grpc_ssl_server_certificate_config** config) {
+  ServerTls& tls = *static_cast<ServerTls*>(self);
+  const std::lock_guard lock(tls.mutex_);
+  if (!std::exchange(tls.fresh_, false)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+  const grpc_ssl_pem_key_cert_pair pair{tls.texts_.key.c_str(), tls.texts_.cert.c_str()};
+  const char* roots = tls.texts_.client_ca.empty() ? nullptr : tls.texts_.client_ca.c_str();
+  *config = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
+  return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+}
+
+std::string ServerTls::certificate() const {
+  const std::lock_guard lock(mutex_);
+  return texts_.cert;
+}
+
+std::string ServerTls::trouble() const {
+  const std::lock_guard lock(mutex_);
+  return trouble_;
 }
 
 }  // namespace bascule

@@ -1,17 +1,57 @@
-// The server's credentials from its TLS options.
+// What connections of clients are secured with, from the server's TLS options.
 #pragma once
 
+#include <grpc/grpc_security.h>
 #include <grpcpp/security/server_credentials.h>
 
 #include <memory>
+#include <mutex>
+#include <string>
 
 #include "core/api/api_server.h"
 
 namespace bascule {
 
-// Insecure without key and certificate. InvalidArgument naming the setting: half a pair, client
-// authentication without TLS, a file that cannot be read or is not PEM.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const TlsOptions& options,
-                                                                         FileSystem& files);
+// The files of the TLS options, read again while the server runs: gRPC asks at each handshake for
+// what there is, and goes on with what it has when that is nothing new. Outlives the server.
+class ServerTls {
+ public:
+  // `files` outlives it.
+  ServerTls(TlsOptions options, FileSystem& files) : options_(std::move(options)), files_(files) {}
+
+  // Once, first. InvalidArgument naming the setting: half a pair, client authentication without
+  // TLS, a file that cannot be read or is not PEM; Unavailable: key and certificate are none of
+  // each other. Blocks.
+  absl::Status Load();
+  // For one server. Insecure without key and certificate.
+  std::shared_ptr<grpc::ServerCredentials> Credentials();
+  // Reads the files again. What cannot be used changes nothing, and is said: trouble(). Blocks; one
+  // thread at a time.
+  void Reload();
+
+  // --- any thread ---
+  std::string certificate() const;  // PEM, what new connections are shown; empty without TLS
+  std::string trouble() const;      // a sentence; empty: the files are in use as they are
+
+ private:
+  class ReloadingCredentials;
+  struct Texts {
+    std::string key;
+    std::string cert;
+    std::string client_ca;
+    bool operator==(const Texts&) const = default;
+  };
+  bool enabled() const { return !options_.key.empty(); }
+  absl::StatusOr<Texts> Read() const;
+  static grpc_ssl_certificate_config_reload_status Fetch(
+      void* self, grpc_ssl_server_certificate_config** config);
+
+  const TlsOptions options_;
+  FileSystem& files_;
+  mutable std::mutex mutex_;
+  Texts texts_;         // guarded by mutex_, like all below
+  bool fresh_ = false;  // gRPC has not asked for them yet
+  std::string trouble_;
+};
 
 }  // namespace bascule

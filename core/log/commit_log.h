@@ -85,7 +85,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // OK until a sync of one of its files or of its directory, or a write of a batch, has failed. Then
   // why, for good: the kernel drops the pages of a failed sync and still shows them, and later
   // syncs succeed without them. Nothing is appended, flushed, rolled, sealed, preallocated, trimmed
-  // or expired any more; reads go on. Recover it anew, cut at flushed_end(), once it is at rest.
+  // or expired any more; reads go on. Recover it anew, with what it is known to have reached, once it is at rest.
   const absl::Status& trust() const { return trust_; }
   // Whether work of this log is under way on a pool (cold reads aside).
   bool busy() const {

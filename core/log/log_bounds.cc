@@ -18,6 +18,20 @@ constexpr uint32_t kBoundsMagic = 0x4C435342;  // "BSCL"
 constexpr uint32_t kBoundsVersion = 1;
 constexpr size_t kCrcAt = kLogBoundsSlotBytes - 4;
 
+size_t SlotPosition(uint64_t sequence) { return sequence % 2 * kLogBoundsSlotStride; }
+
+// The slot that a torn write of the one with `sequence` would fall back on. Its own sync may have
+// failed, which shows in no reading: it is written once more.
+absl::Status KeepOtherSlot(File& file, uint64_t sequence) {
+  const size_t at = SlotPosition(sequence + 1);
+  ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  if (size < at + kLogBoundsSlotBytes) return absl::OkStatus();
+  std::string slot(kLogBoundsSlotBytes, '\0');
+  RETURN_IF_ERROR(ReadFully(file, FilePosition(at), slot.data(), slot.size()));
+  RETURN_IF_ERROR(file.WriteAt(FilePosition(at), slot));
+  return file.Sync();
+}
+
 }  // namespace
 
 std::string EncodeLogBounds(const StoredLogBounds& stored) {
@@ -78,8 +92,8 @@ absl::Status StoreLogBounds(FileSystem& fs, const std::string& directory,
   const std::string slot = EncodeLogBounds(stored);
   absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, OpenMode::kReadWrite);
   if (file.ok()) {
-    const size_t at = stored.bounds.sequence % 2 * kLogBoundsSlotStride;
-    RETURN_IF_ERROR((*file)->WriteAt(FilePosition(at), slot));
+    RETURN_IF_ERROR(KeepOtherSlot(**file, stored.bounds.sequence));
+    RETURN_IF_ERROR((*file)->WriteAt(FilePosition(SlotPosition(stored.bounds.sequence)), slot));
     return (*file)->Sync();
   }
   if (!absl::IsNotFound(file.status())) return file.status();

@@ -21,8 +21,9 @@ inline constexpr size_t kLogBoundsSlotStride = 4096;  // a slot never shares a b
 inline constexpr size_t kLogBoundsFileBytes = 2 * kLogBoundsSlotStride;
 
 struct LogBounds {
-  Offset start;           // of the oldest record that retention has left: the base of a segment
-  Offset end;             // exclusive; everything below was durable when this was written
+  Offset start;  // of the oldest record that retention has left: the base of a segment
+  // Exclusive; everything below was durable when this was written, or was given out and is lost.
+  Offset end;
   uint64_t sequence = 0;  // the greater of the two slots counts
   bool operator==(const LogBounds&) const = default;
 };
@@ -42,7 +43,7 @@ absl::StatusOr<StoredLogBounds> ParseLogBounds(std::string_view file);
 // NotFound: no such file. DataLoss, FailedPrecondition: as above, with the path. Blocks.
 absl::StatusOr<StoredLogBounds> LoadLogBounds(FileSystem& fs, const std::string& directory);
 // After OK the bounds survive a machine crash; after any crash before that, they or the ones of the
-// sequence before do. A file that does not exist is made (its name needs a SyncDir). One caller at
+// sequence before do, also when those were never synced. A file that does not exist is made (its name needs a SyncDir). One caller at
 // a time. Blocks.
 absl::Status StoreLogBounds(FileSystem& fs, const std::string& directory,
                             const StoredLogBounds& stored);

@@ -5,48 +5,25 @@
 #include "absl/strings/match.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
-#include "core/log/batch_scanner.h"
+#include "core/log/found_segment.h"
 
 namespace bascule {
 namespace {
 
-constexpr size_t kMaxIndexFileBytes = size_t{64} << 20;
-
-// A place in an unsettled segment where no whole batch stands.
-struct BadPlace {
-  FilePosition position;
-  SegmentFooter facts_before;  // of all that stands before it
-  size_t index_before = 0;
-  std::optional<Offset> resumes_at;  // base offset of the next sound batch in this file
-};
-
-struct Candidate {
-  Segment segment;
-  std::unique_ptr<File> file;
-  bool header_ok = true;
-  std::vector<BadPlace> bad;
-  bool scanned = false;  // batches were found that no recovery point vouches for
-  Offset evidence;       // exclusive end that this file proves to have been durable
-};
-
 std::string Range(Offset from, Offset to) {
   return Concat("offsets ", from.value(), " to ", to.value() - 1);
-}
-
-// What the batch proves to have been durable: at most all before it, whatever it claims.
-Offset Committed(const wire::BatchHeader& header) {
-  return std::min(header.committed_through, header.base_offset);
 }
 
 class Recovery {
  public:
   Recovery(FileSystem& fs, const RecoveryRequest& request)
       : fs_(fs),
+        request_(request),
         directory_(request.directory),
         stream_(request.stream),
         partition_(request.partition),
         point_(request.point),
-        cut_at_(request.cut_at) {}
+        known_(request.known_end) {}
 
   absl::StatusOr<RecoveredLog> Run() {
     RETURN_IF_ERROR(FindFiles());
@@ -61,35 +38,32 @@ class Recovery {
   absl::Status FindFiles();
   absl::Status FindBounds();
   absl::Status KeepBounds();
+  absl::Status StoreBounds(const LogBounds& bounds);
   absl::Status RemoveDropped(std::vector<std::string> dropped);
   absl::Status Inspect();
-  absl::StatusOr<Candidate> InspectFile(Offset base, std::optional<Offset> next_base);
-  absl::StatusOr<bool> EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
-                                    std::optional<Offset> next_base);
-  absl::Status CheckHeader(Candidate& candidate);
-  absl::Status Scan(Candidate& candidate, std::optional<Offset> next_base);
-  bool StartFromPoint(Candidate& candidate);
   absl::Status Settle();
   absl::Status SettleBadPlaces(size_t i);
   absl::Status CutAt(size_t i, const BadPlace& bad);
   absl::Status RemoveFrom(size_t i);
-  absl::Status WriteAgain(Candidate& candidate);
+  absl::Status WriteAgain(FoundSegment& candidate);
   absl::Status Finish();
   absl::Status CreateActive(Offset base);
   void Damage(Offset from, Offset to, std::string cause);
   std::string Path(const std::string& name) const { return JoinPath(directory_, name); }
 
   FileSystem& fs_;
+  const RecoveryRequest& request_;
   const std::string& directory_;
   const StreamId stream_;
   const PartitionId partition_;
   const std::optional<RecoveryPoint>& point_;
-  const std::optional<Offset> cut_at_;
+  const std::optional<KnownEnd>& known_;
   std::vector<Offset> bases_;
-  std::vector<Candidate> candidates_;
+  std::vector<FoundSegment> candidates_;
   std::optional<LogBounds> bounds_;  // as found on the disk
   std::optional<Offset> start_;      // of the log, if anything says so
-  Offset mark_;                      // everything below was durable
+  Offset durable_;                   // everything below is on the disk, or is known to be lost
+  Offset mark_;                      // no offset below is given again: what is missing is lost
   Offset expected_;                  // end of what has been settled
   bool cut_ = false;
   RecoveredLog result_;
@@ -103,7 +77,8 @@ void Recovery::Damage(Offset from, Offset to, std::string cause) {
 
 absl::Status Recovery::FindFiles() {
   if (!fs_.Exists(directory_)) {
-    const bool held_data = point_ && point_->active.end_offset > Offset(0);
+    const bool held_data =
+        (point_ && point_->active.end_offset > Offset(0)) || (known_ && known_->given > Offset(0));
     if (held_data) result_.notes.push_back(Concat(directory_, " is missing although it held data"));
     RETURN_IF_ERROR(fs_.CreateDirectories(directory_));
   }
@@ -150,15 +125,28 @@ absl::Status Recovery::KeepBounds() {
   const bool end_matters = expected_ < mark_;
   if (bounds_ && (bounds_->end >= now.end || !end_matters)) {
     now = *bounds_;
-    return absl::OkStatus();
+    // They may be what a failed sync left in the page cache.
+    return end_matters ? StoreBounds(now) : absl::OkStatus();
   }
   ++now.sequence;
-  RETURN_IF_ERROR(StoreLogBounds(fs_, directory_, {{stream_, partition_}, now}));
-  return bounds_ ? absl::OkStatus() : fs_.SyncDir(directory_);
+  return StoreBounds(now);
+}
+
+absl::Status Recovery::StoreBounds(const LogBounds& bounds) {
+  RETURN_IF_ERROR(StoreLogBounds(fs_, directory_, {{stream_, partition_}, bounds}));
+  const absl::Status entered = fs_.SyncDir(directory_);
+  // A failed sync may have dropped the entry of a new file, and no later one would bring it.
+  if (!entered.ok() && !bounds_) (void)fs_.Remove(Path(kLogBoundsFileName));
+  return entered;
 }
 
 absl::Status Recovery::RemoveDropped(std::vector<std::string> dropped) {
   if (dropped.empty()) return absl::OkStatus();
+  // The page cache may show bounds whose sync failed: the disk has to have them before files go on
+  // their word, or it would miss what retention took.
+  const LogBounds bounds = bounds_.value_or(LogBounds{*start_, *start_, 1});
+  RETURN_IF_ERROR(StoreBounds(bounds));
+  bounds_ = bounds;
   for (const std::string& path : dropped) {
     result_.notes.push_back(Concat("removed ", path, ": retention had dropped it"));
     RETURN_IF_ERROR(fs_.Remove(path));
@@ -166,164 +154,27 @@ absl::Status Recovery::RemoveDropped(std::vector<std::string> dropped) {
   return fs_.SyncDir(directory_);
 }
 
-absl::Status Recovery::CheckHeader(Candidate& candidate) {
-  std::string bytes(std::min<uint64_t>(kSegmentHeaderBytes, candidate.segment.file_bytes), '\0');
-  RETURN_IF_ERROR(ReadFully(*candidate.file, FilePosition(0), bytes.data(), bytes.size()));
-  const absl::StatusOr<SegmentHeader> header = ParseSegmentHeader(bytes);
-  if (absl::IsFailedPrecondition(header.status())) {
-    return absl::FailedPreconditionError(
-        Concat(candidate.segment.path, ": ", header.status().message()));
-  }
-  if (header.ok() && header->base_offset != candidate.segment.base()) {
-    return absl::FailedPreconditionError(
-        Concat(candidate.segment.path, " holds the segment that begins at offset ",
-               header->base_offset.value(), "; give it back its name"));
-  }
-  candidate.header_ok = header.ok();
-  if (header.ok() && (header->stream != stream_ || header->partition != partition_)) {
-    return absl::FailedPreconditionError(
-        Concat(candidate.segment.path, " belongs to stream id ", header->stream.value(),
-               " partition ", header->partition.value(), ", not to stream id ", stream_.value(),
-               " partition ", partition_.value(), "; move the directory back to its place"));
-  }
-  return absl::OkStatus();
-}
-
-// Facts up to the recovery point are taken from it, so that the scan starts there.
-bool Recovery::StartFromPoint(Candidate& candidate) {
-  if (!point_ || point_->active.base_offset != candidate.segment.base()) return false;
-  if (point_->active.data_end.value() > candidate.segment.file_bytes) return false;
-  if (point_->active.data_end.value() < kSegmentHeaderBytes) return false;
-  absl::StatusOr<std::unique_ptr<File>> file =
-      fs_.Open(Path(IndexFileName(candidate.segment.base())), OpenMode::kRead);
-  if (file.ok()) {
-    const absl::StatusOr<std::string> bytes = ReadWhole(**file, kMaxIndexFileBytes);
-    std::vector<IndexEntry>& index = candidate.segment.index;
-    for (size_t at = 0; bytes.ok() && at + kIndexEntryBytes <= bytes->size();
-         at += kIndexEntryBytes) {
-      const auto entry = ParseIndexEntry(std::string_view(*bytes).substr(at));
-      if (!entry || entry->position >= point_->active.data_end) break;
-      if (!index.empty() && entry->offset <= index.back().offset) break;
-      index.push_back(*entry);
-    }
-  }
-  candidate.segment.footer = point_->active;
-  return true;
-}
-
-absl::Status Recovery::Scan(Candidate& candidate, std::optional<Offset> next_base) {
-  SegmentFooter& facts = candidate.segment.footer;
-  std::vector<IndexEntry>& index = candidate.segment.index;
-  // Behind a header that is not what was written nothing is taken unseen.
-  if (!candidate.header_ok || !StartFromPoint(candidate))
-    facts.data_end = FilePosition(kSegmentHeaderBytes);
-  candidate.segment.has_index = true;
-  BatchScanner scanner(*candidate.file, facts.data_end, FilePosition(candidate.segment.file_bytes));
-  while (true) {
-    ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
-    if (outcome == BatchScanner::Outcome::kEnd) return absl::OkStatus();
-    const bool sound = outcome == BatchScanner::Outcome::kBatch;
-    // Also past it: a batch that reaches into the next segment, which was begun later.
-    const auto past_cut = [&] {
-      const wire::BatchHeader& header = scanner.header();
-      return (cut_at_ && header.base_offset >= *cut_at_) ||
-             (next_base && header.end() > *next_base);
-    };
-    const bool cut = sound && past_cut();
-    const bool fits = sound && !cut && scanner.header().base_offset == facts.end_offset;
-    if (fits) {
-      candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
-      NoteBatch(facts, index, scanner.bytes(), scanner.position());
-      candidate.scanned = true;
-      continue;
-    }
-    BadPlace bad{facts.data_end, facts, index.size(), std::nullopt};
-    bool more = false;
-    if (!cut) {
-      ASSIGN_OR_RETURN(more, scanner.SeekBatch(facts.data_end + 1, facts.end_offset));
-    }
-    if (more) {
-      ASSIGN_OR_RETURN(const BatchScanner::Outcome next, scanner.Next());
-      BASCULE_CHECK(next == BatchScanner::Outcome::kBatch);
-      more = !past_cut();  // what is behind the cut is not believed
-    }
-    if (more) {
-      bad.resumes_at = scanner.header().base_offset;
-      candidate.evidence = std::max(candidate.evidence, Committed(scanner.header()));
-      NoteBatch(facts, index, scanner.bytes(), scanner.position());
-      // An entry of its own, so that reads behind the damage never walk through it.
-      if (index.back().position != scanner.position()) {
-        index.push_back({scanner.header().base_offset, scanner.header().base_timestamp,
-                         scanner.position(), scanner.header().leader_epoch});
-      }
-    }
-    candidate.bad.push_back(std::move(bad));
-    if (!more) return absl::OkStatus();
-  }
-}
-
-// Whether `footer` is one, and not the end of a message that looks like it: a publisher chooses
-// those bytes, and they may be the last of an active segment. A segment is sealed when it has a
-// successor, so a footer that ends there is believed; any other only when the batches do lead to
-// it.
-absl::StatusOr<bool> Recovery::EndsInFooter(Candidate& candidate, const SegmentFooter& footer,
-                                            std::optional<Offset> next_base) {
-  if (footer.base_offset != candidate.segment.base()) return false;
-  if (next_base == footer.end_offset) return true;
-  BatchScanner scanner(*candidate.file, FilePosition(kSegmentHeaderBytes),
-                       FilePosition(candidate.segment.file_bytes));
-  while (true) {
-    ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
-    if (outcome != BatchScanner::Outcome::kBatch) return scanner.next_position() == footer.data_end;
-  }
-}
-
-absl::StatusOr<Candidate> Recovery::InspectFile(Offset base, std::optional<Offset> next_base) {
-  Candidate candidate;
-  Segment& segment = candidate.segment;
-  segment.path = Path(SegmentFileName(base));
-  segment.footer.base_offset = segment.footer.end_offset = base;
-  ASSIGN_OR_RETURN(candidate.file, fs_.Open(segment.path, OpenMode::kReadWrite));
-  ASSIGN_OR_RETURN(segment.file_bytes, candidate.file->Size());
-  RETURN_IF_ERROR(CheckHeader(candidate));
-  const absl::StatusOr<SegmentFooter> footer = ReadFooter(*candidate.file, segment.file_bytes);
-  bool sealed = false;
-  if (footer.ok()) {
-    ASSIGN_OR_RETURN(sealed, EndsInFooter(candidate, *footer, next_base));
-  }
-  if (sealed) {
-    segment.footer = *footer;
-    segment.sealed = true;
-    candidate.evidence = footer->end_offset;
-    return candidate;
-  }
-  RETURN_IF_ERROR(Scan(candidate, next_base));
-  return candidate;
-}
-
 absl::Status Recovery::Inspect() {
-  if (point_) mark_ = point_->active.end_offset;
-  if (bounds_) mark_ = std::max(mark_, bounds_->end);
-  if (start_) mark_ = std::max(mark_, *start_);
-  if (cut_at_) mark_ = std::max(mark_, *cut_at_);
+  if (point_) durable_ = point_->active.end_offset;
+  if (bounds_) durable_ = std::max(durable_, bounds_->end);
+  if (start_) durable_ = std::max(durable_, *start_);
+  if (known_) durable_ = std::max(durable_, known_->durable);
   std::vector<std::string> dropped;
   for (size_t i = 0; i < bases_.size(); ++i) {
     if (start_ && bases_[i] < *start_) {
-      Candidate before;
-      before.segment.path = Path(SegmentFileName(bases_[i]));
-      before.segment.footer.base_offset = bases_[i];
-      ASSIGN_OR_RETURN(before.file, fs_.Open(before.segment.path, OpenMode::kRead));
-      ASSIGN_OR_RETURN(before.segment.file_bytes, before.file->Size());
-      RETURN_IF_ERROR(CheckHeader(before));
+      ASSIGN_OR_RETURN(const FoundSegment before,
+                       OpenSegment(fs_, request_, bases_[i], OpenMode::kRead));
       dropped.push_back(before.segment.path);
       continue;
     }
     std::optional<Offset> next_base;
     if (i + 1 < bases_.size()) next_base = bases_[i + 1];
-    ASSIGN_OR_RETURN(Candidate candidate, InspectFile(bases_[i], next_base));
-    mark_ = std::max(mark_, candidate.evidence);
-    candidates_.push_back(std::move(candidate));
+    ASSIGN_OR_RETURN(FoundSegment found, FindSegment(fs_, request_, bases_[i], next_base));
+    durable_ = std::max(durable_, found.evidence);
+    candidates_.push_back(std::move(found));
   }
+  mark_ = durable_;
+  if (known_) mark_ = std::max(mark_, known_->given);
   return RemoveDropped(std::move(dropped));
 }
 
@@ -350,7 +201,7 @@ absl::Status Recovery::RemoveFrom(size_t i) {
 
 absl::Status Recovery::CutAt(size_t i, const BadPlace& bad) {
   RETURN_IF_ERROR(RemoveFrom(i + 1));
-  Candidate& candidate = candidates_[i];
+  FoundSegment& candidate = candidates_[i];
   const uint64_t removed = candidate.segment.file_bytes - bad.position.value();
   candidate.segment.footer = bad.facts_before;
   candidate.segment.index.resize(bad.index_before);
@@ -381,11 +232,11 @@ absl::Status Recovery::SettleBadPlaces(size_t i) {
 absl::Status Recovery::Settle() {
   if (start_) expected_ = *start_;
   for (size_t i = 0; i < candidates_.size() && !cut_; ++i) {
-    Candidate& candidate = candidates_[i];
+    FoundSegment& candidate = candidates_[i];
     const Offset base = candidate.segment.base();
     if (i == 0 && !start_) start_ = expected_ = base;
     // Nothing in it is known to be on the disk, its header included: made anew.
-    if (cut_at_ && base >= *cut_at_) return RemoveFrom(i);
+    if (known_ && base >= known_->given) return RemoveFrom(i);
     if (base < expected_) {
       return absl::DataLossError(
           Concat(candidate.segment.path, " overlaps the segment before it, which ends at ",
@@ -420,7 +271,7 @@ absl::Status Recovery::CreateActive(Offset base) {
     (void)fs_.Remove(segment.path);
     return entered;
   }
-  Candidate candidate;
+  FoundSegment candidate;
   candidate.segment = std::move(segment);
   candidate.file = std::move(file);
   candidates_.push_back(std::move(candidate));
@@ -430,12 +281,13 @@ absl::Status Recovery::CreateActive(Offset base) {
 // A process before this one may have died of, or just after, a sync that failed: the page cache
 // shows what that sync had, the disk has not got it, and a sync of clean pages succeeds without it.
 // What nothing vouches for (one flush, as a rule) is written once more, so that ours means it.
-absl::Status Recovery::WriteAgain(Candidate& candidate) {
+absl::Status Recovery::WriteAgain(FoundSegment& candidate) {
   constexpr size_t kChunkBytes = size_t{1} << 20;
   const Segment& segment = candidate.segment;
-  if (segment.end() <= mark_) return absl::OkStatus();
+  if (segment.end() <= durable_) return absl::OkStatus();
   FilePosition at(0);  // with its header
-  if (segment.base() < mark_) at = FloorByOffset(segment.index, segment.base(), mark_).position;
+  if (segment.base() < durable_)
+    at = FloorByOffset(segment.index, segment.base(), durable_).position;
   std::string bytes;
   while (at < segment.footer.data_end) {
     bytes.resize(std::min<uint64_t>(segment.footer.data_end - at, kChunkBytes));
@@ -449,6 +301,12 @@ absl::Status Recovery::WriteAgain(Candidate& candidate) {
 absl::Status Recovery::Finish() {
   const bool tail_lost = expected_ < mark_;
   if (tail_lost) Damage(expected_, mark_, Concat("the end of the log in ", directory_, " is gone"));
+  for (FoundSegment& candidate : candidates_) {
+    if (!candidate.scanned) continue;
+    RETURN_IF_ERROR(WriteAgain(candidate));
+    // The bounds will vouch for it.
+    if (tail_lost) RETURN_IF_ERROR(candidate.file->Sync());
+  }
   RETURN_IF_ERROR(KeepBounds());
   const bool need_active = candidates_.empty() || candidates_.back().segment.sealed || tail_lost ||
                            !candidates_.back().header_ok;
@@ -459,10 +317,9 @@ absl::Status Recovery::Finish() {
     RETURN_IF_ERROR(CreateActive(base));
   }
   for (size_t i = 0; i < candidates_.size(); ++i) {
-    Candidate& candidate = candidates_[i];
+    FoundSegment& candidate = candidates_[i];
     Segment& segment = candidate.segment;
     const bool active = i + 1 == candidates_.size();
-    if (candidate.scanned) RETURN_IF_ERROR(WriteAgain(candidate));
     if (!active && !segment.sealed) {
       ASSIGN_OR_RETURN(segment.footer, SealSegment(*candidate.file, segment.footer, segment.index));
       ASSIGN_OR_RETURN(segment.file_bytes, candidate.file->Size());

@@ -24,6 +24,8 @@
 // The durable mark is the greatest of: the recovery point's end, both ends in log.bounds, the end of
 // every segment that has a sound footer (a footer is written after its data was synced),
 // `committed_through` of every sound batch found, and the durable end of a log that is reopened.
+// What is missing below it, or below what a reopened log may have acknowledged, is lost; offsets go
+// on behind both.
 // Recovery is idempotent: a crash during it leaves a state that it accepts
 // again. Cost: the unsettled tail, not the log.
 #pragma once
@@ -50,14 +52,23 @@ struct RecoveredLog {
   std::vector<std::string> notes;     // what was found and done, for the log
 };
 
+// What a log that failed while it was open is known to have reached.
+struct KnownEnd {
+  Offset durable;  // everything below is on the disk for certain
+  // Offsets below may have been acknowledged, under durability `os` without the disk: they are never
+  // given again. From here on everything is cut: the page cache may show bytes that nobody was
+  // promised and that the disk never got. Not below `durable`.
+  Offset given;
+  bool operator==(const KnownEnd&) const = default;
+};
+
 struct RecoveryRequest {
   std::string directory;
   StreamId stream;
   PartitionId partition;
   std::optional<RecoveryPoint> point;
-  // The durable end of a log that failed. The page cache may show bytes that the disk never got, so
-  // everything from here on is cut; what is missing below is lost.
-  std::optional<Offset> cut_at;
+  // Of a log that failed in this process.
+  std::optional<KnownEnd> known_end;
 };
 
 // Blocks. After OK all that it found is durable. Errors: the disk's; FailedPrecondition when the

@@ -13,13 +13,18 @@
 
 namespace bascule {
 
+// What the settings of a stream say about its messages: may change while a feed is open.
+struct alignas(4) FeedRules {
+  ReplyAcks reply_acks = ReplyAcks::kOff;
+  bool record_internal_subjects = false;
+  bool optimistic_concurrency_control = false;  // plain messages pass with "not asked"
+};
+
 struct FeedOptions {
   std::string subject;            // what to subscribe to
   std::string group;              // queue group; empty = plain
   std::string partition_subject;  // a record keeps its own subject only where it differs from this
-  ReplyAcks reply_acks = ReplyAcks::kOff;
-  bool record_internal_subjects = false;
-  bool optimistic_concurrency_control = false;  // plain messages pass with "not asked"
+  FeedRules rules;
   size_t max_message_bytes = 0;
 };
 
@@ -28,6 +33,8 @@ struct FeedOptions {
 class SubjectFeed {
  public:
   virtual ~SubjectFeed() = default;
+  // For what the bus delivers from now on. On the partition's shard.
+  virtual void SetRules(const FeedRules& rules) = 0;
 };
 
 class SubjectFeeds {

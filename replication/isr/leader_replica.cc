@@ -33,6 +33,12 @@ void LeaderReplica::CheckInvariants() const {
   for (const Member& member : members_) BASCULE_CHECK(member.broker != self_);
 }
 
+std::optional<Offset> LeaderReplica::SetMinIsr(int min_isr) {
+  BASCULE_CHECK_GE(min_isr, 1);
+  min_isr_ = min_isr;
+  return Advance();
+}
+
 std::optional<Offset> LeaderReplica::OnAppended(Offset log_end) {
   BASCULE_CHECK_GE(log_end, log_end_);
   log_end_ = log_end;

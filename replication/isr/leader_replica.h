@@ -36,6 +36,7 @@ class LeaderReplica {
   Offset high_watermark() const { return high_watermark_; }
 
   // Each returns the new high watermark when it moved.
+  std::optional<Offset> SetMinIsr(int min_isr);  // 1 <= min_isr; what is committed stays so
   std::optional<Offset> OnAppended(Offset log_end);
   std::optional<Offset> OnFlushed(Offset flushed_end);
   // Ignored unless `broker` is a member and `epoch` is this one (R2, R4a).
@@ -50,7 +51,7 @@ class LeaderReplica {
 
   const std::string self_;
   const LeaderEpoch epoch_;
-  const int min_isr_;
+  int min_isr_;
   const Durability durability_;
   std::vector<Member> members_;  // the widest ISR without self
   Offset log_end_;

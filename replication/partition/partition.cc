@@ -16,6 +16,14 @@ LogLimits LimitsOf(const StreamSettings& settings) {
       {settings.retention_max_bytes, settings.retention_max_messages, settings.retention_max_age}};
 }
 
+FeedRules RulesOf(const StreamSettings& settings) {
+  FeedRules rules;
+  rules.reply_acks = settings.reply_acks;
+  rules.record_internal_subjects = settings.record_internal_subjects;
+  rules.optimistic_concurrency_control = settings.optimistic_concurrency_control;
+  return rules;
+}
+
 }  // namespace
 
 std::string ClockBehind(Duration ahead) {
@@ -53,7 +61,7 @@ void Partition::Open(RecoveredLog recovered) {
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
   opened_ = true;
   failure_told_ = false;
-  committed_unsynced_ = Offset();
+  acked_unsynced_ = Offset();
   for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
   if (end_before > log_->log_end()) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
@@ -75,9 +83,9 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   BASCULE_CHECK(log_ != nullptr);
   if (!log_->trust().ok()) return;
   if (const auto next = std::exchange(next_durability_, std::nullopt)) {
-    // What was committed without the disk stays committed.
+    // What was acked without the disk stays acked.
     if (options_.settings.durability == Durability::kOs && replica_)
-      committed_unsynced_ = replica_->high_watermark();
+      acked_unsynced_ = log_->log_end();
     options_.settings.durability = *next;
   }
   // Everything recovery kept is durable here; alone in the ISR that is committed.
@@ -107,20 +115,21 @@ void Partition::StandBy() {
   RunDrained();
 }
 
-void Partition::Rest(absl::AnyInvocable<void(std::optional<Offset>)> done) {
+void Partition::Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done) {
   CheckOnShard();
   if (!log_) return done(std::nullopt);
   // Not to be kept alive by its own log.
   log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
     const auto self = weak.lock();
-    if (!self || !self->log_) return done(std::nullopt);
-    const bool promised = self->options_.settings.durability == Durability::kFsync;
-    const bool cut = promised && !self->log_->trust().ok();
-    done(cut ? std::optional(self->log_->flushed_end()) : std::nullopt);
+    if (!self || !self->log_ || self->log_->trust().ok()) return done(std::nullopt);
+    const CommitLog& log = *self->log_;
+    const bool synced = self->options_.settings.durability == Durability::kFsync;
+    const Offset acked = synced ? self->acked_unsynced_ : log.log_end();
+    done(KnownEnd{log.flushed_end(), std::max(log.flushed_end(), acked)});
   });
 }
 
-void Partition::Reconfigure(const StreamSettings& settings) {
+void Partition::Reconfigure(const StreamSettings& settings, int min_isr) {
   CheckOnShard();
   // What is committed in this epoch stands on the durability that the epoch began with.
   const Durability durability = options_.settings.durability;
@@ -130,7 +139,9 @@ void Partition::Reconfigure(const StreamSettings& settings) {
     options_.settings.durability = durability;
   }
   acks_.SetLeaderAcks(settings.leader_acks);
+  if (feed_) feed_->SetRules(RulesOf(settings));
   if (log_) log_->SetLimits(LimitsOf(settings));
+  if (state_ == State::kLeading) Advance(replica_->SetMinIsr(min_isr));
   Clean();
 }
 
@@ -141,9 +152,7 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
   feed.subject = PartitionSubject(options_.base_subject, options_.key.partition);
   feed.group = options_.group;
   feed.partition_subject = feed.subject;
-  feed.reply_acks = options_.settings.reply_acks;
-  feed.record_internal_subjects = options_.settings.record_internal_subjects;
-  feed.optimistic_concurrency_control = options_.settings.optimistic_concurrency_control;
+  feed.rules = RulesOf(options_.settings);
   feed.max_message_bytes = options_.max_message_bytes;
   const Timestamp heard_until =
       std::max(options_.created, log_ ? log_->last_timestamp() : Timestamp());
@@ -255,7 +264,7 @@ void Partition::CheckInvariants() const {
   BASCULE_CHECK_LE(replica_->high_watermark(), log_->log_end());
   // Committed is durable here too, where that is promised.
   const bool synced = options_.settings.durability == Durability::kFsync;
-  const Offset durable = std::max(log_->flushed_end(), committed_unsynced_);
+  const Offset durable = std::max(log_->flushed_end(), acked_unsynced_);
   if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), durable);
 }
 

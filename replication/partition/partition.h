@@ -85,12 +85,13 @@ class Partition final : public PartitionPort,
   void Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr);
   // Leads no more: the tap is closed, reads end, publishers who wait get no answer (R14).
   void StandBy();
-  // `done` runs when no pool works on the log's files, with the place from which on a log that
-  // failed is not on the disk for certain; none for a sound one, none under `os`: nobody was
-  // promised the disk, and what the page cache shows goes on being served.
-  void Rest(absl::AnyInvocable<void(std::optional<Offset>)> done);
-  // Other limits for the same stream; another durability counts from the next epoch on.
-  void Reconfigure(const StreamSettings& settings);
+  // `done` runs when no pool works on the log's files, with what a log that failed is known to have
+  // reached; none for a sound one. Under `os` that is all that was appended: nobody was promised
+  // the disk, and what the page cache shows goes on being served.
+  void Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done);
+  // Other settings for the same stream: each counts from now on, in the open tap too, but for the
+  // durability, which counts from the next epoch on. `min_isr`: what the settings' one comes to.
+  void Reconfigure(const StreamSettings& settings, int min_isr);
   // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
   // record, which a gap record says once the tap is open (C4).
   enum class Since { kCreation, kAway };
@@ -182,7 +183,7 @@ class Partition final : public PartitionPort,
   PartitionEnvironment env_;
   PartitionOptions options_;  // all but the settings for life
   std::optional<Durability> next_durability_;
-  Offset committed_unsynced_;  // committed before this epoch, perhaps under `os`
+  Offset acked_unsynced_;  // everything below may have been acked under `os`, before this epoch
   State state_ = State::kOpening;
   absl::Status why_;  // of kStandby, kFailed and kClosed
   std::shared_ptr<CommitLog> log_;

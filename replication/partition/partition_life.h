@@ -14,6 +14,7 @@
 
 #include "core/base/status.h"
 #include "core/base/types.h"
+#include "core/log/recovery.h"
 
 namespace bascule {
 
@@ -56,8 +57,8 @@ struct PartitionLife {
   // By a failure, as all before it: never led again by this process (R2a).
   std::optional<LeaderEpoch> ended;
   bool epoch_asked = false;  // a newer one than `ended` has been asked for, or the timer will
-  // A log failed: nothing at or after it is on the disk for certain. Until a recovery has cut there.
-  std::optional<Offset> cut;
+  // A log failed: how far it had come. Until a recovery has cut there.
+  std::optional<KnownEnd> cut;
   bool failed_draining = false;
   bool stands_by = false;    // the shard has been told so, and no other role since
   bool listens = false;      // the tap is open, or being opened
@@ -73,7 +74,7 @@ struct LifeEvent {
     kListed,     // status
     kRecovered,  // status; the log is kept by the driver for kTakeOver
     kLogFailed,  // the shard's log has lost its trust; once per log, in any role
-    kRested,     // cut: unless the stream's durability promises no disk
+    kRested,     // cut: unless the log is sound
     kDrained,
     kClosed,
     kListening,  // status, of the tap that a fresh partition opened (or patience is over)
@@ -82,7 +83,7 @@ struct LifeEvent {
   Kind kind;
   PartitionDesire desire{};
   absl::Status status{};
-  std::optional<Offset> cut{};
+  std::optional<KnownEnd> cut{};
   uint64_t timer = 0;
 };
 inline constexpr int kLifeEvents = 9;
@@ -107,7 +108,7 @@ struct LifeAction {
   LeaderEpoch epoch{};
   bool fresh = false;
   absl::Status status{};
-  std::optional<Offset> cut{};
+  std::optional<KnownEnd> cut{};
   uint64_t timer = 0;
 };
 

@@ -18,6 +18,16 @@ constexpr std::chrono::seconds kIdlePeriod{5};
 constexpr std::chrono::seconds kRetryPeriod{1};
 constexpr std::chrono::seconds kFeedPatience{2};
 
+void CleanAfter(std::chrono::milliseconds interval, const std::shared_ptr<Partition>& partition,
+                const std::weak_ptr<bool>& timer) {
+  partition->shard().After(interval, [interval, timer, weak = std::weak_ptr<Partition>(partition)] {
+    const std::shared_ptr<Partition> here = weak.lock();
+    if (!here || timer.expired()) return;
+    here->Clean();
+    CleanAfter(interval, here, timer);
+  });
+}
+
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
 std::string TrashDirectory(const std::string& data) { return JoinPath(data, "trash"); }
 
@@ -125,7 +135,7 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
       return shard.Post([partition] { partition->StandBy(); });
     case LifeAction::Kind::kRest:
       return shard.Post([this, key, partition] {
-        partition->Rest([this, key](std::optional<Offset> cut) {
+        partition->Rest([this, key](std::optional<KnownEnd> cut) {
           Report(key, {.kind = LifeEvent::Kind::kRested, .cut = cut});
         });
       });
@@ -136,8 +146,9 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
   }
 }
 
-void PartitionSet::Recover(PartitionKey key, const Entry& entry, std::optional<Offset> cut_at) {
-  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, cut_at};
+void PartitionSet::Recover(PartitionKey key, const Entry& entry,
+                           std::optional<KnownEnd> known_end) {
+  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, known_end};
   if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
   // With the partition, whose files it works on.
   auto done = lifetime_.Bind(
@@ -184,7 +195,7 @@ void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& pa
 // Rests too, so that nothing can fail any more once it is reported.
 void PartitionSet::Drain(PartitionKey key, const std::shared_ptr<Partition>& partition) {
   partition->Drain([this, key, partition] {
-    partition->Rest([this, key, partition](std::optional<Offset>) {
+    partition->Rest([this, key, partition](std::optional<KnownEnd>) {
       env_.home.Post(lifetime_.Guard([this, key, point = partition->Point()]() mutable {
         const auto it = partitions_.find(key);
         if (it == partitions_.end()) return;
@@ -212,6 +223,14 @@ void PartitionSet::End(PartitionKey key) {
     drained_[key] = *std::move(it->second.drained);
   }
   partitions_.erase(it);
+}
+
+// From now on; a timer that waits with another interval counts no more.
+void PartitionSet::ScheduleClean(Entry& entry, std::chrono::milliseconds interval) {
+  if (entry.cleaner_interval == interval) return;
+  entry.cleaner_interval = interval;
+  entry.cleaner = std::make_shared<bool>(true);
+  CleanAfter(interval, entry.partition, entry.cleaner);
 }
 
 void PartitionSet::RemoveDirectory(StreamId id) {

@@ -82,6 +82,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     std::vector<Settled> waiting;           // for kSettle
     std::optional<RecoveredLog> recovered;  // for kTakeOver
     std::optional<RecoveryPoint> drained;   // where the log ended
+    std::chrono::milliseconds cleaner_interval{0};
+    std::shared_ptr<bool> cleaner;  // the timer that counts, as long as it lives
   };
 
   void Create(const StreamCreated& created, absl::AnyInvocable<void(absl::Status)> settled);
@@ -99,11 +101,12 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Report(PartitionKey key, LifeEvent event);
   void CarryOut(PartitionKey key, Entry& entry, const LifeAction& action);
   void Tell(PartitionKey key, Entry& entry, const LifeAction& action);
-  void Recover(PartitionKey key, const Entry& entry, std::optional<Offset> cut_at);
+  void Recover(PartitionKey key, const Entry& entry, std::optional<KnownEnd> known_end);
   void Listen(PartitionKey key, const std::shared_ptr<Partition>& partition, bool fresh);
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
   void Close(PartitionKey key, const Entry& entry);
   void End(PartitionKey key);
+  void ScheduleClean(Entry& entry, std::chrono::milliseconds interval);
   void RemoveDirectory(StreamId id);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);

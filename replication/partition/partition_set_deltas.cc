@@ -16,17 +16,6 @@ bool Holds(const PartitionDescription& partition, const std::string& broker) {
          partition.replicas.end();
 }
 
-// For as long as the partition is there, on its shard.
-void ScheduleClean(const std::shared_ptr<Partition>& partition) {
-  partition->shard().After(partition->options().settings.cleaner_interval,
-                           [weak = std::weak_ptr<Partition>(partition)] {
-                             const std::shared_ptr<Partition> still_here = weak.lock();
-                             if (!still_here) return;
-                             still_here->Clean();
-                             ScheduleClean(still_here);
-                           });
-}
-
 }  // namespace
 
 void PartitionSet::OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) {
@@ -105,9 +94,9 @@ void PartitionSet::Create(const StreamCreated& created,
     const PartitionKey key{id, description.id};
     auto partition = Make(created.stream, entry->settings, key);
     entry->partitions.push_back(partition);
-    ScheduleClean(partition);
     Entry& here = partitions_[key];
     here.partition = partition;
+    ScheduleClean(here, entry->settings.cleaner_interval);
     here.description = description;
     here.min_isr = MinIsr(entry->settings.min_isr, description.replicas.size());
     here.life.fresh = serving_;
@@ -163,9 +152,12 @@ void PartitionSet::Update(const StreamUpdated& updated,
   for (const PartitionDescription& description : entry->stream.partitions) {
     const auto it = partitions_.find({updated.stream.id, description.id});
     if (it == partitions_.end()) continue;
-    it->second.min_isr = MinIsr(settings.min_isr, description.replicas.size());
+    const int32_t min_isr = MinIsr(settings.min_isr, description.replicas.size());
+    it->second.min_isr = min_isr;
+    ScheduleClean(it->second, settings.cleaner_interval);
     const std::shared_ptr<Partition> partition = it->second.partition;
-    partition->shard().Post([partition, settings] { partition->Reconfigure(settings); });
+    partition->shard().Post(
+        [partition, settings, min_isr] { partition->Reconfigure(settings, min_isr); });
   }
   settled(absl::OkStatus());
 }

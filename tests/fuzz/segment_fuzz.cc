@@ -118,7 +118,7 @@ void CheckAnyBytes(uint8_t choice, std::string bytes) {
   RecoveryRequest request = Request();
   SegmentFile point(Offset(0));
   if ((choice & kWithPoint) != 0) request.point = RecoveryPoint{point.AddMany(2, 40).facts};
-  if ((choice & kCutAt) != 0) request.cut_at = Offset(3);
+  if ((choice & kCutAt) != 0) request.known_end = KnownEnd{Offset(2), Offset(3)};
   absl::StatusOr<RecoveredLog> recovered = RecoverLog(world.fs, request);
   if (!recovered.ok()) {
     BASCULE_CHECK(absl::IsFailedPrecondition(recovered.status()) ||

@@ -225,7 +225,7 @@ TEST_CASE("nats bus: JetStream clients get PubAcks where no JetStream is") {
   w.StartBus();
   FeedOptions options;
   options.subject = "orders.*";
-  options.reply_acks = ReplyAcks::kJetStream;
+  options.rules.reply_acks = ReplyAcks::kJetStream;
   auto feed = w.OpenAndListen(options, w.partition);
   PlainClient client(w.server->url());
   jsCtx* js = nullptr;

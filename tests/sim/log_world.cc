@@ -33,7 +33,7 @@ LogWorld::~LogWorld() {
 }
 
 absl::StatusOr<RecoveredLog> LogWorld::TryRecover() {
-  return RecoverLog(fs_, {kDirectory, StreamId(7), PartitionId(0), point_, cut_at_});
+  return RecoverLog(fs_, {kDirectory, StreamId(7), PartitionId(0), point_, known_end_});
 }
 
 void LogWorld::Recover() {
@@ -58,7 +58,7 @@ void LogWorld::RecoverThroughCrashes(int crashes) {
 void LogWorld::Adopt(RecoveredLog recovered) {
   ++life_;
   failed_ = false;
-  cut_at_.reset();
+  known_end_.reset();
   if (!damaged_) {
     INFO("seed ", seed_, " life ", life_);
     CHECK(recovered.damaged.empty());
@@ -177,7 +177,7 @@ void LogWorld::Live(int steps) {
     }
     if (failed_ && !log_->busy()) {
       // The partition reopens its log and trusts nothing behind its last good sync.
-      cut_at_ = log_->flushed_end();
+      known_end_ = KnownEnd{log_->flushed_end(), log_->flushed_end()};
       log_.reset();
       scheduler_.RunUntilIdle();
       Recover();

@@ -82,7 +82,7 @@ class LogWorld {
   SyncScheduler sync_;
   std::shared_ptr<CommitLog> log_;
   std::optional<RecoveryPoint> point_;  // as saved durably
-  std::optional<Offset> cut_at_;        // after a failed sync
+  std::optional<KnownEnd> known_end_;   // after a failed sync
   bool failed_ = false;
   bool damaged_ = false;
   uint64_t life_ = 0;

@@ -188,6 +188,25 @@ TEST_CASE("list streams: of what stands elsewhere the metadata is shown, and who
         "this broker holds no replica, and no broker leads the partition");
 }
 
+TEST_CASE("list streams: two that answer the same plain messages say so of each other") {
+  OwnWorld world;
+  for (const auto& [name, subject] :
+       {std::pair("one", "a.*"), std::pair("two", "a.b"), std::pair("three", "b")}) {
+    auto entry = world.MakeEntry(name, subject, 1);
+    entry->settings.reply_acks = ReplyAcks::kJetStream;
+    world.catalog.Put(entry);
+  }
+  world.AddStream("silent", "a.b");
+  v1::ListStreamsResponse response;
+  CHECK(world.List({"one", "two", "three", "silent"}, response) == "0 ");
+  REQUIRE(response.streams_size() == 4);
+  const auto warning = [&](int i) { return response.streams(i).partitions(0).degraded(); };
+  CHECK(warning(0).find("stream two answers messages of this stream's subject too") == 0);
+  CHECK(warning(1).find("stream one answers messages") == 0);
+  CHECK(warning(2).empty());
+  CHECK(warning(3).empty());
+}
+
 TEST_CASE("update stream: what is given reaches metadata, what is in force comes back") {
   OwnWorld world;
   auto entry = world.MakeEntry("s", "foo", 1);

@@ -3,6 +3,7 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <cstdio>
 #include <fstream>
 
 #include "core/wire/coding.h"
@@ -184,6 +185,55 @@ TEST_CASE("TLS: clients with the right certificate get in") {
     CHECK(FetchOver(world, own) == "0 ");
     CHECK(FetchOver(world, bare).substr(0, 3) == "14 ");
   }
+}
+
+// The name in the certificate that a new connection is shown.
+std::string ShownName(ApiWorld& world) {
+  grpc::SslCredentialsOptions ssl;
+  ssl.pem_root_certs = kTestCa;
+  auto stub = proto::API::NewStub(world.Connect(grpc::SslCredentials(ssl)));
+  grpc::ClientContext context;
+  LimitCall(context, std::chrono::seconds(5));
+  proto::FetchMetadataResponse response;
+  const grpc::Status status =
+      stub->FetchMetadata(&context, proto::FetchMetadataRequest(), &response);
+  if (!status.ok()) return Shown(status);
+  const auto names = context.auth_context()->FindPropertyValues("x509_common_name");
+  return names.empty() ? "" : std::string(names[0].data(), names[0].size());
+}
+
+TEST_CASE("TLS: a replaced certificate is shown to new connections, a broken one never") {
+  Pki pki;
+  ApiOptions options;
+  options.tls.key = pki.dir.Path("key");
+  options.tls.cert = pki.dir.Path("cert");
+  ApiWorld world(options);
+  CHECK(ShownName(world) == "server");
+  CHECK(world.server->certificate() == kTestServerCert);
+
+  const auto stays = [&](const std::string& said) {
+    world.server->ReloadTls();
+    CHECK(world.server->tls_trouble().find(said) != std::string::npos);
+    CHECK(world.server->certificate() == kTestServerCert);
+    CHECK(ShownName(world) == "server");
+  };
+  pki.Write("cert", "");
+  stays("it is not a PEM file");
+  pki.Write("cert", kTestClientCert);  // of another key
+  stays("are not a key and its certificate");
+  REQUIRE(std::remove(pki.dir.Path("cert").c_str()) == 0);
+  stays("tls.cert: cannot use");
+  pki.Write("cert", kTestServerCert);
+  stays("");
+  CHECK(world.server->tls_trouble().empty());
+
+  pki.Write("cert", kTestClientCert);
+  pki.Write("key", kTestClientKey);
+  CHECK(ShownName(world) == "server");  // nobody has looked yet
+  world.server->ReloadTls();
+  CHECK(world.server->tls_trouble().empty());
+  CHECK(world.server->certificate() == kTestClientCert);
+  CHECK(ShownName(world) == "client");
 }
 
 TEST_CASE("stopping drops connections: everybody sees Unavailable, nothing ends politely") {

@@ -87,6 +87,16 @@ TEST_CASE("R5a: with fewer committed members than min ISR nothing is committed")
   CHECK(pair.OnAcknowledged("b", kEpoch, Offset(20)) == Offset(20));
 }
 
+TEST_CASE("R5a: a lower min ISR commits what waited for it, a higher one takes nothing back") {
+  LeaderReplica leader = Leader({"a"}, 2, Durability::kFsync);
+  CHECK_FALSE(leader.OnFlushed(Offset(10)).has_value());
+  CHECK(leader.SetMinIsr(1) == Offset(10));
+  CHECK_FALSE(leader.SetMinIsr(2).has_value());
+  CHECK(leader.high_watermark() == Offset(10));
+  CHECK_FALSE(leader.OnAppended(Offset(11)).has_value());
+  CHECK_FALSE(leader.OnFlushed(Offset(11)).has_value());
+}
+
 TEST_CASE("R5c: a new leader starts at the high watermark it knew, and no higher") {
   const LeaderReplica alone = Leader({"a"}, 1);
   CHECK(alone.high_watermark() == Offset(4));

@@ -20,7 +20,7 @@ std::string Describe(SimFileSystem& fs, const RecoveredLog& log) {
   return text + Concat("last ", log.last_timestamp);
 }
 
-TEST_CASE("after a failed sync everything from cut_at on goes, whole batches too") {
+TEST_CASE("after a failed sync everything from the known end on goes, whole batches too") {
   SimFileSystem fs(1);
   SegmentFile first(Offset(0)), second(Offset(4)), third(Offset(6));
   PutFile(fs, LogPath(Offset(0)), first.AddMany(4).bytes);
@@ -29,7 +29,7 @@ TEST_CASE("after a failed sync everything from cut_at on goes, whole batches too
   SegmentFile durable(Offset(0));
   durable.AddMany(1);
   RecoveryRequest request = Request(PointAt(durable));
-  request.cut_at = Offset(5);
+  request.known_end = KnownEnd{Offset(5), Offset(5)};
   const RecoveredLog log = Recover(fs, request);
   CHECK(End(log) == Offset(5));
   CHECK(log.segments.size() == 2);
@@ -38,7 +38,8 @@ TEST_CASE("after a failed sync everything from cut_at on goes, whole batches too
   CHECK_FALSE(fs.Exists(LogPath(Offset(6))));
 
   REQUIRE(fs.Remove(JoinPath(kLogDirectory, kLogBoundsFileName)).ok());  // they say 5 by now
-  request.cut_at = Offset(4);  // at a segment's first offset: its header is not trusted either
+  request.known_end = KnownEnd{
+      Offset(4), Offset(4)};  // at a segment's first offset: its header is not trusted either
   CHECK(End(Recover(fs, request)) == Offset(4));
   CHECK(ParseSegmentHeader(fs.DurableBytes(LogPath(Offset(0)))).ok());
 }
@@ -55,7 +56,7 @@ TEST_CASE("what is sound behind damage is kept up to the cut, and nothing from t
   bytes[ends[1] + 100] ^= 1;  // in the batch of offset 2
   PutFile(fs, LogPath(Offset(0)), bytes);
   RecoveryRequest request = Request(std::nullopt);
-  request.cut_at = Offset(5);
+  request.known_end = KnownEnd{Offset(5), Offset(5)};
   const RecoveredLog log = Recover(fs, request);
   CHECK(End(log) == Offset(5));
   REQUIRE(log.damaged.size() == 1);

@@ -70,9 +70,7 @@ struct World {
   FeedOptions options{.subject = "foo",
                       .group = "",
                       .partition_subject = "foo",
-                      .reply_acks = ReplyAcks::kOff,
-                      .record_internal_subjects = false,
-                      .optimistic_concurrency_control = false,
+                      .rules = {},
                       .max_message_bytes = 1024};
   std::shared_ptr<FeedTarget> target = ingestor.MakeTarget(partition, shard);
 
@@ -153,7 +151,7 @@ TEST_CASE("nats ingest: wildcards skip internal subjects unless asked") {
   for (const bool record_internal : {false, true}) {
     World w;
     w.options.subject = w.options.partition_subject = ">";
-    w.options.record_internal_subjects = record_internal;
+    w.options.rules.record_internal_subjects = record_internal;
     std::vector<BusMessage> messages;
     for (const auto* subject :
          {"ns.ack.x.1", "_INBOX.a", "$SYS.b", "$JS.API.c", "ordinary", "ns.ackx"}) {
@@ -198,7 +196,7 @@ TEST_CASE("nats ingest: an envelope brings key, headers and ack wishes") {
 TEST_CASE(
     "nats ingest: concurrency control passes the expected offset, plain messages are not asked") {
   World w;
-  w.options.optimistic_concurrency_control = true;
+  w.options.rules.optimistic_concurrency_control = true;
   const std::string bytes = Envelope(PublishMessage{.key = {},
                                                     .value = "v",
                                                     .headers = {},
@@ -271,7 +269,7 @@ TEST_CASE("nats ingest: a malformed envelope is stored whole") {
 
 TEST_CASE("nats ingest: JetStream replies become ack inboxes") {
   World w;
-  w.options.reply_acks = ReplyAcks::kJetStream;
+  w.options.rules.reply_acks = ReplyAcks::kJetStream;
   const wire::HeaderList headers{
       {"Nats-Expected-Stream", "S"}, {"Nats-Expected-Last-Sequence", "41"}, {"X-Request", "x"}};
   const Seen& got = w.Only(Plain("p", "_INBOX.me", &headers));
@@ -285,12 +283,42 @@ TEST_CASE("nats ingest: JetStream replies become ack inboxes") {
   CHECK(got.view().headers.size() == 3);
 }
 
+TEST_CASE("nats ingest: what the stream's settings say counts in an open feed") {
+  World w;
+  w.options.subject = w.options.partition_subject = ">";
+  const auto listener = w.ingestor.MakeListener(w.options, w.target);
+  PublishMessage expecting{};
+  expecting.value = "v";
+  expecting.expected_offset = 7;
+  const std::string envelope = Envelope(expecting);
+  BusMessage inbox = Plain("inbox");
+  inbox.subject = "_INBOX.a";
+  const auto deliver = [&] {
+    for (const BusMessage& message : {Plain("p", "_INBOX.me"), Plain(envelope), inbox})
+      listener->OnMessage(message);
+  };
+  deliver();
+  FeedRules rules;
+  rules.reply_acks = ReplyAcks::kJetStream;
+  rules.record_internal_subjects = true;
+  rules.optimistic_concurrency_control = true;
+  w.target->rules = rules;
+  deliver();
+  w.shard.Stop();
+  REQUIRE(w.partition.seen.size() == 5);
+  CHECK(w.partition.seen[0].record.ack_format == AckFormat::kNone);
+  CHECK(w.partition.seen[1].record.expected_offset == -1);
+  CHECK(w.partition.seen[2].record.ack_format == AckFormat::kJetStream);
+  CHECK(w.partition.seen[3].record.expected_offset == 7);
+  CHECK(w.partition.seen[4].subject == "_INBOX.a");
+}
+
 TEST_CASE("nats ingest: what JetStream would check and we cannot is refused") {
   for (const auto* name :
        {"Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-Msg-Id",
         "Nats-Rollup", "nats-rollup", "Nats-Expected-Future-Thing"}) {
     World w;
-    w.options.reply_acks = ReplyAcks::kJetStream;
+    w.options.rules.reply_acks = ReplyAcks::kJetStream;
     const wire::HeaderList headers{{name, "1"}};
     w.Deliver({Plain("p", "_INBOX.me", &headers)});
     CAPTURE(name);
@@ -301,7 +329,7 @@ TEST_CASE("nats ingest: what JetStream would check and we cannot is refused") {
     CHECK(w.refuser.errors[0].description.find(name) != std::string::npos);
   }
   World w;
-  w.options.reply_acks = ReplyAcks::kJetStream;
+  w.options.rules.reply_acks = ReplyAcks::kJetStream;
   const wire::HeaderList headers{{"Nats-Expected-Last-Sequence", "many"}};
   w.Deliver({Plain("p", "_INBOX.me", &headers)});
   CHECK(w.refuser.errors.size() == 1);

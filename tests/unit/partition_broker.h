@@ -139,11 +139,13 @@ class Machine {
   void RunFor(Duration duration) { scheduler.RunFor(duration); }
 
   absl::Status Create(const std::string& name, int32_t partition_count = 1,
-                      Duration timeout = std::chrono::seconds(5)) {
+                      Duration timeout = std::chrono::seconds(5),
+                      const StreamOverrides& overrides = {}) {
     StreamSpec spec;
     spec.name = name;
     spec.subject = name;
     spec.partitions = partition_count;
+    spec.overrides = overrides;
     return Ask<absl::Status>(scheduler, [&](auto done) {
       broker->metadata.CreateStream(spec, timeout, std::move(done));
     });

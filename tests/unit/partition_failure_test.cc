@@ -27,11 +27,11 @@ TEST_CASE("R2a: after a failed sync the log goes on under a new epoch, with noth
   world.Publish(Values(3, 6, "bad"));  // outcome unknown: no answer (R14)
   world.Publish(Values(6, 8));         // heard, not written, nobody waits
   REQUIRE(world.failures.size() == 1);
-  std::optional<Offset> cut_at;
-  world.partition->Rest([&](std::optional<Offset> cut) { cut_at = cut; });
+  std::optional<KnownEnd> known;
+  world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
   world.Run();
-  CHECK(cut_at == Offset(3));
-  world.Lead(LeaderEpoch(9), cut_at);
+  CHECK(known == KnownEnd{Offset(3), Offset(3)});
+  world.Lead(LeaderEpoch(9), known);
   world.Run();
   CHECK(world.Status().leader_epoch == LeaderEpoch(9));
   CHECK(world.Status().degraded.empty());

@@ -98,6 +98,69 @@ TEST_CASE("a directory that vanishes under a running broker: nothing is acked in
   }
 }
 
+TEST_CASE("durability os: files that vanish cost what was in them, and no offset twice") {
+  enum Gone { kDirectory, kSegments, kActive };
+  for (const Gone gone : {kDirectory, kSegments, kActive}) {
+    for (const bool stops : {false, true}) {
+      CAPTURE(static_cast<int>(gone));
+      CAPTURE(stops);
+      Machine machine(23);
+      StreamOverrides os;
+      os.durability = Durability::kOs;
+      REQUIRE(machine.Create("s", 1, 5 * kSecond, os).ok());
+      machine.Publish("s", Values(0, 5, "i"));
+      machine.RunFor(20 * kSecond);  // flushed, and in recovery.points
+      const std::string directory = machine.DirectoryOf("s") + "/0";
+      machine.Publish("s", Values(5, 9, "i"));
+      machine.RunFor(std::chrono::milliseconds(100));
+      REQUIRE(Acked(machine.acks).size() == 9);
+      if (gone == kDirectory) REQUIRE(machine.fs.RemoveTree(directory).ok());
+      const auto entries = machine.fs.List(directory);
+      for (const DirectoryEntry& entry :
+           gone == kDirectory ? std::vector<DirectoryEntry>() : *entries) {
+        if (gone == kSegments || ParseSegmentFileName(entry.name))
+          REQUIRE(machine.fs.Remove(JoinPath(directory, entry.name)).ok());
+      }
+      if (stops) {
+        machine.StopCleanly();
+        machine.Start();
+      }
+      machine.RunFor(limits::kLogFilesCheckPeriod + 10 * kSecond);
+      const PartitionStatus status = machine.Status("s");
+      CHECK(status.lost_records == 9);
+      CHECK(Says(status, "offsets 0 to 8 are lost"));
+      machine.Publish("s", Values(20, 23, "n"));
+      machine.RunFor(kSecond);
+      CHECK(Acked(machine.acks).size() == 12);
+      CHECK(*Acked(machine.acks).rbegin() >= Offset(11));
+    }
+  }
+}
+
+TEST_CASE("what was acked under os before the stream became durable is not given again") {
+  PartitionWorldOptions options;
+  options.settings.durability = Durability::kOs;
+  PartitionWorld world(options);
+  world.Publish(Values(0, 5, "os"));
+  CHECK(Acked(world.acks).size() == 5);
+  StreamSettings synced = options.settings;
+  synced.durability = Durability::kFsync;
+  world.partition->Reconfigure(synced, 1);
+  world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+  world.partition->Lead(LeaderEpoch(2), {"self"}, 1);
+  world.Publish(Values(5, 8, "synced"));
+  REQUIRE(world.failures.size() == 1);
+  std::optional<KnownEnd> known;
+  world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
+  world.Run();
+  CHECK(known == KnownEnd{Offset(0), Offset(5)});
+  for (const std::string& path : world.SegmentPaths()) REQUIRE(world.fs.Remove(path).ok());
+  world.Lead(LeaderEpoch(9), known);
+  world.Publish(Values(8, 10, "new"));
+  CHECK(Acked(world.acks).size() == 7);
+  CHECK(Says(world.Status(), "offsets 0 to 4 are lost"));
+}
+
 TEST_CASE("a clock that was ahead, or is behind, is told once per time, with how far") {
   PartitionWorld world;
   world.Publish(Values(0, 1));

@@ -123,4 +123,58 @@ TEST_CASE("other limits count for a log that is open, and after a restart") {
   CHECK(machine.Status("s").log_start == start);
 }
 
+TEST_CASE("what a metadata leader binds in a stream counts in its open partition") {
+  Machine machine(8);
+  // Of an older version, which wrote nothing of it into the stream.
+  StreamDescription old;
+  old.name = old.subject = "s";
+  old.partitions.push_back({.id = PartitionId(0), .leader = "b1", .replicas = {"b1"}});
+  machine.broker->group->Propose(EncodeCreateStream(old), [](const absl::Status&) {});
+  machine.RunFor(kSecond);
+  REQUIRE(machine.Listens("s"));
+  CHECK(machine.feeds.rules["s"].reply_acks == ReplyAcks::kOff);
+  StreamOverrides bound;
+  bound.reply_acks = ReplyAcks::kJetStream;
+  bound.optimistic_concurrency_control = true;
+  bound.record_internal_subjects = true;
+  machine.broker->group->Propose(EncodeUpdateStream("s", bound), [](const absl::Status&) {});
+  machine.RunFor(kSecond);
+  CHECK(machine.feeds.rules["s"].reply_acks == ReplyAcks::kJetStream);
+  CHECK(machine.feeds.rules["s"].optimistic_concurrency_control);
+  CHECK(machine.feeds.rules["s"].record_internal_subjects);
+}
+
+TEST_CASE("a min ISR that is lowered commits at once, not in the next epoch") {
+  PartitionWorldOptions options;
+  options.start = false;
+  PartitionWorld world(options);
+  world.Lead(LeaderEpoch(1), std::nullopt, {"self"}, 2);
+  world.Publish(Values(0, 2, "i"));
+  CHECK(world.acks.Find("i1") == nullptr);
+  world.partition->Reconfigure(options.settings, 1);
+  CHECK(world.Status().high_watermark == Offset(2));
+}
+
+TEST_CASE("a shorter cleaner interval counts at once") {
+  Machine machine(9);
+  StreamOverrides rarely;
+  rarely.cleaner_interval = std::chrono::hours(1000);
+  rarely.segment_max_bytes = 1;
+  rarely.retention_max_messages = 2;
+  REQUIRE(machine.Create("s", 1, 5 * kSecond, rarely).ok());
+  StreamOverrides changes;
+  changes.cleaner_interval = std::chrono::seconds(5);
+  CHECK(Ask<absl::Status>(machine.scheduler, [&](auto done) {
+          machine.broker->metadata.UpdateStream("s", changes, 5 * kSecond, std::move(done));
+        }).ok());
+  for (int i = 0; i < 12; ++i) {
+    TestMessage message;
+    message.value = std::string(limits::kMinSegmentBytes, 'x');
+    machine.Publish("s", {message});
+    machine.RunFor(kSecond);
+  }
+  machine.RunFor(10 * kSecond);
+  CHECK(machine.Status("s").log_start > Offset(5));
+}
+
 }  // namespace bascule

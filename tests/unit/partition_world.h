@@ -81,6 +81,7 @@ class FakeFeeds final : public SubjectFeeds {
       const auto it = owner.listening.find(subject);
       if (it != owner.listening.end() && it->second == &partition) owner.listening.erase(it);
     }
+    void SetRules(const FeedRules& rules) override { owner.rules[subject] = rules; }
     FakeFeeds& owner;
     std::string subject;
     PartitionIngress& partition;
@@ -89,6 +90,7 @@ class FakeFeeds final : public SubjectFeeds {
                                     Executor& shard,
                                     absl::AnyInvocable<void(absl::Status)> done) override {
     listening[options.subject] = &partition;
+    rules[options.subject] = options.rules;
     if (hold_back) {
       held.push_back(std::move(done));
     } else {
@@ -99,6 +101,7 @@ class FakeFeeds final : public SubjectFeeds {
   bool hold_back = false;
   std::vector<absl::AnyInvocable<void(absl::Status)>> held;
   std::map<std::string, PartitionIngress*> listening;  // by subject
+  std::map<std::string, FeedRules> rules;              // of open feeds, by subject
 };
 
 struct TestMessage {
@@ -238,9 +241,9 @@ class PartitionWorld final : private PartitionEvents {
         std::move(options));
   }
   // What PartitionSet does for an epoch; nothing of an old log may be under way.
-  void Lead(LeaderEpoch epoch, std::optional<Offset> cut_at = std::nullopt,
+  void Lead(LeaderEpoch epoch, std::optional<KnownEnd> known_end = std::nullopt,
             const std::vector<std::string>& isr = {"self"}, int min_isr = 1) {
-    auto recovered = RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, cut_at});
+    auto recovered = RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, known_end});
     REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
     partition->Open(*std::move(recovered));
     partition->Lead(epoch, isr, min_isr);

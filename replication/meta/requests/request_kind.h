@@ -11,6 +11,7 @@
 #include "core/base/text.h"
 #include "core/env/clock.h"
 #include "core/stream/settings.h"
+#include "replication/meta/requests/ack_overlap.h"
 #include "replication/meta/requests/placement_book.h"
 #include "replication/meta/table/command.h"
 #include "replication/meta/table/meta_table.h"
@@ -28,6 +29,7 @@ struct LeaderView {
   PlacementBook placements;
   // Given to new streams where their creator left open what binds (core/stream/settings.h).
   StreamSettings defaults;
+  AckOverlap overlap{};
 };
 
 struct Verdict {

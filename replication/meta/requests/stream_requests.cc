@@ -52,9 +52,11 @@ void StreamRequests::Start(std::shared_ptr<Work> work, bool barrier_passed) {
 void StreamRequests::Propose(std::shared_ptr<Work> work, const Verdict& verdict) {
   std::string command = work->kind.encode(work->request, verdict);
   view_.placements.Begin(verdict.stream);
+  view_.overlap.Proposed(verdict.stream);
   log_->Propose(std::move(command),
                 lifetime_.Guard([this, work, stream = verdict.stream](absl::Status status) {
                   view_.placements.End(stream);
+                  view_.overlap.Settled(stream);
                   Finish(work, status);
                 }));
 }

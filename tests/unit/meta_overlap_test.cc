@@ -1,0 +1,63 @@
+// Streams that would answer the same plain messages.
+#include <doctest/doctest.h>
+
+#include "tests/unit/meta_samples.h"
+#include "tests/unit/meta_world.h"
+
+namespace bascule {
+namespace {
+
+StreamSpec Answering(const std::string& name, const std::string& subject) {
+  StreamSpec spec = Spec(name);
+  spec.subject = subject;
+  spec.overrides.reply_acks = ReplyAcks::kJetStream;
+  return spec;
+}
+
+TEST_CASE("a second stream that would answer the same messages is refused, naming the first") {
+  MetaWorld world(2);
+  CHECK(world.Await(world[1].Create(Answering("orders", "orders.*"))).ok());
+  const absl::Status refused = world.Await(world[2].Create(Answering("more", "orders.eu")));
+  CHECK(absl::IsFailedPrecondition(refused));
+  CHECK(refused.message().find("subjects overlap with an existing stream") != std::string::npos);
+  CHECK(refused.message().find("stream orders on 'orders.*'") != std::string::npos);
+
+  // Each of the remedies.
+  StreamSpec off = Answering("off", "orders.eu");
+  off.overrides.reply_acks = ReplyAcks::kOff;
+  CHECK(world.Await(world[2].Create(off)).ok());
+  CHECK(world.Await(world[2].Create(Answering("other", "orders.eu.north"))).ok());
+  StreamSpec grouped = Answering("grouped", "trade");
+  grouped.group = "g";
+  CHECK(world.Await(world[1].Create(grouped)).ok());
+  grouped.name = "grouped too";
+  CHECK(world.Await(world[1].Create(grouped)).ok());
+  // And the last resort.
+  CHECK(world.Await(world[1].Delete("orders")).ok());
+  CHECK(world.Await(world[2].Create(Answering("more", "orders.eu"))).ok());
+}
+
+TEST_CASE("of two streams that overlap and are made at once, one is refused") {
+  MetaWorld world(2);
+  const auto one = world[1].Create(Answering("one", "a.>"));
+  const auto two = world[1].Create(Answering("two", "*.b"));
+  CHECK(world.Await(one).ok());
+  CHECK(absl::IsFailedPrecondition(world.Await(two)));
+  // What came to nothing is not in the way.
+  CHECK(world.Await(world[1].Delete("one")).ok());
+  CHECK(world.Await(world[1].Create(Answering("two", "*.b"))).ok());
+}
+
+TEST_CASE("reply acks that come from the metadata leader's defaults count too") {
+  MetaWorld world(1);
+  StreamSettings defaults;
+  defaults.reply_acks = ReplyAcks::kJetStream;
+  world[1].frontend->SetStreamDefaults(defaults);
+  StreamSpec spec = Spec("one");
+  CHECK(world.Await(world[1].Create(spec)).ok());
+  spec.name = "two";
+  CHECK(absl::IsFailedPrecondition(world.Await(world[1].Create(spec))));
+}
+
+}  // namespace
+}  // namespace bascule
