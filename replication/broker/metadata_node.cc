@@ -57,7 +57,11 @@ absl::Status MetadataNode::Prepare() {
   ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(seams_.fs, directory_.path()));
   ASSIGN_OR_RETURN(found_, Look());
   ASSIGN_OR_RETURN(plan_, PlanStart(found_, options_.config.cluster.enabled));
-  if (plan_.leave_old_part) RETURN_IF_ERROR(LeaveOldPart());
+  if (plan_.leave_old_part) {
+    LogWarning(directory_.path(),
+               " is an older copy: this broker joins its cluster as a new member, "
+               "and what it holds of streams counts as lost");
+  }
   while (self_.node == PeerId()) self_.node = PeerId(seams_.rng.Next());
   if (options_.config.cluster.enabled) RETURN_IF_ERROR(StartPeers());
   StartLookout();
@@ -101,7 +105,9 @@ absl::Status MetadataNode::OpenStore() {
 }
 
 // The directory is an older copy: as a member it has forgotten votes and entries that others count
-// upon. It joins again as a new one; what it held of the metadata stays beside.
+// upon. Its part in the group is not opened again; it stays where it is until the cluster has taken
+// its vote away and this broker in as a new member, for without that a group may need it. Then it
+// stays beside.
 absl::Status MetadataNode::LeaveOldPart() {
   const std::string aside = meta_ + ".older-copy";
   if (RaftStore::Exists(seams_.fs, meta_)) {
@@ -109,10 +115,7 @@ absl::Status MetadataNode::LeaveOldPart() {
     RETURN_IF_ERROR(seams_.fs.Rename(meta_, aside));
     RETURN_IF_ERROR(seams_.fs.SyncDir(directory_.path()));
   }
-  LogWarning(directory_.path(),
-             " is an older copy: this broker joins its cluster as a new member, "
-             "and what it holds of streams counts as lost; its metadata of before is in ",
-             aside);
+  LogInfo("the metadata of the older copy is in ", aside);
   return record_->Rejoined();
 }
 
@@ -173,6 +176,7 @@ ClusterJoinerOptions MetadataNode::JoinerOptions() {
     return NoteKnownCluster(seams_.fs, directory_.path(), options_.config.cluster_namespace,
                             cluster);
   };
+  options.older_copy = plan_.leave_old_part;
   options.note_file = KnownClusterFile(directory_.path());
   options.bus_asked = [this] { return query_ != nullptr && query_->asked(); };
   return options;
@@ -197,6 +201,7 @@ absl::Status MetadataNode::OnFoundCluster(const JoinOutcome& outcome) {
   if (outcome.start_new) {
     RETURN_IF_ERROR(Found(MetadataIndex(), EmptyState()));
   } else if (!store_) {
+    if (plan_.leave_old_part) RETURN_IF_ERROR(LeaveOldPart());
     RETURN_IF_ERROR(RaftStore::Create(seams_.fs, meta_, options_.metadata_store,
                                       {outcome.cluster_id, raft::NodeId(self_.node.value())}, {},
                                       "")

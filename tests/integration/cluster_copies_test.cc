@@ -1,8 +1,10 @@
 // Data directories that are not what the cluster was promised: emptied and killed before that was told,
 // put back from a copy.
 #include <filesystem>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/crc32c.h"
 #include "tests/integration/cluster_world.h"
 
 namespace bascule::cluster_job {
@@ -76,6 +78,7 @@ TEST_CASE("cluster: a directory put back from a copy is noticed, and joins anew 
   CHECK_MESSAGE(Has(broker.Log(), "the data directory of broker b2 is an older copy"),
                 broker.Tail());
   CHECK(fs::exists(broker.data() + "/meta"));
+  CHECK_FALSE(fs::exists(broker.data() + "/meta.older-copy"));
   broker.Start();
   CHECK_MESSAGE(Has(broker.Log(), "joins its cluster as a new member"), broker.Tail());
   CHECK(fs::exists(broker.data() + "/meta.older-copy"));
@@ -92,6 +95,72 @@ TEST_CASE("cluster: a directory put back from a copy is noticed, and joins anew 
   CHECK(Eventually([&] {
     return RunCli(cluster.Servers(), {"cluster", "status"}).exit.code == 0;
   }));
+}
+
+// data/registration of a directory that has found itself an older copy (replication/meta/FORMAT.md).
+std::string MarkedAsCopy() {
+  std::string block =
+      "bascule registration 1\nsequence 90\ngeneration 90\nowes_all 1\nrejoin 1\nowes 0\n";
+  block += absl::StrCat("crc32c ", Crc32c(block), "\n");
+  block.resize(4096, '\n');
+  return block;
+}
+
+// b2's data directory as it was before its last start, put back.
+void PutOlderCopyBack(Cluster& cluster) {
+  MainBroker& broker = cluster.at(1);
+  const std::string copy = broker.data() + "-copy";
+  broker.Stop();
+  fs::copy(broker.data(), copy, fs::copy_options::recursive);
+  broker.Start();
+  cluster.AwaitAllLive();
+  broker.Stop();
+  fs::remove_all(broker.data());
+  fs::rename(copy, broker.data());
+}
+
+TEST_CASE("cluster: of two voters one comes back as an older copy; the other goes on without it") {
+  Cluster cluster({.brokers = 2});
+  cluster.Start();
+  PutOlderCopyBack(cluster);
+  MainBroker& broker = cluster.at(1);
+  CHECK(broker.StartRefused().code == 1);
+  CHECK_MESSAGE(Has(broker.Log(), "the data directory of broker b2 is an older copy"),
+                broker.Tail());
+  // Without it nothing could be changed any more, for good.
+  const grpc::Status alone = CreateStream(cluster.at(0).api(), "alone", kPatience);
+  CHECK_MESSAGE(alone.ok(), alone.error_message());
+  broker.Start();
+  CHECK(fs::exists(broker.data() + "/meta.older-copy"));
+  cluster.AwaitAllLive();
+  cluster.AwaitAllVote();
+  cluster.AwaitSameTables();
+}
+
+TEST_CASE("cluster: an older copy that nobody can take in keeps what it has, and says what to do") {
+  Cluster cluster({.brokers = 2});
+  cluster.Start();
+  PutOlderCopyBack(cluster);
+  MainBroker& broker = cluster.at(1);
+  cluster.at(0).Kill();
+  // As it looks when it was killed between noting what it is and giving up its vote.
+  const std::string path = broker.data() + "/registration";
+  const std::string block = MarkedAsCopy();
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << block << block;
+  cluster.at(0).Launch();
+  broker.Launch();
+  CLUSTER_REQUIRE(cluster, Eventually([&] { return Has(broker.Log(), "has 2 voters"); }));
+  CHECK(fs::exists(broker.data() + "/meta"));
+  CHECK_FALSE(fs::exists(broker.data() + "/meta.older-copy"));
+  // The remedy that is named.
+  cluster.at(0).Kill();
+  const RunResult recovered =
+      RunTool("basculed", {"--recover-quorum", "--data-dir", cluster.at(0).data()});
+  CHECK_MESSAGE(recovered.exit.code == 0, recovered.errors);
+  cluster.at(0).Start();
+  cluster.AwaitAllLive();
+  cluster.AwaitAllVote();
+  CHECK(fs::exists(broker.data() + "/meta.older-copy"));
 }
 
 TEST_CASE("cluster: a broker that was killed and comes back as it was lost nothing") {

@@ -1,6 +1,8 @@
 // What a data directory owes the metadata group, and how an older copy of one is noticed.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "replication/meta/cluster/registration_record.h"
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
@@ -34,6 +36,12 @@ absl::Status Registered(MetaWorld& world, uint64_t number) {
       world.scheduler.RunUntil([&] { return world[number].registered.has_value(); }, seconds(20)));
   world.Run(milliseconds(100));
   return *world[number].registered;
+}
+
+bool IsMember(MetaWorld& world, uint64_t number) {
+  const auto& members = world.group.members();
+  return std::any_of(members.begin(), members.end(),
+                     [number](const GroupMember& m) { return m.id == PeerId(number); });
 }
 
 }  // namespace
@@ -182,6 +190,55 @@ TEST_CASE("an ordinary crash at any step of registering is never taken for lost 
   }
 }
 
+TEST_CASE(
+    "a voter that finds itself an older copy gives its vote up before it ends, of two as of "
+    "three") {
+  for (const int voters : {2, 3}) {
+    CAPTURE(voters);
+    MetaWorld world(voters);
+    world.Run(seconds(2));
+    const std::string copy = Copy(world, 2);
+    world.Start(2);
+    world.Register(2);
+    REQUIRE(Registered(world, 2).ok());
+    world.Stop(2);
+    PutBack(world, 2, copy);
+    world.Run(seconds(5));
+    world.Start(2);
+    world.Register(2);
+    bool left_first = false;
+    REQUIRE(world.scheduler.RunUntil(
+        [&] {
+          left_first = left_first || (!world[2].registered && !IsMember(world, 2));
+          return world[2].registered.has_value();
+        },
+        seconds(20)));
+    CHECK(absl::IsDataLoss(*world[2].registered));
+    CHECK(left_first);
+    CHECK(world[1].table().FindBroker("b2") == nullptr);
+  }
+}
+
+TEST_CASE(
+    "an older copy whose vote nobody takes away ends all the same, and has noted what it is") {
+  MetaWorld world(3);
+  world.Run(seconds(2));
+  const std::string copy = Copy(world, 2);
+  world.Start(2);
+  world.Register(2);
+  REQUIRE(Registered(world, 2).ok());
+  world.Stop(2);
+  PutBack(world, 2, copy);
+  world.Run(seconds(5));
+  world.group.silent.insert(PeerId(3));  // without the copy the others would be no majority
+  world.Start(2);
+  world.Register(2);
+  REQUIRE(world.scheduler.RunUntil([&] { return world[2].registered.has_value(); }, seconds(60)));
+  CHECK(absl::IsDataLoss(*world[2].registered));
+  CHECK(IsMember(world, 2));
+  CHECK(world[2].record->must_rejoin());
+}
+
 TEST_CASE("R6b: an older copy of a data directory is refused, and then comes with nothing") {
   // Taken while the broker ran, which did not start again since; or before an earlier start.
   for (const bool running : {true, false}) {
@@ -208,6 +265,11 @@ TEST_CASE("R6b: an older copy of a data directory is refused, and then comes wit
     CHECK(world[1].LeaderOf("s") == "");
     CHECK(world[2].sink.deltas.empty());
     CHECK(world[2].record->must_rejoin());
+    // Its vote is given up before it ends, and its new part is another member.
+    CHECK_FALSE(IsMember(world, 2));
+    world.Stop(2);
+    world[1].log->AddMember({PeerId(2), "b2", "b2:9293", false}, [](const absl::Status&) {});
+    world.Run(milliseconds(100));
     // Killed before that is told, it still knows.
     world.Start(2);
     CHECK(world[2].record->owes_all());

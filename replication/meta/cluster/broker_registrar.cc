@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::chrono::seconds kRegistrationTimeout{5};
 constexpr std::chrono::milliseconds kRegistrationRetryPeriod{500};
+constexpr std::chrono::seconds kLeaveTimeout{5};
+constexpr int kLeaveAttempts = 20;
 
 }  // namespace
 
@@ -110,14 +112,36 @@ bool BrokerRegistrar::NoteOlderCopy(const absl::Status& refused) {
     LogError(FromAbsl(noted.message()));
     return false;
   }
-  EndRegistration(absl::DataLossError(Concat(
+  LogError(
       FromAbsl(refused.message()),
       " (restored from a backup or a snapshot?). What it holds counts as lost and is not led "
       "again. Started again, this broker joins as a new member; a stream whose only replica "
       "stood here stays without a leader until it is deleted and created anew. To read what the "
       "directory holds make a copy of it a cluster of its own (basculed --recover-quorum) and "
-      "start that away from this one's NATS")));
+      "start that away from this one's NATS");
+  LeaveGroup(absl::DataLossError(refused.message()), 1);
   return true;
+}
+
+// The vote that this directory has forgotten things of is given up while this process lives: of two voters both
+// are needed for that, and who ends first leaves a group that can never change again.
+void BrokerRegistrar::LeaveGroup(const absl::Status& why, int attempt) {
+  registering_ = true;  // nothing else is asked
+  meta::Request request;
+  request.mutable_remove_member()->set_server_id(self_.id);
+  request.mutable_remove_member()->set_force(true);
+  frontend_.Ask(
+      request, kLeaveTimeout,
+      lifetime_.Guard([this, why, attempt](const RequestOutcome& outcome) {
+        if (outcome.status.ok() || absl::IsNotFound(outcome.status)) return EndRegistration(why);
+        LogWarning("giving up the vote of this older copy: ", FromAbsl(outcome.status.message()));
+        // Another change is under way, or too few others live.
+        const bool again = absl::IsFailedPrecondition(outcome.status) && attempt < kLeaveAttempts;
+        if (!again) return EndRegistration(why);
+        home_.After(kRegistrationRetryPeriod, lifetime_.Guard([this, why, attempt] {
+          LeaveGroup(why, attempt + 1);
+        }));
+      }));
 }
 
 // What is owed is paid on the disk first: from the hand-over on records are written, and those are not

@@ -2,7 +2,8 @@
 //
 //   Register ─► the directory's generation is raised, durably ─► MetaFrontend::Ask (RegisterBroker)
 //     applied here ─► what the directory owes is paid (R6b) ─► AppliedMetadata::HandOver (R2b)
-//     refused      ─► done(why) · no answer: again · an older copy: noted in the record, done(DataLoss)
+//     refused      ─► done(why) · no answer: again
+//     an older copy ─► noted in the record, durably ─► its vote is given up ─► done(DataLoss)
 //   fenced, or moved ─► registers again · replaced, or removed ─► fatal
 #pragma once
 
@@ -46,6 +47,7 @@ class BrokerRegistrar {
   void OnRegistered(const RequestOutcome& outcome);
   void RetryRegistration();
   bool NoteOlderCopy(const absl::Status& refused);
+  void LeaveGroup(const absl::Status& why, int attempt);
   void RaiseGeneration();
   void TryHandOver();
   void CheckSession();

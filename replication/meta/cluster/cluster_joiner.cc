@@ -216,6 +216,7 @@ void ClusterJoiner::Take(const std::string& address, Source source, const IntroA
   }
   if (answer.cluster_id.empty()) return;
   for (const GroupMember& member : answer.members) Tell(member.address);
+  if (options_.older_copy) SayIfVoteIsNeeded(answer);
   if (joining_) return;
   // Its leader may be gone, and nobody knows yet: then whoever answers finds the next one.
   const bool to_leader = joins_++ % 2 == 0 && !answer.leader_address.empty() &&
@@ -311,6 +312,29 @@ void ClusterJoiner::Finish(absl::StatusOr<JoinOutcome> outcome) {
   if (auto done = std::exchange(done_, nullptr)) done(std::move(outcome));
 }
 
+// The others are no majority without the vote that this directory forgot things of. It is not used again: only who
+// answers knows what was promised with it, and whether that is all is not known to that one either.
+void ClusterJoiner::SayIfVoteIsNeeded(const IntroAnswer& answer) {
+  size_t voters = 0;
+  size_t others = 0;
+  for (const GroupMember& member : answer.members) {
+    if (!member.voter) continue;
+    ++voters;
+    if (member.server_id != options_.server_id) ++others;
+  }
+  const bool needed = answer.leader == PeerId() && others < voters && others < voters / 2 + 1;
+  if (!needed || std::exchange(said_vote_, true)) return;
+  LogError(
+      "the metadata group of the cluster ", answer.cluster_id, " has ", voters,
+      " voters, and without this broker's directory, of which an older copy is here, the other ",
+      others,
+      " are no majority that could take it in anew. What the copy holds stays as it is. Stop "
+      "broker ",
+      answer.server_id,
+      ", run basculed --recover-quorum with its configuration, and start it: then this "
+      "broker, which goes on asking, joins as a new member");
+}
+
 bool ClusterJoiner::IsFresh(const Asked& asked) const {
   return asked.heard != MonotonicTime() && Between(asked.heard, clock_.Monotonic()) < kFresh;
 }
@@ -340,6 +364,16 @@ void ClusterJoiner::SayWhatIsMissing() {
   said_ = now;
   const auto answered = std::count_if(asked_.begin(), asked_.end(),
                                       [&](const auto& entry) { return IsFresh(entry.second); });
+  if (known_ && options_.older_copy) {
+    LogWarning("waiting for the cluster ", known_->cluster_id, " of namespace ",
+               options_.cluster_namespace,
+               " to take this broker, whose directory is an older copy, in anew; ", answered,
+               " other brokers answer. Its metadata leader has to be there for that. Where so many "
+               "directories are copies that none is elected, stop all brokers, run basculed "
+               "--recover-quorum on "
+               "one that is no copy, start it, and then the others");
+    return;
+  }
   if (known_) {
     LogWarning(
         "waiting for the cluster ", known_->cluster_id, " of namespace ",

@@ -50,6 +50,8 @@ struct ClusterJoinerOptions {
   // Notes durably that a peer has named a cluster. Null: there is nothing to note it in.
   std::function<absl::Status(const KnownCluster&)> note;
   std::string note_file;  // where that is
+  // This directory was a member before, and is an older copy: the cluster has to take its vote away first.
+  bool older_copy = false;
   // Whether the question went out on the bus. Null: there is no bus.
   std::function<bool()> bus_asked;
   Duration quiet = std::chrono::seconds(2);              // nobody answered: the seed starts
@@ -107,6 +109,7 @@ class ClusterJoiner {
   bool MayStart();
   bool IsFresh(const Asked& asked) const;
   void SayWhatIsMissing();
+  void SayIfVoteIsNeeded(const IntroAnswer& answer);
   std::set<std::string> Addresses() const;
   size_t& Asking(Source source) { return asking_[static_cast<size_t>(source)]; }
 
@@ -123,6 +126,7 @@ class ClusterJoiner {
   std::atomic<std::shared_ptr<const std::string>> known_id_;  // the same for Answer
   std::string other_cluster_;                                 // that was warned of
   bool joining_ = false;
+  bool said_vote_ = false;  // that nobody can take our vote of before away
   uint64_t joins_ = 0;
   MonotonicTime quiet_since_;  // nobody could have answered before
   MonotonicTime said_;

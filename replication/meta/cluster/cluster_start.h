@@ -33,7 +33,7 @@ enum class StartWay : uint8_t { kOpen, kUpgrade, kFound, kJoin };
 
 struct StartPlan {
   StartWay way = StartWay::kOpen;
-  bool leave_old_part = false;  // first
+  bool leave_old_part = false;  // once it has joined anew
   // kJoin: where nobody has a cluster this broker may be who starts one. Else it is a member already,
   // or was one, so that there is a cluster.
   bool may_start = false;
