@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/base/crc32c.h"
 #include "replication/meta/cluster/registration_record.h"
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
@@ -80,15 +81,14 @@ TEST_CASE("a record that is damaged, or of a newer version, is refused; one torn
   {
     const auto record = RegistrationRecord::Open(disk, "data");
     REQUIRE((*record)->Raise().ok());
-    REQUIRE((*record)->Owe({{StreamId(7), PartitionId(3)}, {StreamId(8), PartitionId(0)}}).ok());
+    REQUIRE((*record)->OweAll().ok());
   }
   for (const uint64_t at : {uint64_t{40}, uint64_t{4096 + 40}}) {
     disk.FlipBit(kPath, at, 2);
     const auto record = RegistrationRecord::Open(disk, "data");
     REQUIRE(record.ok());
     CHECK((*record)->generation() == 1);
-    CHECK((*record)->owed() ==
-          std::vector<PartitionKey>{{StreamId(7), PartitionId(3)}, {StreamId(8), PartitionId(0)}});
+    CHECK((*record)->owes_all());
   }
   disk.FlipBit(kPath, 40, 2);
   disk.FlipBit(kPath, 4096 + 40, 2);
@@ -103,21 +103,31 @@ TEST_CASE("a record that is damaged, or of a newer version, is refused; one torn
   CHECK(absl::IsDataLoss(RegistrationRecord::Open(disk, "data").status()));
 }
 
-TEST_CASE("more lost partitions than are named one by one count as all") {
-  SimFileSystem disk(1);
-  REQUIRE(disk.CreateDirectories("data").ok());
-  const auto record = RegistrationRecord::Open(disk, "data");
-  std::vector<PartitionKey> lost;
-  for (size_t i = 0; i < limits::kOwedPartitions; ++i)
-    lost.push_back({StreamId(UINT64_MAX - i), PartitionId(999)});
-  REQUIRE((*record)->Owe(lost).ok());
-  CHECK_FALSE((*record)->owes_all());
-  const auto again = RegistrationRecord::Open(disk, "data");
-  REQUIRE(again.ok());
-  CHECK((*again)->owed() == lost);
-  REQUIRE((*again)->Owe({{StreamId(1), PartitionId(0)}}).ok());
-  CHECK((*again)->owes_all());
-  CHECK((*again)->owed().empty());
+// As a later version may write it: two partitions that lost records.
+std::string OwingBlock(uint64_t sequence) {
+  std::string block = Concat("bascule registration 1\nsequence ", sequence,
+                             "\ngeneration 1\nowes_all 0\nrejoin 0\nowes 2\n7/3\n8/0\n");
+  block += Concat("crc32c ", Crc32c(block), "\n");
+  block.resize(4096, '\n');
+  return block;
+}
+
+TEST_CASE("R6b: what a later version owes of single partitions is told and paid") {
+  MetaWorld world(3);
+  StreamOnSecond(world);
+  world.Stop(2);
+  PutBack(world, 2, OwingBlock(90) + OwingBlock(91));
+  world.Start(2);
+  const std::vector<PartitionKey> owed{{StreamId(7), PartitionId(3)},
+                                       {StreamId(8), PartitionId(0)}};
+  CHECK(world[2].record->owed() == owed);
+  CHECK_FALSE(world[2].record->owes_all());
+  for (int i = 0; i < 30; ++i) REQUIRE(world[2].record->Raise().ok());
+  world.Register(2);
+  REQUIRE(Registered(world, 2).ok());
+  CHECK(world[2].record->owed().empty());
+  // It was none of those.
+  CHECK(world[1].LeaderOf("s") == "b2");
 }
 
 TEST_CASE("R6b: an emptied disk says so until it is applied, whenever its process is killed") {

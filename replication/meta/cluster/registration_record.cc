@@ -7,7 +7,6 @@
 #include "absl/strings/str_split.h"
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
-#include "core/base/logging.h"
 #include "core/base/text.h"
 
 namespace bascule {
@@ -145,22 +144,6 @@ absl::Status RegistrationRecord::OweAll() {
   Content next = now_;
   next.all = true;
   next.partitions.clear();
-  return Write(std::move(next));
-}
-
-absl::Status RegistrationRecord::Owe(const std::vector<PartitionKey>& partitions) {
-  if (partitions.empty() || now_.all) return absl::OkStatus();
-  Content next = now_;
-  for (const PartitionKey& key : partitions) {
-    if (std::find(next.partitions.begin(), next.partitions.end(), key) == next.partitions.end())
-      next.partitions.push_back(key);
-  }
-  if (next.partitions.size() > limits::kOwedPartitions) {
-    LogWarning(next.partitions.size(), " partitions lost their records, more than the ",
-               limits::kOwedPartitions,
-               " that are named one by one: all of this broker count as lost");
-    return OweAll();
-  }
   return Write(std::move(next));
 }
 

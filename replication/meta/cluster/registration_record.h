@@ -31,6 +31,7 @@ class RegistrationRecord {
 
   uint64_t generation() const { return now_.generation; }
   bool owes_all() const { return now_.all; }
+  // Of single partitions: this version owes none, a later one may have (README.md).
   const std::vector<PartitionKey>& owed() const { return now_.partitions; }
   // Its part in the metadata group is not to be gone on with either: it forgot votes.
   bool must_rejoin() const { return now_.rejoin; }
@@ -39,8 +40,6 @@ class RegistrationRecord {
   // holds is the one or the other.
   absl::Status Raise();
   absl::Status OweAll();
-  // More than limits::kOwedPartitions count as all.
-  absl::Status Owe(const std::vector<PartitionKey>& partitions);
   // The group knows the generation `known`: this directory is an older copy.
   absl::Status NoteOlder(uint64_t known, bool rejoin);
   absl::Status Rejoined();
