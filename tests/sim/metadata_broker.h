@@ -28,7 +28,6 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   uint64_t incarnation() const { return incarnation_; }
   MetaFrontend& frontend() { return node_->frontend(); }
   RaftGroup& group() { return node_->group(); }
-  const RegistrationRecord& record() const { return node_->record(); }
   std::string Describe() const;
 
   void OnDelta(const MetaDelta&, absl::AnyInvocable<void(absl::Status)> settled) override {

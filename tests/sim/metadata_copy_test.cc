@@ -39,7 +39,7 @@ class CopyWorld {
   CopyWorld(uint64_t seed, int voters) : kernel(seed) {
     for (int i = 1; i <= voters; ++i) {
       kernel.AddMachine(Concat("b", i), [this, voters](SimMachine& machine) {
-        auto broker = std::make_unique<MetadataBroker>(kernel, machine, voters, RaftGroupOptions());
+        auto broker = std::make_unique<MetadataBroker>(kernel, machine, bus, voters, BrokerOptions());
         REQUIRE(broker->Open().ok());
         return broker;
       });
@@ -68,6 +68,7 @@ class CopyWorld {
   }
 
   SimKernel kernel;
+  FakeDiscoveryBus bus;
 };
 
 }  // namespace
@@ -77,8 +78,8 @@ TEST_CASE("metadata: an older copy of one voter of two or three takes no quorum 
     for (uint64_t seed = 1; seed <= 12; ++seed) {
       INFO(voters, " voters, seed ", seed);
       CopyWorld world(seed, voters);
-      REQUIRE(world.Create(1, "before").ok());
       world.kernel.scheduler().RunFor(std::chrono::seconds(10));
+      REQUIRE(world.Create(1, "before").ok());
       world.kernel.Kill(2);
       Files copy;
       CopyTree(world.kernel.machine(2).disk, "data", copy);
