@@ -42,8 +42,6 @@ MetadataNode::MetadataNode(const MetadataSeams& seams, const BrokerOptions& opti
   self_.began = seams_.clock.Monotonic();
 }
 
-MetadataNode::~MetadataNode() = default;
-
 void MetadataNode::Start(Done done) {
   started_ = std::move(done);
   if (const absl::Status prepared = Prepare(); !prepared.ok()) return End(prepared);

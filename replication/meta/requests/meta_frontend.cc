@@ -211,8 +211,9 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
   request.set_incarnation(self_.incarnation);
   request.mutable_settled()->set_stream_id(id.value());
   request.mutable_settled()->set_index(index.value());
-  auto again = lifetime_.Guard([this, broker, id, index, deadline,
-                                settling](const RequestOutcome& outcome) {
+  auto again = [this, broker, id, index, deadline,
+                settling](const absl::StatusOr<std::string>& response) {
+    const RequestOutcome outcome = DecodeResponse(response);
     const absl::StatusCode code = outcome.status.code();
     const bool lost = code == absl::StatusCode::kUnavailable ||
                       code == absl::StatusCode::kUnknown ||
@@ -224,12 +225,9 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
     home_.After(kSettleRetryPeriod, lifetime_.Guard([this, broker, id, index, deadline, settling] {
       SettleOn(broker, id, index, deadline, settling);
     }));
-  });
-  peers_->Call(
-      there->node, PeerService::kMetadata, EncodeRequest(request), left,
-      [&home = home_, again](absl::StatusOr<std::string> response) {
-        home.Post([again, response = std::move(response)] { again(DecodeResponse(response)); });
-      });
+  };
+  peers_->Call(there->node, PeerService::kMetadata, EncodeRequest(request), left,
+               lifetime_.Bind(std::move(again)));
 }
 
 void MetaFrontend::RequestNewEpoch(PartitionKey key) {

@@ -85,24 +85,24 @@ void RequestSender::Try(Key key) {
   if (left <= Duration::zero()) return Expire(key);
   const Duration patience = IsPatient(waiting.request) ? left : std::min<Duration>(left, kAttempt);
   if (waiting.request.sequence() != 0) waiting.request.set_answered(*unanswered_.begin() - 1);
-  const auto answer =
-      lifetime_.Guard([this, key, attempt = waiting.attempt](RequestOutcome outcome) {
-        OnAnswer(key, attempt, std::move(outcome));
-      });
   if (role.leading) {
     waiting.under_way = true;
     // A copy: the answer may come before Execute returns.
     const meta::Request request = waiting.request;
-    return local_.Execute(request, patience, answer);
+    return local_.Execute(
+        request, patience,
+        lifetime_.Guard([this, key, attempt = waiting.attempt](RequestOutcome outcome) {
+          OnAnswer(key, attempt, std::move(outcome));
+        }));
   }
   // OnRoleChange goes on.
   if (peers_ == nullptr || role.leader == PeerId() || role.leader == self_.node) return;
   waiting.under_way = true;
-  peers_->Call(
-      role.leader, PeerService::kMetadata, EncodeRequest(waiting.request), patience,
-      [&home = home_, answer](absl::StatusOr<std::string> response) {
-        home.Post([answer, response = std::move(response)] { answer(DecodeResponse(response)); });
-      });
+  peers_->Call(role.leader, PeerService::kMetadata, EncodeRequest(waiting.request), patience,
+               lifetime_.Bind([this, key, attempt = waiting.attempt](
+                                  const absl::StatusOr<std::string>& response) {
+                 OnAnswer(key, attempt, DecodeResponse(response));
+               }));
 }
 
 void RequestSender::OnAnswer(Key key, uint64_t attempt, RequestOutcome outcome) {
