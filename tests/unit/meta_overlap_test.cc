@@ -20,7 +20,7 @@ TEST_CASE("a second stream that would answer the same messages is refused, namin
   const absl::Status refused = world.Await(world[2].Create(Answering("more", "orders.eu")));
   CHECK(absl::IsFailedPrecondition(refused));
   CHECK(refused.message().find("subjects overlap with an existing stream") != std::string::npos);
-  CHECK(refused.message().find("stream orders on 'orders.*'") != std::string::npos);
+  CHECK(refused.message().find("stream orders on \"orders.*\"") != std::string::npos);
 
   // Each of the remedies.
   StreamSpec off = Answering("off", "orders.eu");

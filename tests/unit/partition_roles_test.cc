@@ -149,10 +149,15 @@ TEST_CASE("a min ISR that is lowered commits at once, not in the next epoch") {
   options.start = false;
   PartitionWorld world(options);
   world.Lead(LeaderEpoch(1), std::nullopt, {"self"}, 2);
-  world.Publish(Values(0, 2, "i"));
-  CHECK(world.acks.Find("i1") == nullptr);
+  TestMessage message;
+  message.value = "v";
+  message.inbox = "i";
+  message.policy = AckPolicy::kAll;
+  world.Publish({message});
+  CHECK(world.acks.Find("i") == nullptr);
   world.partition->Reconfigure(options.settings, 1);
-  CHECK(world.Status().high_watermark == Offset(2));
+  CHECK(world.Status().high_watermark == Offset(1));
+  CHECK(world.acks.Find("i")->error == AckError::kOk);
 }
 
 TEST_CASE("a shorter cleaner interval counts at once") {
