@@ -18,14 +18,17 @@ constexpr std::chrono::seconds kIdlePeriod{5};
 constexpr std::chrono::seconds kRetryPeriod{1};
 constexpr std::chrono::seconds kFeedPatience{2};
 
-void CleanAfter(std::chrono::milliseconds interval, const std::shared_ptr<Partition>& partition,
-                const std::weak_ptr<bool>& timer) {
-  partition->shard().After(interval, [interval, timer, weak = std::weak_ptr<Partition>(partition)] {
-    const std::shared_ptr<Partition> here = weak.lock();
-    if (!here || timer.expired()) return;
-    here->Clean();
-    CleanAfter(interval, here, timer);
-  });
+using Interval = std::shared_ptr<const std::chrono::milliseconds>;
+
+void CleanAfter(const Interval& interval, const std::shared_ptr<Partition>& partition) {
+  partition->shard().After(*interval,
+                           [current = std::weak_ptr(interval), weak = std::weak_ptr(partition)] {
+                             const std::shared_ptr<Partition> here = weak.lock();
+                             const Interval still = current.lock();
+                             if (!here || !still) return;
+                             here->Clean();
+                             CleanAfter(still, here);
+                           });
 }
 
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
@@ -227,10 +230,9 @@ void PartitionSet::End(PartitionKey key) {
 
 // From now on; a timer that waits with another interval counts no more.
 void PartitionSet::ScheduleClean(Entry& entry, std::chrono::milliseconds interval) {
-  if (entry.cleaner_interval == interval) return;
-  entry.cleaner_interval = interval;
-  entry.cleaner = std::make_shared<bool>(true);
-  CleanAfter(interval, entry.partition, entry.cleaner);
+  if (entry.cleaning && *entry.cleaning == interval) return;
+  entry.cleaning = std::make_shared<const std::chrono::milliseconds>(interval);
+  CleanAfter(entry.cleaning, entry.partition);
 }
 
 void PartitionSet::RemoveDirectory(StreamId id) {

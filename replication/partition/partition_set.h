@@ -82,8 +82,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     std::vector<Settled> waiting;           // for kSettle
     std::optional<RecoveredLog> recovered;  // for kTakeOver
     std::optional<RecoveryPoint> drained;   // where the log ended
-    std::chrono::milliseconds cleaner_interval{0};
-    std::shared_ptr<bool> cleaner;  // the timer that counts, as long as it lives
+    // Between two cleanings. The timer that waits has it too, and counts as long as it lives.
+    std::shared_ptr<const std::chrono::milliseconds> cleaning;
   };
 
   void Create(const StreamCreated& created, absl::AnyInvocable<void(absl::Status)> settled);

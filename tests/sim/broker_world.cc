@@ -20,6 +20,7 @@ constexpr FaultRates kMost{.crash = 0.15,
                            .power = 0.15,
                            .sync_error = 0.1,
                            .full_disk = 0.1,
+                           .stand_still = 0.1,
                            .isolation = 0.1,
                            .cut = 0.2,
                            .partition = 0.1};

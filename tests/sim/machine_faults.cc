@@ -17,6 +17,7 @@ MachineFaults::MachineFaults(SimKernel& kernel, const FaultRates& most) : kernel
             .power = rate(most.power),
             .sync_error = rate(most.sync_error),
             .full_disk = rate(most.full_disk),
+            .stand_still = rate(most.stand_still),
             .isolation = rate(most.isolation),
             .cut = rate(most.cut),
             .partition = rate(most.partition)};
@@ -70,6 +71,11 @@ void MachineFaults::Harm(uint64_t number, bool dead) {
     kernel_.Note(machine.name, ": the disk is full");
     machine.disk.SetCapacity(0);
     full_until_[number] = In(100, 3000);
+  }
+  if (Happens(rates_.stand_still)) {
+    const std::chrono::milliseconds still(Between(kernel_.rng(), 50, 4000));
+    kernel_.Note(machine.name, ": stands still for ", still.count(), " ms");
+    for (SimExecutor* thread : machine.threads) thread->StandStill(still);
   }
 }
 

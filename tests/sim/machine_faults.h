@@ -21,6 +21,7 @@ struct FaultRates {
   double power = 0;  // off, in the middle of a write
   double sync_error = 0;
   double full_disk = 0;
+  double stand_still = 0;  // its threads, for a while: then everything comes at once
   double isolation = 0;
   double cut = 0;
   double partition = 0;

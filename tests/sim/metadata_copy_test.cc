@@ -39,7 +39,8 @@ class CopyWorld {
   CopyWorld(uint64_t seed, int voters) : kernel(seed) {
     for (int i = 1; i <= voters; ++i) {
       kernel.AddMachine(Concat("b", i), [this, voters](SimMachine& machine) {
-        auto broker = std::make_unique<MetadataBroker>(kernel, machine, bus, voters, BrokerOptions());
+        auto broker =
+            std::make_unique<MetadataBroker>(kernel, machine, bus, voters, BrokerOptions());
         REQUIRE(broker->Open().ok());
         return broker;
       });

@@ -18,6 +18,7 @@ constexpr FaultRates kMost{.crash = 0.15,
                            .power = 0.15,
                            .sync_error = 0.05,
                            .full_disk = 0.1,
+                           .stand_still = 0.1,
                            .isolation = 0.15,
                            .cut = 0.3,
                            .partition = 0.2};

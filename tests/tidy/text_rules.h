@@ -79,7 +79,7 @@ inline Complaints CheckLeftovers(const Source& source) {
 inline Complaints CheckAliveTokens(const Source& source) {
   Complaints complaints;
   // Goes over to it with its next change of shape.
-  if (!source.IsProduct() || source.In("replication/meta/requests")) return complaints;
+  if (!source.IsProduct()) return complaints;
   for (size_t i = 0; i < source.code_lines.size(); ++i) {
     std::string_view line = source.code_lines[i];
     for (std::string_view token : {"shared_ptr<bool>", "shared_ptr<const bool>", "weak_ptr<bool>",

@@ -1,6 +1,7 @@
 // What a change of role or settings does to a partition that runs.
 #include "replication/meta/table/command_create_stream.h"
 #include "replication/meta/table/command_fence_brokers.h"
+#include "replication/meta/table/command_update_stream.h"
 #include "tests/unit/partition_broker.h"
 
 namespace bascule {
@@ -128,7 +129,9 @@ TEST_CASE("what a metadata leader binds in a stream counts in its open partition
   // Of an older version, which wrote nothing of it into the stream.
   StreamDescription old;
   old.name = old.subject = "s";
-  old.partitions.push_back({.id = PartitionId(0), .leader = "b1", .replicas = {"b1"}});
+  PartitionDescription& partition = old.partitions.emplace_back();
+  partition.leader = "b1";
+  partition.replicas = {"b1"};
   machine.broker->group->Propose(EncodeCreateStream(old), [](const absl::Status&) {});
   machine.RunFor(kSecond);
   REQUIRE(machine.Listens("s"));

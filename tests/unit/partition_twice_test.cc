@@ -95,14 +95,15 @@ TEST_CASE("acks.leader counts as it was set last, back and forth") {
   StreamSettings settings = options.settings;
   for (int round = 0; round < 4; ++round) {
     settings.leader_acks = round % 2 == 0 ? LeaderAcks::kCommitted : LeaderAcks::kLocal;
-    world.partition->Reconfigure(settings);
+    world.partition->Reconfigure(settings, 1);
     const std::string inbox = Concat("round", round);
     world.Publish({Asking(inbox, AckPolicy::kLeader)});
     CHECK((world.acks.Find(inbox) != nullptr) == (round % 2 == 1));
   }
 }
 
-TEST_CASE("a failed log is cut where its durability was promised, and only there") {
+TEST_CASE(
+    "a failed log is cut where its durability was promised, under `os` behind all that was given") {
   for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
     PartitionWorldOptions options;
     options.settings.durability = durability;
@@ -113,11 +114,11 @@ TEST_CASE("a failed log is cut where its durability was promised, and only there
     world.partition->OnIdleTick();  // under `os` the flush comes now
     world.Run();
     REQUIRE(world.failures.size() == 1);
-    std::optional<std::optional<Offset>> cut;
-    world.partition->Rest([&](std::optional<Offset> at) { cut = at; });
+    std::optional<KnownEnd> known;
+    world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
     world.Run();
-    REQUIRE(cut.has_value());
-    CHECK(cut->has_value() == (durability == Durability::kFsync));
+    REQUIRE(known.has_value());
+    CHECK(known->given == (durability == Durability::kFsync ? Offset(3) : Offset(6)));
   }
 }
 
