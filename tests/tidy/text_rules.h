@@ -78,7 +78,6 @@ inline Complaints CheckLeftovers(const Source& source) {
 // A shared flag that says whether somebody is still there: core/env/lifetime.h has it once.
 inline Complaints CheckAliveTokens(const Source& source) {
   Complaints complaints;
-  // Goes over to it with its next change of shape.
   if (!source.IsProduct()) return complaints;
   for (size_t i = 0; i < source.code_lines.size(); ++i) {
     std::string_view line = source.code_lines[i];
