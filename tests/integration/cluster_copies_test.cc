@@ -119,24 +119,6 @@ void PutOlderCopyBack(Cluster& cluster) {
   fs::rename(copy, broker.data());
 }
 
-TEST_CASE("cluster: of two voters one comes back as an older copy; the other goes on without it") {
-  Cluster cluster({.brokers = 2});
-  cluster.Start();
-  PutOlderCopyBack(cluster);
-  MainBroker& broker = cluster.at(1);
-  CHECK(broker.StartRefused().code == 1);
-  CHECK_MESSAGE(Has(broker.Log(), "the data directory of broker b2 is an older copy"),
-                broker.Tail());
-  // Without it nothing could be changed any more, for good.
-  const grpc::Status alone = CreateStream(cluster.at(0).api(), "alone", kPatience);
-  CHECK_MESSAGE(alone.ok(), alone.error_message());
-  broker.Start();
-  CHECK(fs::exists(broker.data() + "/meta.older-copy"));
-  cluster.AwaitAllLive();
-  cluster.AwaitAllVote();
-  cluster.AwaitSameTables();
-}
-
 TEST_CASE("cluster: an older copy that nobody can take in keeps what it has, and says what to do") {
   Cluster cluster({.brokers = 2});
   cluster.Start();
