@@ -69,7 +69,7 @@ class CopyWorld {
   }
 
   SimKernel kernel;
-  FakeDiscoveryBus bus;
+  FakeDiscoveryBus bus{kernel.scheduler()};
 };
 
 }  // namespace

@@ -19,6 +19,8 @@ class SimFeed final : public SubjectFeed {
   }
   ~SimFeed() override { connection_.bus_.feeds_.erase(number_); }
 
+  void SetRules(const FeedRules&) override {}  // they are the bridge's
+
   bool Hears(const std::string& subject) const {
     return connection_.connected_ && subject == subject_;
   }
