@@ -83,7 +83,7 @@ struct ApiServer::Impl {
         bascule(state) {}
 
   ApiState state;
-  ServerTls tls;
+  ServerCertificate tls;
   LiftbridgeService liftbridge;
   BasculeService bascule;
   std::unique_ptr<ConnectionListener> listener;

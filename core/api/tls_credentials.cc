@@ -55,26 +55,26 @@ bool CanServeWith(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
 }  // namespace
 
 // gRPC's own take one pair for life; its C interface asks.
-class ServerTls::ReloadingCredentials final : public grpc::ServerCredentials {
+class ServerCertificate::ReloadingCredentials final : public grpc::ServerCredentials {
  public:
-  explicit ReloadingCredentials(ServerTls& tls) : tls_(tls) {}
+  explicit ReloadingCredentials(ServerCertificate& tls) : tls_(tls) {}
   void SetAuthMetadataProcessor(
       const std::shared_ptr<grpc::AuthMetadataProcessor>& /*processor*/) override {}
 
  private:
   int AddPortToServer(const std::string& address, grpc_server* server) override {
     grpc_server_credentials* credentials = grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config_fetcher(Request(tls_.options_),
-                                                                        &ServerTls::Fetch, &tls_));
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            Request(tls_.options_), &ServerCertificate::Fetch, &tls_));
     const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
     grpc_server_credentials_release(credentials);
     return port;
   }
 
-  ServerTls& tls_;
+  ServerCertificate& tls_;
 };
 
-absl::StatusOr<ServerTls::Texts> ServerTls::Read() const {
+absl::StatusOr<ServerCertificate::Texts> ServerCertificate::Read() const {
   Texts texts;
   ASSIGN_OR_RETURN(texts.key, ReadPem(files_, "tls.key", options_.key));
   ASSIGN_OR_RETURN(texts.cert, ReadPem(files_, "tls.cert", options_.cert));
@@ -87,7 +87,7 @@ absl::StatusOr<ServerTls::Texts> ServerTls::Read() const {
   ssl.pem_key_cert_pairs.push_back({texts.key, texts.cert});
   ssl.pem_root_certs = texts.client_ca;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (texts == texts_) return texts;
   }
   if (!CanServeWith(grpc::SslServerCredentials(ssl))) {
@@ -97,7 +97,7 @@ absl::StatusOr<ServerTls::Texts> ServerTls::Read() const {
   return texts;
 }
 
-absl::Status ServerTls::Load() {
+absl::Status ServerCertificate::Load() {
   if (options_.key.empty() != options_.cert.empty()) {
     return absl::InvalidArgumentError(options_.key.empty()
                                           ? "tls.cert is set without tls.key: set both or none"
@@ -111,18 +111,18 @@ absl::Status ServerTls::Load() {
   if (!options_.require_client_cert && !options_.client_ca.empty())
     LogWarning("tls.client.auth.ca has no effect: tls.client.auth.enabled is off");
   ASSIGN_OR_RETURN(Texts texts, Read());
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   texts_ = std::move(texts);
   fresh_ = true;
   return absl::OkStatus();
 }
 
-std::shared_ptr<grpc::ServerCredentials> ServerTls::Credentials() {
+std::shared_ptr<grpc::ServerCredentials> ServerCertificate::Credentials() {
   if (!enabled()) return grpc::InsecureServerCredentials();
   return std::make_shared<ReloadingCredentials>(*this);
 }
 
-void ServerTls::Reload() {
+void ServerCertificate::Reload() {
   if (!enabled()) return;
   absl::StatusOr<Texts> texts = Read();
   std::string trouble;
@@ -132,7 +132,7 @@ void ServerTls::Reload() {
   }
   bool replaced = false;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (texts.ok() && *texts != texts_) {
       texts_ = *std::move(texts);
       fresh_ = replaced = true;
@@ -143,24 +143,26 @@ void ServerTls::Reload() {
   if (!trouble.empty()) LogError("api: ", trouble);
 }
 
-grpc_ssl_certificate_config_reload_status ServerTls::Fetch(
+grpc_ssl_certificate_config_reload_status ServerCertificate::Fetch(
     void* self, grpc_ssl_server_certificate_config** config) {
-  ServerTls& tls = *static_cast<ServerTls*>(self);
-  const std::lock_guard lock(tls.mutex_);
+  ServerCertificate& tls = *static_cast<ServerCertificate*>(self);
+  const absl::MutexLock lock(&tls.mutex_);
   if (!std::exchange(tls.fresh_, false)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair{tls.texts_.key.c_str(), tls.texts_.cert.c_str()};
-  const char* roots = tls.texts_.client_ca.empty() ? nullptr : tls.texts_.client_ca.c_str();
-  *config = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
+  // gRPC insists on roots, and on sound ones, though none are used where no client is asked for a
+  // certificate.
+  const std::string& roots = tls.texts_.client_ca.empty() ? tls.texts_.cert : tls.texts_.client_ca;
+  *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 
-std::string ServerTls::certificate() const {
-  const std::lock_guard lock(mutex_);
+std::string ServerCertificate::certificate() const {
+  const absl::MutexLock lock(&mutex_);
   return texts_.cert;
 }
 
-std::string ServerTls::trouble() const {
-  const std::lock_guard lock(mutex_);
+std::string ServerCertificate::trouble() const {
+  const absl::MutexLock lock(&mutex_);
   return trouble_;
 }
 

@@ -5,19 +5,21 @@
 #include <grpcpp/security/server_credentials.h>
 
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "core/api/api_server.h"
 
 namespace bascule {
 
 // The files of the TLS options, read again while the server runs: gRPC asks at each handshake for
 // what there is, and goes on with what it has when that is nothing new. Outlives the server.
-class ServerTls {
+class ServerCertificate {
  public:
   // `files` outlives it.
-  ServerTls(TlsOptions options, FileSystem& files) : options_(std::move(options)), files_(files) {}
+  ServerCertificate(TlsOptions options, FileSystem& files)
+      : options_(std::move(options)), files_(files) {}
 
   // Once, first. InvalidArgument naming the setting: half a pair, client authentication without
   // TLS, a file that cannot be read or is not PEM; Unavailable: key and certificate are none of
@@ -48,10 +50,10 @@ class ServerTls {
 
   const TlsOptions options_;
   FileSystem& files_;
-  mutable std::mutex mutex_;
-  Texts texts_;         // guarded by mutex_, like all below
-  bool fresh_ = false;  // gRPC has not asked for them yet
-  std::string trouble_;
+  mutable absl::Mutex mutex_;
+  Texts texts_ ABSL_GUARDED_BY(mutex_);
+  bool fresh_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC has not asked for them yet
+  std::string trouble_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule

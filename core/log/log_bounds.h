@@ -43,8 +43,8 @@ absl::StatusOr<StoredLogBounds> ParseLogBounds(std::string_view file);
 // NotFound: no such file. DataLoss, FailedPrecondition: as above, with the path. Blocks.
 absl::StatusOr<StoredLogBounds> LoadLogBounds(FileSystem& fs, const std::string& directory);
 // After OK the bounds survive a machine crash; after any crash before that, they or the ones of the
-// sequence before do, also when those were never synced. A file that does not exist is made (its name needs a SyncDir). One caller at
-// a time. Blocks.
+// sequence before do, also when those were never synced. A file that does not exist is made
+// (its name needs a SyncDir). One caller at a time. Blocks.
 absl::Status StoreLogBounds(FileSystem& fs, const std::string& directory,
                             const StoredLogBounds& stored);
 

@@ -47,6 +47,7 @@ class CopyWorld {
     }
     for (uint64_t i = 1; i <= kernel.size(); ++i) kernel.Start(i);
   }
+  ~CopyWorld() { kernel.EndAll(); }
   MetadataBroker& At(uint64_t machine) {
     return *static_cast<MetadataBroker*>(kernel.process(machine));
   }

@@ -45,7 +45,8 @@ void SimExecutor::After(Duration delay, Task task) {
 
 void SimExecutor::StandStill(Duration duration) {
   still_until_ = Add(scheduler_.clock_.Monotonic(), duration);
-  scheduler_.AddTimer(duration, this, [] {}, false);  // time must not pass over its waking
+  scheduler_.AddTimer(
+      duration, this, [] {}, false);  // time must not pass over its waking
 }
 
 void SimExecutor::DropAll() {

@@ -22,7 +22,8 @@ TEST_CASE("an include against the arrows is found") {
   CHECK(Found("core/log/a.h", "#include \"core/stream/settings.h\"\n") == 1);
   CHECK(Found("core/base/a.h", "#include \"core/env/clock.h\"\n") == 1);
   CHECK(Found("replication/isr/a.cc", "#include \"core/log/log.h\"\n") == 1);
-  CHECK(Found("replication/meta/requests/a.cc", "#include \"replication/partition/partition.h\"\n") == 1);
+  CHECK(Found("replication/meta/requests/a.cc",
+              "#include \"replication/partition/partition.h\"\n") == 1);
   CHECK(Found("core/api/a.cc", "#include \"nats_bridge/bus.h\"\n") == 1);
   CHECK(Found("cmd/bascule/a.cc", "#include \"replication/meta/table.h\"\n") == 1);
   CHECK(Found("core/env/a.cc", "#include \"tests/support/sim.h\"\n") == 1);
@@ -32,7 +33,8 @@ TEST_CASE("a third-party header outside its folders is found") {
   CHECK(Found("core/api/a.cc", "#include <grpcpp/server.h>\n") == 0);
   CHECK(Found("core/stream/a.cc", "#include <grpcpp/server.h>\n") == 1);
   CHECK(Found("nats_bridge/a.cc", "#include \"api.pb.h\"\n") == 1);
-  CHECK(Found("replication/meta/requests/a.cc", "#include \"replication/meta/table/commands.pb.h\"\n") == 0);
+  CHECK(Found("replication/meta/requests/a.cc",
+              "#include \"replication/meta/table/commands.pb.h\"\n") == 0);
   CHECK(Found("replication/meta/requests/a.cc", "#include \"api.grpc.pb.h\"\n") == 1);
   CHECK(Found("core/base/logging.cc", "#include <spdlog/spdlog.h>\n") == 0);
   CHECK(Found("core/base/logging.h", "#include <spdlog/spdlog.h>\n") == 1);

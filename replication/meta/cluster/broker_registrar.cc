@@ -131,16 +131,14 @@ void BrokerRegistrar::LeaveGroup(const absl::Status& why, int attempt) {
   request.mutable_remove_member()->set_server_id(self_.id);
   request.mutable_remove_member()->set_force(true);
   frontend_.Ask(
-      request, kLeaveTimeout,
-      lifetime_.Guard([this, why, attempt](const RequestOutcome& outcome) {
+      request, kLeaveTimeout, lifetime_.Guard([this, why, attempt](const RequestOutcome& outcome) {
         if (outcome.status.ok() || absl::IsNotFound(outcome.status)) return EndRegistration(why);
         LogWarning("giving up the vote of this older copy: ", FromAbsl(outcome.status.message()));
         // Another change is under way, or too few others live.
         const bool again = absl::IsFailedPrecondition(outcome.status) && attempt < kLeaveAttempts;
         if (!again) return EndRegistration(why);
-        home_.After(kRegistrationRetryPeriod, lifetime_.Guard([this, why, attempt] {
-          LeaveGroup(why, attempt + 1);
-        }));
+        home_.After(kRegistrationRetryPeriod,
+                    lifetime_.Guard([this, why, attempt] { LeaveGroup(why, attempt + 1); }));
       }));
 }
 
