@@ -33,6 +33,7 @@ struct Watcher final : PeerEvents {
   BrokerSelf self;
   FakeDiscovery discovery;
   FakePeerTransport& peers;
+  SimExecutor& home;
   std::unique_ptr<ClusterLookout> lookout;
   std::string cluster_id = "c1";
   std::optional<absl::Status> before, fatal;
@@ -72,16 +73,17 @@ Watcher::Watcher(LookoutWorld& given, uint64_t number, const std::string& addres
     : world(given),
       self{Concat("b", number), PeerId(number), endpoint, address, "", given.clock.Monotonic()},
       discovery(given.bus),
-      peers(given.network.Add({PeerId(endpoint), self.id, address, endpoint, 1})) {
+      peers(given.network.Add({PeerId(endpoint), self.id, address, endpoint, 1})),
+      home(given.scheduler.NewExecutor(Concat("home", endpoint))) {
   peers.HandleEvents(*this);
   ClusterLookoutOptions options;
   options.cluster_namespace = "ns";
   options.self = self;
   options.place = Concat("process ", endpoint);
   options.addresses = std::move(join);
-  lookout = std::make_unique<ClusterLookout>(
-      world.scheduler.NewExecutor(Concat("home", endpoint)), world.clock, discovery,
-      alone ? nullptr : &peers, options, [this](const absl::Status& why) { fatal = why; });
+  lookout =
+      std::make_unique<ClusterLookout>(home, world.clock, discovery, alone ? nullptr : &peers,
+                                       options, [this](const absl::Status& why) { fatal = why; });
 }
 
 IntroAnswer Watcher::Own() const {
@@ -106,7 +108,7 @@ void Watcher::Start() {
 
 void Watcher::Tick() {
   lookout->Tick(Own(), world.members);
-  world.bus.wire.After(std::chrono::seconds(1), [this] { Tick(); });
+  home.After(std::chrono::seconds(1), [this] { Tick(); });
 }
 
 bool Has(const std::string& text, const std::string& part) {
