@@ -253,8 +253,8 @@ TEST_CASE("leadership moves to whom it is given, and to the best when a leader s
   CHECK(world.Propose("on").ok());
 }
 
-// The group has gone on under leader 2 while 1 stood still, and 1 wakes up to everything at once: its
-// timer is due when the new leader's entries are taken and not yet saved.
+// The group has gone on under another leader, whose entries come in the moment in which the end of
+// the log is to be marked: they are taken, and not yet saved.
 TEST_CASE("a deposed leader's entries are never marked as committed on the word of its successor") {
   for (const bool killed : {false, true}) {
     CAPTURE(killed);
@@ -286,9 +286,11 @@ TEST_CASE("a deposed leader's entries are never marked as committed on the word 
     for (uint64_t i = 1; i <= 2; ++i)
       append.entries.push_back({agreed + i, append.term, raft::EntryType::kNormal, "agreed later"});
     append.commit = agreed + 2;
-    world.At(old).home->StandStill(kSecond / 10);
+    constexpr std::chrono::milliseconds kMoment{1};
+    world.RunFor(std::chrono::milliseconds(50) - kMoment);
+    world.At(old).home->StandStill(kMoment);
     group.OnPeerMessage(from, EncodeRaftMessage(append));
-    world.clock.Advance(kSecond / 10);
+    world.clock.Advance(kMoment);
     // The message, the timer, and only then the round.
     for (int i = 0; i < (killed ? 2 : 100) && world.scheduler.Step();) ++i;
     if (killed) {
