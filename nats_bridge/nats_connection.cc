@@ -276,9 +276,19 @@ bool NatsConnection::Connect() {
     CannotConnect(FromAbsl(made.message()));
     return false;
   }
+  // Before it is made: it may be closed for good, and say so on a thread of its own, before this
+  // thread hears that it was made.
+  {
+    const absl::MutexLock lock(&mutex_);
+    ++unannounced_;
+  }
   natsConnection* raw = nullptr;
   const natsStatus s = natsConnection_Connect(&raw, options_.get());
   if (s != NATS_OK) {
+    {
+      const absl::MutexLock lock(&mutex_);
+      --unannounced_;
+    }
     CannotConnect(s == NATS_SECURE_CONNECTION_WANTED
                       ? "the server offers no TLS, which nats.servers or nats.tls ask for: nothing "
                         "was sent to it (set up TLS there, or take tls:// and nats.tls away)"
@@ -295,7 +305,10 @@ bool NatsConnection::Connect() {
       released->notify_all();
     });
     added_ = subscriptions_;
-    ++unannounced_;
+  }
+  if (natsConnection_IsClosed(raw)) {  // said before it was the current one
+    const absl::MutexLock lock(&mutex_);
+    closed_ = true;
   }
   longest_line_.store(0, std::memory_order_relaxed);
   for (const auto& subscription : std::exchange(awaiting_, {})) subscription->awaited = false;

@@ -81,7 +81,12 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   CheckOnShard();
   if (state_ == State::kClosed) return;
   BASCULE_CHECK(log_ != nullptr);
-  if (!log_->trust().ok()) return;
+  if (!log_->trust().ok()) {
+    // Told already, perhaps in standby, and not reopened yet: it may listen, and takes nothing.
+    state_ = State::kFailed;
+    why_ = log_->trust();
+    return;
+  }
   if (const auto next = std::exchange(next_durability_, std::nullopt)) {
     // What was acked without the disk stays acked.
     if (options_.settings.durability == Durability::kOs && replica_)

@@ -51,6 +51,32 @@ TEST_CASE("R2a: after a failed sync the log goes on under a new epoch, with noth
   CHECK(content.gaps[0].count == 5);
 }
 
+TEST_CASE(
+    "who leads again before a failure of its standby is mended listens, takes nothing, and "
+    "reopens") {
+  PartitionWorld world;
+  world.Publish(Values(0, 3, "good"));
+  world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+  world.Send(Values(3, 6, "bad"));
+  world.partition->StandBy();
+  world.Run();
+  REQUIRE(world.failures.size() == 1);
+  world.partition->Lead(LeaderEpoch(9), {"self"}, 1);
+  world.partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
+  CHECK(world.partition->failed());
+  world.Publish(Values(6, 8, "early"));
+  CHECK(world.acks.Find("early6")->error == AckError::kUnavailable);
+  std::optional<KnownEnd> known;
+  world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
+  world.Run();
+  REQUIRE(known.has_value());
+  world.Lead(LeaderEpoch(9), known);
+  world.Run();
+  CHECK(world.Status().degraded.empty());
+  world.Publish(Values(8, 9, "new"));
+  CHECK(world.acks.Find("new8")->error == AckError::kOk);
+}
+
 TEST_CASE("an I/O error at a write ends the reign, a full disk does not") {
   PartitionWorld world;
   world.Publish(Values(0, 1));
