@@ -65,10 +65,19 @@ void FillStream(const SurveyedStream& surveyed, v1::Stream& out) {
 
 // What a stream shows that answers the same plain messages as another one does. None such is made
 // any more, but older versions did.
-std::string AckOverlapWarning(const StreamCatalog& catalog, const CatalogEntry& entry) {
+using Entries = std::vector<std::shared_ptr<const CatalogEntry>>;
+
+Entries ThoseThatAnswer(const StreamCatalog& catalog) {
+  Entries answering = catalog.All();
+  std::erase_if(answering, [](const auto& entry) {
+    return entry->settings.reply_acks != ReplyAcks::kJetStream;
+  });
+  return answering;
+}
+
+std::string AckOverlapWarning(const Entries& answering, const CatalogEntry& entry) {
   if (entry.settings.reply_acks != ReplyAcks::kJetStream) return {};
-  for (const auto& other : catalog.All()) {
-    if (other->settings.reply_acks != ReplyAcks::kJetStream) continue;
+  for (const auto& other : answering) {
     if (other->stream.name == entry.stream.name) continue;
     if (!HearSameMessages(entry.stream, other->stream)) continue;
     return Concat("stream ", other->stream.name, " answers messages of this stream's subject too ",
@@ -131,7 +140,7 @@ grpc::ServerUnaryReactor* BasculeService::ListStreams(grpc::CallbackServerContex
     reactor->Finish(ToGrpc(current));
     return reactor;
   }
-  std::vector<std::shared_ptr<const CatalogEntry>> entries;
+  Entries entries;
   if (request->names().empty()) entries = state_.ports.catalog.All();
   for (const std::string& name : request->names()) {
     auto entry = state_.ports.catalog.Find(name);
@@ -141,14 +150,17 @@ grpc::ServerUnaryReactor* BasculeService::ListStreams(grpc::CallbackServerContex
     }
     entries.push_back(std::move(entry));
   }
-  // Each is held against all others: for those that are asked for by name.
-  const bool named = !request->names().empty();
+  // Each is held against all others: for a few that are asked for by name.
+  constexpr int kNamesCompared = 16;
+  const bool named = request->names_size() > 0 && request->names_size() <= kNamesCompared;
   SurveyPartitions(std::move(entries),
                    [this, named, response, reactor](std::vector<SurveyedStream> surveyed) {
+                     Entries answering;
+                     if (named) answering = ThoseThatAnswer(state_.ports.catalog);
                      for (const SurveyedStream& stream : surveyed) {
                        v1::Stream& out = *response->add_streams();
                        FillStream(stream, out);
-                       if (named) Warn(AckOverlapWarning(state_.ports.catalog, *stream.entry), out);
+                       if (named) Warn(AckOverlapWarning(answering, *stream.entry), out);
                      }
                      reactor->Finish(grpc::Status::OK);
                    });

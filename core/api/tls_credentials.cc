@@ -85,7 +85,7 @@ absl::StatusOr<ServerCertificate::Texts> ServerCertificate::Read() const {
   }
   grpc::SslServerCredentialsOptions ssl(Request(options_));
   ssl.pem_key_cert_pairs.push_back({texts.key, texts.cert});
-  ssl.pem_root_certs = texts.client_ca;
+  ssl.pem_root_certs = texts.roots();
   {
     const absl::MutexLock lock(&mutex_);
     if (texts == texts_) return texts;
@@ -149,10 +149,7 @@ grpc_ssl_certificate_config_reload_status ServerCertificate::Fetch(
   const absl::MutexLock lock(&tls.mutex_);
   if (!std::exchange(tls.fresh_, false)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair{tls.texts_.key.c_str(), tls.texts_.cert.c_str()};
-  // gRPC insists on roots, and on sound ones, though none are used where no client is asked for a
-  // certificate.
-  const std::string& roots = tls.texts_.client_ca.empty() ? tls.texts_.cert : tls.texts_.client_ca;
-  *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
+  *config = grpc_ssl_server_certificate_config_create(tls.texts_.roots().c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 

@@ -42,6 +42,9 @@ class ServerCertificate {
     std::string cert;
     std::string client_ca;
     bool operator==(const Texts&) const = default;
+    // gRPC insists on some, and on sound ones, though none are used where no client is asked for a
+    // certificate.
+    const std::string& roots() const { return client_ca.empty() ? cert : client_ca; }
   };
   bool enabled() const { return !options_.key.empty(); }
   absl::StatusOr<Texts> Read() const;
