@@ -273,8 +273,13 @@ absl::Status MetadataNode::StartGroup() {
   PeerTransport* peers = peers_.get();
   frontend_ = std::make_unique<MetaFrontend>(seams_.home, seams_.clock, peers, self_);
   const auto fatal = [this](const absl::Status& why) {
+    const bool gave_up = record_->must_rejoin();
     if (absl::IsOutOfRange(why)) NoteOlder(why);
-    LogError(FromAbsl(why.message()));
+    if (gave_up) {
+      LogError("this broker gave its vote up: started again, it joins its cluster as a new member");
+    } else {
+      LogError(FromAbsl(why.message()));
+    }
     seams_.fatal();
   };
   registrar_ = std::make_unique<BrokerRegistrar>(seams_.home, *frontend_, self_,

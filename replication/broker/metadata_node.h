@@ -63,7 +63,6 @@ class MetadataNode final : private PeerEvents {
   absl::Status Prepare();
   absl::StatusOr<FoundDirectory> Look();
   absl::Status OpenStore();
-  absl::Status BeginRejoining();
   absl::Status LeaveOldPart();
   absl::Status StartPeers();
   void StartLookout();

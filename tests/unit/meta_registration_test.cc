@@ -5,6 +5,7 @@
 
 #include "core/base/crc32c.h"
 #include "replication/meta/cluster/registration_record.h"
+#include "replication/meta/requests/requests.pb.h"
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 
@@ -247,6 +248,27 @@ TEST_CASE(
   CHECK(absl::IsDataLoss(*world[2].registered));
   CHECK(IsMember(world, 2));
   CHECK(world[2].record->must_rejoin());
+}
+
+TEST_CASE("an older copy does not remove the broker whose process lives beside it") {
+  MetaWorld world(3);
+  world.Run(seconds(2));
+  world.Register(2);
+  REQUIRE(Registered(world, 2).ok());
+  const uint64_t lives = world[1].table().FindBroker("b2")->incarnation;
+  for (const uint64_t asks : {lives + 1, lives}) {
+    meta::Request request;
+    request.set_broker("b2");
+    request.set_incarnation(asks);
+    request.mutable_remove_member()->set_server_id("b2");
+    request.mutable_remove_member()->set_force(true);
+    std::optional<absl::Status> answer;
+    world[1].control->Execute(request, seconds(5),
+                              [&](const RequestOutcome& outcome) { answer = outcome.status; });
+    REQUIRE(world.scheduler.RunUntil([&] { return answer.has_value(); }, seconds(20)));
+    CHECK_MESSAGE(answer->ok() == (asks == lives), *answer);
+    CHECK(IsMember(world, 2) == (asks != lives));
+  }
 }
 
 TEST_CASE("R6b: an older copy of a data directory is refused, and then comes with nothing") {

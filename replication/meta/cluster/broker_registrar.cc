@@ -14,6 +14,7 @@ constexpr std::chrono::seconds kRegistrationTimeout{5};
 constexpr std::chrono::milliseconds kRegistrationRetryPeriod{500};
 constexpr std::chrono::seconds kLeaveTimeout{5};
 constexpr int kLeaveAttempts = 20;
+constexpr int kAttemptsOfOneTimeout = 5;
 
 }  // namespace
 
@@ -134,11 +135,17 @@ void BrokerRegistrar::LeaveGroup(const absl::Status& why, int attempt) {
       request, kLeaveTimeout, lifetime_.Guard([this, why, attempt](const RequestOutcome& outcome) {
         if (outcome.status.ok() || absl::IsNotFound(outcome.status)) return EndRegistration(why);
         LogWarning("giving up the vote of this older copy: ", FromAbsl(outcome.status.message()));
-        // Another change is under way, or too few others live.
-        const bool again = absl::IsFailedPrecondition(outcome.status) && attempt < kLeaveAttempts;
-        if (!again) return EndRegistration(why);
+        // Another change is under way, the process before this one counts as alive, too few others
+        // live: said at once. Nobody leads, the leader has no room: said when time is up.
+        const absl::StatusCode code = outcome.status.code();
+        const bool refused = code == absl::StatusCode::kFailedPrecondition;
+        const bool may_pass = refused || code == absl::StatusCode::kUnavailable ||
+                              code == absl::StatusCode::kUnknown ||
+                              code == absl::StatusCode::kDeadlineExceeded;
+        const int next = attempt + (refused ? 1 : kAttemptsOfOneTimeout);
+        if (!may_pass || next > kLeaveAttempts) return EndRegistration(why);
         home_.After(kRegistrationRetryPeriod,
-                    lifetime_.Guard([this, why, attempt] { LeaveGroup(why, attempt + 1); }));
+                    lifetime_.Guard([this, why, next] { LeaveGroup(why, next); }));
       }));
 }
 

@@ -223,6 +223,8 @@ void ClusterControl::Execute(const meta::Request& request, Duration timeout, Req
     case meta::Request::kAddMember:
       return Invite(request.add_member().address(), timeout, std::move(done));
     case meta::Request::kRemoveMember:
+      if (absl::Status refused = CheckLeaving(request); !refused.ok())
+        return done(Outcome(refused));
       return Remove(request.remove_member().server_id(), request.remove_member().force(),
                     std::move(done));
     case meta::Request::kTransfer:
@@ -285,6 +287,18 @@ void ClusterControl::AwaitMember(PeerId node, std::string server_id, MonotonicTi
                                         done = std::move(done)]() mutable {
     AwaitMember(node, std::move(server_id), deadline, std::move(done));
   }));
+}
+
+// A process asks for its own broker's end. An older copy does, beside which the original may live.
+absl::Status ClusterControl::CheckLeaving(const meta::Request& request) const {
+  const std::string& server_id = request.remove_member().server_id();
+  if (server_id != request.broker()) return absl::OkStatus();
+  const RegisteredBroker* registered = frontend_.table().FindBroker(server_id);
+  if (registered == nullptr || registered->fenced ||
+      registered->incarnation == request.incarnation())
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      Concat("another process of broker ", server_id, " is registered and counts as alive"));
 }
 
 absl::Status ClusterControl::CheckRemoval(const std::string& server_id, bool force) const {

@@ -57,6 +57,7 @@ class ClusterControl final : public ClusterAdmin, public RequestTarget {
   void Invite(const std::string& address, Duration timeout, RequestDone done);
   void AwaitMember(PeerId node, std::string server_id, MonotonicTime deadline, RequestDone done);
   void Remove(const std::string& server_id, bool force, RequestDone done);
+  absl::Status CheckLeaving(const meta::Request& request) const;
   absl::Status CheckRemoval(const std::string& server_id, bool force) const;
   void Transfer(const std::string& server_id, RequestDone done);
   std::optional<PeerId> MemberOf(const std::string& server_id) const;
