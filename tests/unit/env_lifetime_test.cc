@@ -50,7 +50,7 @@ TEST_CASE("a guarded callback runs while its owner lives, as often as it is call
   LifetimeWorld world;
   std::vector<int> heard;
   auto owner = std::make_unique<Listener>(world.home, heard);
-  auto guarded = owner->lifetime.Guard([at = owner.get()](int n) { at->heard.push_back(n); });
+  auto guarded = owner->lifetime.Guard([&heard](int n) { heard.push_back(n); });
   auto copy = guarded;
   guarded(1);
   guarded(2);
