@@ -260,7 +260,8 @@ TEST_CASE("publish: a message that is read into a used place keeps nothing of th
   full.set_ackpolicy(proto::NONE);
   (*full.mutable_headers())["h"] = "x";
   PublishView view;
-  REQUIRE(ParsePublish(full.SerializeAsString(), view));
+  const std::string bytes = full.SerializeAsString();
+  REQUIRE(ParsePublish(bytes, view));
   CHECK(view.ack_inbox == "i");
   REQUIRE(ParsePublish("", view));
   CHECK_FALSE(view.key.has_value());
