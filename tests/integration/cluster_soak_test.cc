@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <map>
 #include <random>
-#include <thread>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -16,6 +15,7 @@
 #include "nats_bridge/publish_envelope.h"
 #include "tests/integration/cluster_load.h"
 #include "tests/support/http2_client.h"
+#include "tests/support/side_thread.h"
 
 namespace bascule::cluster_job {
 namespace {
@@ -37,19 +37,12 @@ class Loop {
  public:
   template <typename Step>
   explicit Loop(Step step)
-      : thread_([this, step = std::move(step)]() mutable {
-          while (!stop_) step();
+      : thread_([step = std::move(step)](const std::atomic<bool>& stop) mutable {
+          while (!stop) step();
         }) {}
-  ~Loop() {
-    stop_ = true;
-    thread_.join();
-  }
-  Loop(const Loop&) = delete;
-  Loop& operator=(const Loop&) = delete;
 
  private:
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
+  SideThread thread_;
 };
 
 // One message at a time to one stream, through one broker after the other, each with an ALL ack.

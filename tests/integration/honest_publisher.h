@@ -8,11 +8,11 @@
 #include <chrono>
 #include <map>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/integration/main_world.h"
+#include "tests/support/side_thread.h"
 
 namespace bascule::main_job {
 
@@ -33,23 +33,20 @@ struct HonestResult {
 class HonestPublisher {
  public:
   HonestPublisher(MainBroker& broker, std::string stream, std::string mark)
-      : broker_(broker), stream_(std::move(stream)), mark_(std::move(mark)) {
-    thread_ = std::thread([this] { Run(); });
-  }
-  ~HonestPublisher() { (void)Stop(); }
-  HonestPublisher(const HonestPublisher&) = delete;
-  HonestPublisher& operator=(const HonestPublisher&) = delete;
+      : broker_(broker),
+        stream_(std::move(stream)),
+        mark_(std::move(mark)),
+        thread_([this](const std::atomic<bool>& stop) { Run(stop); }) {}
 
   int done() const { return done_; }
   HonestResult Stop() {
-    stop_ = true;
-    if (thread_.joinable()) thread_.join();
+    thread_.Stop();
     return std::move(result_);
   }
 
  private:
-  void Run() {
-    for (int i = 0; !stop_; ++i) {
+  void Run(const std::atomic<bool>& stop) {
+    for (int i = 0; !stop; ++i) {
       proto::PublishRequest request;
       request.set_stream(stream_);
       request.set_value(mark_ + " " + std::to_string(i));
@@ -73,10 +70,9 @@ class HonestPublisher {
   MainBroker& broker_;
   const std::string stream_;
   const std::string mark_;
-  std::atomic<bool> stop_{false};
   std::atomic<int> done_{0};
   HonestResult result_;
-  std::thread thread_;
+  SideThread thread_;
 };
 
 // `count` messages with nothing beside them.

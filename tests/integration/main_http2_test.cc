@@ -2,10 +2,10 @@
 // beside each goes on, and the process stays within its bound.
 #include <atomic>
 #include <deque>
-#include <thread>
 
 #include "tests/integration/honest_publisher.h"
 #include "tests/support/http2_client.h"
+#include "tests/support/side_thread.h"
 
 namespace bascule::main_job {
 namespace {
@@ -55,8 +55,8 @@ struct Beside {
 
 HonestResult Disturb(MainBroker& broker, const Attack& attack, Beside& memory) {
   HonestPublisher publisher(broker, "honest", "beside");
-  std::atomic<bool> stop{false};
-  std::thread attacker([&] { MESSAGE(attack(PortOf(broker), stop), " steps"); });
+  SideThread attacker(
+      [&](const std::atomic<bool>& stop) { MESSAGE(attack(PortOf(broker), stop), " steps"); });
   const auto end = std::chrono::steady_clock::now() + kAttack;
   (void)Eventually(
       [&] {
@@ -64,8 +64,7 @@ HonestResult Disturb(MainBroker& broker, const Attack& attack, Beside& memory) {
         return std::chrono::steady_clock::now() >= end || !broker.Running();
       },
       2 * kAttack);
-  stop = true;
-  attacker.join();
+  attacker.Stop();
   BROKER_REQUIRE(broker, broker.Running());
   return publisher.Stop();
 }

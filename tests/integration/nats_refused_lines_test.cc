@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <thread>
 
 #include "core/wire/ack.h"
 #include "nats_bridge/publish_envelope.h"
 #include "tests/integration/nats_world.h"
+#include "tests/support/side_thread.h"
 
 namespace bascule {
 namespace {
@@ -116,8 +116,7 @@ TEST_CASE("nats lines: what is too long is refused, and an honest publisher noti
   int attacks = 0;
   for (int round = 0; round < 5 && !steady; ++round) {
     const auto undisturbed = honest.Round(300);
-    std::atomic<bool> over{false};
-    std::thread attacking([&] {
+    SideThread attacking([&](const std::atomic<bool>& over) {
       for (int seen = honest.sent(); !over; seen = honest.sent()) {
         attack();
         ++attacks;
@@ -125,8 +124,7 @@ TEST_CASE("nats lines: what is too long is refused, and an honest publisher noti
       }
     });
     const auto disturbed = honest.Round(300);
-    over = true;
-    attacking.join();
+    attacking.Stop();
     MESSAGE("p99 of a publish: ", undisturbed.count() / 1000, " us undisturbed, ",
             disturbed.count() / 1000, " us under attack");
     steady = disturbed <= 3 * undisturbed;

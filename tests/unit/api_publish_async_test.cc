@@ -4,9 +4,9 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include <set>
-#include <thread>
 
 #include "tests/support/eventually.h"
+#include "tests/support/side_thread.h"
 #include "tests/unit/api_world.h"
 
 namespace bascule {
@@ -55,7 +55,7 @@ TEST_CASE("publish async: published in order, acked, ended OK by the half-close"
   world.bus.AckAll();
   Session session(world);
   constexpr int kCount = 20'000;
-  std::thread sender([&] {
+  SideThread sender([&](const std::atomic<bool>&) {
     for (int i = 0; i < kCount; ++i) {
       session.Send("s", std::to_string(i), [&](auto& r) {
         r.set_partition(i % 2);
@@ -71,7 +71,7 @@ TEST_CASE("publish async: published in order, acked, ended OK by the half-close"
       break;
     }
   }
-  sender.join();
+  sender.Stop();
   CHECK(session.HalfClose() == "0 ");
   const auto published = world.bus.published();
   REQUIRE(published.size() == kCount);
@@ -229,7 +229,7 @@ TEST_CASE("publish async: a full window stops reading until acks come") {
   };
   Session session(world);
   constexpr size_t kCount = limits::kMaxAsyncInFlight + 1000;
-  std::thread sender([&] {
+  SideThread sender([&](const std::atomic<bool>&) {
     for (size_t i = 0; i < kCount; ++i) session.Send("s", "");
   });
   REQUIRE(Eventually([&] { return published == limits::kMaxAsyncInFlight; }));
@@ -245,7 +245,7 @@ TEST_CASE("publish async: a full window stops reading until acks come") {
   ack(10);
   CHECK(Eventually([&] { return published == limits::kMaxAsyncInFlight + 10; }));
   ack(1000);
-  sender.join();
+  sender.Stop();
   CHECK(Eventually([&] { return published == kCount; }));
   CHECK(most_in_flight <= limits::kMaxAsyncInFlight);
   session.context.TryCancel();

@@ -8,6 +8,7 @@
 
 #include "core/wire/coding.h"
 #include "tests/support/eventually.h"
+#include "tests/support/side_thread.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/api_test_certs.h"
 #include "tests/unit/api_world.h"
@@ -255,7 +256,7 @@ TEST_CASE("stopping drops connections: everybody sees Unavailable, nothing ends 
   REQUIRE(reader->Read(&message));
   REQUIRE(reader->Read(&message));
   grpc::Status publish_status;
-  std::thread publisher([&] {
+  SideThread publisher([&](const std::atomic<bool>&) {
     proto::PublishResponse response;
     publish_status = world.stub->Publish(&publish_context, request, &response);
   });
@@ -263,7 +264,7 @@ TEST_CASE("stopping drops connections: everybody sees Unavailable, nothing ends 
       Eventually([&] { return world.bus.published().size() == 2 && partition->parked() == 1; }));
 
   world.server->Shutdown();
-  publisher.join();
+  publisher.Stop();
   proto::PublishResponse response;
   CHECK_FALSE(session->Read(&response));
   CHECK_FALSE(reader->Read(&message));
@@ -285,13 +286,13 @@ TEST_CASE("stopping while sessions half-close and cancel never ends one with OK 
     auto session = world.stub->PublishAsync(&context);
     proto::PublishRequest request;
     request.set_stream("s");
-    std::thread sender([&] {
+    SideThread sender([&](const std::atomic<bool>&) {
       while (session->Write(request)) {
       }
     });
     REQUIRE(Eventually([&] { return world.bus.published().size() > 100; }));
     world.server->Shutdown();
-    sender.join();
+    sender.Stop();
     proto::PublishResponse response;
     while (session->Read(&response)) {
     }
