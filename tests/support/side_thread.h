@@ -3,8 +3,7 @@
 #pragma once
 
 #include <atomic>
-#include <exception>
-#include <thread>
+#include <future>
 #include <utility>
 
 namespace bascule {
@@ -14,32 +13,22 @@ class SideThread {
   // `work` is called once with the flag that asks it to end. What it throws comes out of Stop.
   template <typename Work>
   explicit SideThread(Work work)
-      : thread_([this, work = std::move(work)]() mutable {
-          try {
-            work(std::as_const(stop_));
-          } catch (...) {
-            thrown_ = std::current_exception();
-          }
-        }) {}
-  ~SideThread() { Join(); }
+      : ended_(std::async(std::launch::async, [this, work = std::move(work)]() mutable {
+          work(std::as_const(stop_));
+        })) {}
+  ~SideThread() { stop_ = true; }
   SideThread(const SideThread&) = delete;
   SideThread& operator=(const SideThread&) = delete;
 
   // Asks the work to end and waits for that. Idempotent.
   void Stop() {
-    Join();
-    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
+    stop_ = true;
+    if (ended_.valid()) ended_.get();
   }
 
  private:
-  void Join() {
-    stop_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-
   std::atomic<bool> stop_{false};
-  std::exception_ptr thrown_;  // the work's, read after its end
-  std::thread thread_;         // last: it uses the others
+  std::future<void> ended_;  // last: its destructor waits for the work
 };
 
 }  // namespace bascule
