@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/base/check.h"
@@ -15,7 +16,8 @@ static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t), "the kernel rea
 void CondVar::Wait(absl::Mutex& mutex) { Sleep(mutex, nullptr); }
 
 bool CondVar::WaitUntil(absl::Mutex& mutex, Deadline deadline) {
-  const auto since_boot = deadline.time_since_epoch();
+  // The kernel refuses a time before its boot, which on a young machine is soon reached.
+  const auto since_boot = std::max(deadline.time_since_epoch(), Deadline::duration::zero());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
   timespec at{};
   at.tv_sec = seconds.count();

@@ -49,6 +49,16 @@ TEST_CASE("a deadline that has passed ends a wait, with the mutex held") {
   mutex.AssertHeld();
 }
 
+TEST_CASE("a deadline before the machine's start has passed too") {
+  absl::Mutex mutex;
+  CondVar never;
+  const absl::MutexLock lock(&mutex);
+  for (const std::chrono::nanoseconds before_boot : {-1ns, -1'000'000ns, -3'600'000'000'000ns}) {
+    CHECK_FALSE(never.WaitUntil(mutex, CondVar::Deadline(before_boot)));
+  }
+  CHECK_FALSE(never.WaitUntil(mutex, CondVar::Deadline::min()));
+}
+
 TEST_CASE("deadlines are bounded on both sides") {
   const auto now = std::chrono::steady_clock::now();
   CHECK(CondVar::In(-1h) >= now);
