@@ -11,7 +11,7 @@
 #include "nats_bridge/control_line.h"
 #include "nats_bridge/envelope.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // A handler that can be closed: after Close no call runs and none begins.
 class AckInboxes::State {
@@ -192,4 +192,4 @@ void AckInboxes::Deliver(std::string_view secret, std::string_view ack) {
   if (verdict == AckVerdict::kUnmatched) Count(counts_.unmatched);
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

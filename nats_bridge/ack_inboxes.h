@@ -14,7 +14,7 @@
 #include "core/ports/bus_publisher.h"
 #include "nats_bridge/nats_connection.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct InboxCounts {
   std::atomic<uint64_t> received{0};
@@ -56,4 +56,4 @@ class AckInboxes {
       ABSL_GUARDED_BY(mutex_);  // by secret
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

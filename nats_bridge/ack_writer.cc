@@ -4,7 +4,7 @@
 #include "nats_bridge/envelope.h"
 #include "nats_bridge/outlet.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // The wire enum ends at kEncryption; what only JetStream can say becomes "unknown".
@@ -75,4 +75,4 @@ void AckWriter::Count(size_t sent, size_t lost) {
   if (lost > 0) counts_.lost.fetch_add(lost, std::memory_order_relaxed);
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -10,7 +10,7 @@
 #include "nats_bridge/ingestor.h"
 #include "nats_bridge/nats_connection.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct AckCounts {
   std::atomic<uint64_t> sent{0};
@@ -38,4 +38,4 @@ class AckWriter : public AckSink, public PublishRefuser {
 // The payload of one ack, in its format. Pure.
 void AppendAckPayload(std::string& out, const Ack& ack);
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -1,6 +1,6 @@
 #include "nats_bridge/bus_message.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 bool IsPublishableSubject(std::string_view subject) {
   bool token_open = false;
@@ -16,4 +16,4 @@ bool IsPublishableSubject(std::string_view subject) {
   return token_open;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

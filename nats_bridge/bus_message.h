@@ -9,7 +9,7 @@
 #include "core/ports/ingress.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Views are valid during the call only.
 struct BusMessage {
@@ -39,4 +39,4 @@ class BusListener {
 // no empty token. Wildcard tokens pass: NATS delivers on them literally.
 bool IsPublishableSubject(std::string_view subject);
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -6,7 +6,7 @@
 #include "absl/synchronization/mutex.h"
 #include "nats_bridge/bridge_limits.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 ClosedSubscriptions::~ClosedSubscriptions() {
   for (const Closed& closed : closed_) destroy_(closed.subscription);
@@ -41,4 +41,4 @@ size_t ClosedSubscriptions::size() const {
   return closed_.size();
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

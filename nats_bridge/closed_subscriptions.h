@@ -15,7 +15,7 @@
 #include "core/base/types.h"
 #include "core/env/clock.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Any thread.
 class ClosedSubscriptions {
@@ -48,4 +48,4 @@ class ClosedSubscriptions {
   MonotonicTime answered_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -11,7 +11,7 @@
 #include "nats_bridge/control_line.h"
 #include "nats_bridge/nats_connection.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // Of a subject, in a log line.
@@ -244,4 +244,4 @@ void NatsConnection::ReportSlowConsumers() {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

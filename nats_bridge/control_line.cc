@@ -5,7 +5,7 @@
 #include "core/base/limits.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr size_t kSizeDigits = 10;  // of a payload
@@ -27,4 +27,4 @@ std::string LineTooLongText(size_t line, size_t limit) {
 
 size_t LowerLineLimit(size_t longest) { return longest <= 1 ? 1 : std::bit_floor(longest - 1); }
 
-}  // namespace bascule
+}  // namespace bascule::nats

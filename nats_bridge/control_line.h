@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace bascule {
+namespace bascule::nats {
 
 // As a server counts them: what stands behind the command's name, at most.
 size_t PubLineBytes(std::string_view subject, std::string_view reply);
@@ -20,4 +20,4 @@ std::string LineTooLongText(size_t line, size_t limit);
 // the next lower power of two, since that is what operators set, so that few refusals find it.
 size_t LowerLineLimit(size_t longest);
 
-}  // namespace bascule
+}  // namespace bascule::nats

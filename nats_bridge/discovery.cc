@@ -10,7 +10,7 @@
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/outlet.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Answers whoever asks.
 class BusDiscovery::Questions : public BusListener {
@@ -159,4 +159,4 @@ bool BusDiscovery::Publish(const std::string& subject, const std::string& reply,
   return outlet.Publish(subject, payload, reply).ok();
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -19,7 +19,7 @@
 #include "core/ports/discovery.h"
 #include "nats_bridge/nats_connection.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct DiscoveryCounts {
   std::atomic<uint64_t> asked{0};     // questions published, repetitions included
@@ -59,4 +59,4 @@ class BusDiscovery final : public Discovery {
   std::shared_ptr<Subscription> questions_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

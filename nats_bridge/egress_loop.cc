@@ -12,7 +12,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr uint64_t kWakeKey = 0;  // socket generations begin at 1
@@ -196,4 +196,4 @@ EgressBatch::~EgressBatch() {
   if (batch_wants_write) loop_.Wake();
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

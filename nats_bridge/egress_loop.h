@@ -19,7 +19,7 @@
 #include "core/base/status.h"
 #include "core/env/cond_var.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Serves one natsConnection at a time. Calls: any thread, except where said.
 class EgressLoop {
@@ -78,4 +78,4 @@ class EgressBatch {
   EgressLoop& loop_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

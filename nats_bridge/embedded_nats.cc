@@ -17,7 +17,7 @@
 #include "core/env/file_system.h"
 #include "nats_bridge/bridge_limits.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr char kName[] = "nats-server";  // argv[0]: it names its ports file after it
@@ -306,4 +306,4 @@ void EmbeddedNats::Shutdown() {
   pid_ = -1;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

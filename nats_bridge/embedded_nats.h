@@ -15,7 +15,7 @@
 #include "core/env/cond_var.h"
 #include "nats_bridge/leashed_child.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct EmbeddedNatsOptions {
   std::string binary = "nats-server";  // a path, or a name looked up in PATH
@@ -86,4 +86,4 @@ class EmbeddedNats {
   std::thread supervisor_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -2,7 +2,7 @@
 
 #include "core/base/crc32c.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr std::string_view kMagic("\xB9\x0E\x43\xB4", 4);
@@ -44,4 +44,4 @@ void AppendEnvelopeHeader(std::string& out, EnvelopeType type) {
   out.push_back(static_cast<char>(type));
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -15,7 +15,7 @@
 #include <string>
 #include <string_view>
 
-namespace bascule {
+namespace bascule::nats {
 
 inline constexpr size_t kEnvelopeHeaderBytes = 8;
 inline constexpr size_t kEnvelopeCrcHeaderBytes = 12;
@@ -37,4 +37,4 @@ EnvelopeCheck OpenEnvelope(std::string_view bytes, EnvelopeType expected,
 // Appends the header that everybody sends: 8 bytes, no checksum. The payload goes right after it.
 void AppendEnvelopeHeader(std::string& out, EnvelopeType type);
 
-}  // namespace bascule
+}  // namespace bascule::nats

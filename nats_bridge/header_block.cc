@@ -2,7 +2,7 @@
 
 #include "core/base/limits.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr std::string_view kVersionLine = "NATS/1.0";
@@ -42,4 +42,4 @@ bool ReadHeaderBlock(std::string_view block, wire::HeaderList& out) {
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

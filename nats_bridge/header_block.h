@@ -8,11 +8,11 @@
 
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Appends the headers in `block` to `out`, as views into it, up to limits::kMaxHeaders. White space
 // around a value is not part of it; a folded value (next line begins with white space) keeps its
 // line ends. Lines that are no header are skipped. False when `block` does not begin as one.
 bool ReadHeaderBlock(std::string_view block, wire::HeaderList& out);
 
-}  // namespace bascule
+}  // namespace bascule::nats

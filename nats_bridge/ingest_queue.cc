@@ -6,7 +6,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 IngestQueue::IngestQueue(Executor& shard, Clock& clock, IngestCounts& counts, size_t bound,
                          size_t resume)
@@ -196,4 +196,4 @@ void IngestQueue::Release(Carrier* carrier) {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

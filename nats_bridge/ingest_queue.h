@@ -30,7 +30,7 @@
 #include "core/ports/subject_feeds.h"
 #include "nats_bridge/bridge_limits.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct FeedTarget;
 
@@ -132,4 +132,4 @@ struct FeedTarget {
   GapReport overrun_gap ABSL_GUARDED_BY(queue.mutex_);
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -10,7 +10,7 @@
 #include "nats_bridge/control_line.h"
 #include "nats_bridge/envelope.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // What a record takes of its arena beside the bytes of the message: tags, lengths, escapes. An
@@ -231,4 +231,4 @@ size_t Ingestor::held_bytes() const {
   return held;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

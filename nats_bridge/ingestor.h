@@ -14,7 +14,7 @@
 #include "nats_bridge/ingest_queue.h"
 #include "nats_bridge/jetstream.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Answers a publisher before any partition saw the message. Any thread; never blocks.
 class PublishRefuser {
@@ -61,4 +61,4 @@ class Ingestor {
   absl::flat_hash_map<Executor*, std::shared_ptr<IngestQueue>> queues_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

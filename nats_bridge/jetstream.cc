@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 void AppendJsonString(std::string& out, std::string_view text) {
@@ -100,4 +100,4 @@ std::optional<JetStreamError> ReadExpectations(const wire::HeaderList* headers,
   return std::nullopt;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

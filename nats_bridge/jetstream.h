@@ -10,7 +10,7 @@
 #include "core/ports/ack_sink.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct JetStreamError {
   int code = 0;      // like HTTP's
@@ -37,4 +37,4 @@ struct JetStreamExpectations {
 std::optional<JetStreamError> ReadExpectations(const wire::HeaderList* headers,
                                                JetStreamExpectations& out);
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -15,7 +15,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 absl::Status SystemError(const char* what) {
@@ -119,4 +119,4 @@ std::string FindExecutable(const std::string& name) {
   return {};
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -9,7 +9,7 @@
 
 #include "core/base/status.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Used by one thread, the one that called Spawn: the kernel ties the child to that thread's life.
 class LeashedChild {
@@ -46,4 +46,4 @@ class LeashedChild {
 // system directories. Empty when there is none.
 std::string FindExecutable(const std::string& name);
 
-}  // namespace bascule
+}  // namespace bascule::nats

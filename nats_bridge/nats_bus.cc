@@ -17,7 +17,7 @@
 #include "nats_bridge/outlet.h"
 #include "nats_bridge/publish_envelope.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr int kInboxTokenLength = 16;
@@ -200,4 +200,4 @@ Counters NatsBus::ReadCounters() const {
   return out;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

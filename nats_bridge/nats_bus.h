@@ -15,7 +15,7 @@
 #include "core/ports/subject_feeds.h"
 #include "nats_bridge/nats_options.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Any thread.
 class NatsBus : public SubjectFeeds, public AckSink, public BusPublisher {
@@ -61,4 +61,4 @@ class NatsBus : public SubjectFeeds, public AckSink, public BusPublisher {
   const std::unique_ptr<Parts> parts_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

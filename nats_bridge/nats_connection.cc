@@ -12,7 +12,7 @@
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/control_line.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // Drawn by nats.c's threads as well as the keeper: SplitMix64 over an atomic counter.
@@ -414,4 +414,4 @@ void NatsConnection::Retire() {
   gate_->closed.Sweep();
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

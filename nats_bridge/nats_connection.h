@@ -33,7 +33,7 @@
 #include "nats_bridge/subscription.h"
 #include "nats_bridge/subscription_cap.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 enum class ConnectionRole { kIngest, kEgress };
 
@@ -177,4 +177,4 @@ class NatsConnection {
   std::thread keeper_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

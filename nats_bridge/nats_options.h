@@ -7,7 +7,7 @@
 
 #include "core/base/limits.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct NatsTlsOptions {
   bool enabled = false;   // required of every server; so it is by tls:// in a URL, or any file here
@@ -34,4 +34,4 @@ struct NatsOptions {
   int delivery_threads = 0;  // threads that run message callbacks; 0 = half the cores, at least one
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

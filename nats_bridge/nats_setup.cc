@@ -10,7 +10,7 @@
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/nkey.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr char kDefaultUrl[] = "nats://127.0.0.1:4222";
@@ -184,4 +184,4 @@ std::string WithoutSecrets(std::string_view url) {
   return Concat(url.substr(0, host), url.substr(at + 1));
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

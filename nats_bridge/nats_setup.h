@@ -11,7 +11,7 @@
 #include "core/base/status.h"
 #include "nats_bridge/nats_options.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 struct NatsOptionsDeleter {
   void operator()(natsOptions* options) const { natsOptions_Destroy(options); }
@@ -37,4 +37,4 @@ absl::Status FromNats(natsStatus status, std::string_view what);
 // A URL without the password or token that may stand in it.
 std::string WithoutSecrets(std::string_view url);
 
-}  // namespace bascule
+}  // namespace bascule::nats

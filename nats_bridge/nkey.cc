@@ -6,7 +6,7 @@
 
 #include "core/base/openssl_handles.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr std::string_view kBase32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -109,4 +109,4 @@ std::string_view FindNkeySeed(std::string_view text) {
   return {};
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

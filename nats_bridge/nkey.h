@@ -6,7 +6,7 @@
 
 #include "core/base/status.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // The public key ("U...") that belongs to a user seed ("SU..."). InvalidArgument when the text is
 // not one.
@@ -15,4 +15,4 @@ absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed);
 // The first user seed in the text of a seed or credentials file; empty when there is none.
 std::string_view FindNkeySeed(std::string_view text);
 
-}  // namespace bascule
+}  // namespace bascule::nats

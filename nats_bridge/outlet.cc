@@ -7,7 +7,7 @@
 #include "nats_bridge/bus_message.h"
 #include "nats_bridge/control_line.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // "PUB " and line ends around each message.
@@ -70,4 +70,4 @@ absl::Status Outlet::Publish(std::string_view subject, std::string_view payload,
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -9,7 +9,7 @@
 #include "core/base/status.h"
 #include "nats_bridge/nats_connection.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // On the stack of one thread, for one run; not nested. The bytes are handed to the socket after it
 // ends.
@@ -32,4 +32,4 @@ class Outlet {
   EgressBatch batch_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

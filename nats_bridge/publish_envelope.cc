@@ -4,7 +4,7 @@
 #include "core/wire/record.h"
 #include "nats_bridge/envelope.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 void AppendUnlessEmpty(std::string& out, uint32_t field, std::string_view bytes) {
@@ -33,4 +33,4 @@ void AppendPublishEnvelope(std::string& out, const PublishMessage& message) {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -8,7 +8,7 @@
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/header_block.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // What a nats.c subscription calls back into; deleted by nats.c's completion callback, after its
@@ -193,4 +193,4 @@ bool Subscription::MarkSlow(natsSubscription* sub) {
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -12,7 +12,7 @@
 #include "nats_bridge/bus_message.h"
 #include "nats_bridge/closed_subscriptions.h"
 
-namespace bascule {
+namespace bascule::nats {
 
 // Counts the message callbacks that nats.c can still make, so that Stop can wait for the last, and
 // keeps what it may still touch.
@@ -82,4 +82,4 @@ class Subscription {
   int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace bascule {
+namespace bascule::nats {
 
 class SubscriptionCap {
  public:
@@ -35,4 +35,4 @@ class SubscriptionCap {
   size_t refused_ = SIZE_MAX;
 };
 
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -234,7 +234,7 @@ std::string MemberJson(const std::string& action, const std::string& member) {
   return Dump(Json{{"member", member}, {action, true}});
 }
 
-std::string LogJson(const LogReport& log, bool verified) {
+std::string LogJson(const log::LogReport& log, bool verified) {
   Json out = Json::object();
   out["directory"] = log.directory;
   out["stream_id"] = log.stream.value();
@@ -242,8 +242,8 @@ std::string LogJson(const LogReport& log, bool verified) {
   out["verified"] = verified;
   out["sound"] = log.sound();
   out["segments"] = Json::array();
-  for (const SegmentReport& segment : log.segments) {
-    const SegmentFooter& facts = segment.facts;
+  for (const log::SegmentReport& segment : log.segments) {
+    const log::SegmentFooter& facts = segment.facts;
     Json one = Json::object();
     one["path"] = segment.path;
     one["sealed"] = segment.sealed;
@@ -256,7 +256,7 @@ std::string LogJson(const LogReport& log, bool verified) {
     one["gap_records"] = facts.gap_records;
     one["messages_in_gaps"] = facts.messages_in_gaps;
     one["epochs"] = Json::array();
-    for (const EpochStart& start : facts.epochs) {
+    for (const log::EpochStart& start : facts.epochs) {
       one["epochs"].push_back(
           Json{{"epoch", start.epoch.value()}, {"first_offset", start.start.value()}});
     }

@@ -14,9 +14,11 @@ namespace proto {
 class Ack;
 class Message;
 }  // namespace proto
-namespace bascule {
+namespace bascule::log {
 struct LogReport;
-}
+}  // namespace bascule::log
+
+namespace bascule::cli {}
 namespace bascule::v1 {
 class CreateStreamResponse;
 class GetClusterStatusResponse;
@@ -39,7 +41,7 @@ std::string ClusterJson(const v1::GetClusterStatusResponse& status);
 // {"member": "b3", "removed": true}
 std::string MemberJson(const std::string& action, const std::string& member);
 // `verified`: every byte was read, not only what the segments say of themselves.
-std::string LogJson(const LogReport& log, bool verified);
+std::string LogJson(const log::LogReport& log, bool verified);
 std::string ServerJson(const v1::GetServerInfoResponse& server);
 
 // One measured run.

@@ -27,7 +27,7 @@ ExitCode Run(Session& session, const LogOptions& options) {
   Console& console = session.console;
   FileSystem& disk = RealFileSystem();
   const bool verify = options.action == LogOptions::Action::kVerify;
-  const absl::StatusOr<FoundLogs> found = FindLogs(disk, options.directory);
+  const absl::StatusOr<log::FoundLogs> found = log::FindLogs(disk, options.directory);
   if (!found.ok()) return Report(console, Explain(found.status(), options.directory));
   ExitCode code = ExitCode::kOk;
   if (!found->points_problem.empty()) {
@@ -36,15 +36,15 @@ ExitCode Run(Session& session, const LogOptions& options) {
         {ExitCode::kDamaged,
          absl::StrCat(found->points_problem, "; how far the logs have to reach is not known"), ""});
   }
-  const std::vector<FoundLog>& logs = found->logs;
-  for (const FoundLog& one : logs) {
+  const std::vector<log::FoundLog>& logs = found->logs;
+  for (const log::FoundLog& one : logs) {
     const std::string& directory = one.directory;
     Progress progress(console, session.client.clock());
     const auto show = [&](uint64_t done, uint64_t total) {
       progress.Show(done >> 10, total >> 10, "KiB");
     };
-    const absl::StatusOr<LogReport> log =
-        InspectLog(disk, one, verify ? InspectDepth::kBytes : InspectDepth::kFooters, show);
+    const absl::StatusOr<log::LogReport> log = InspectLog(
+        disk, one, verify ? log::InspectDepth::kBytes : log::InspectDepth::kFooters, show);
     progress.Clear();
     if (!log.ok()) {
       // One directory that cannot be read must not hide the state of the others.

@@ -18,17 +18,17 @@ std::string Time(Timestamp time) {
   return time.value() == 0 ? "-" : FormatTime(time, Precision::kSeconds);
 }
 
-std::string Epochs(const SegmentFooter& facts) {
+std::string Epochs(const log::SegmentFooter& facts) {
   std::vector<std::string> epochs;
-  for (const EpochStart& start : facts.epochs)
+  for (const log::EpochStart& start : facts.epochs)
     epochs.push_back(std::to_string(start.epoch.value()));
   // The first and the last say enough where a log has seen many elections.
   if (epochs.size() > 3) return absl::StrCat(epochs.front(), "..", epochs.back());
   return epochs.empty() ? "-" : absl::StrJoin(epochs, ",");
 }
 
-void PrintTroubles(std::ostream& out, const LogReport& log) {
-  for (const SegmentReport& segment : log.segments) {
+void PrintTroubles(std::ostream& out, const log::LogReport& log) {
+  for (const log::SegmentReport& segment : log.segments) {
     const std::string name = EscapeText(FileName(segment.path));
     for (const std::string& problem : segment.problems) {
       out << "! " << name << ": " << EscapeText(problem) << '\n';
@@ -42,7 +42,7 @@ void PrintTroubles(std::ostream& out, const LogReport& log) {
 
 }  // namespace
 
-void PrintLog(std::ostream& out, const LogReport& log) {
+void PrintLog(std::ostream& out, const log::LogReport& log) {
   out << EscapeText(log.directory) << ": stream id " << log.stream << ", partition "
       << log.partition << "\n\n";
   using Align = Table::Align;
@@ -56,8 +56,8 @@ void PrintLog(std::ostream& out, const LogReport& log) {
                {"TO"},
                {"EPOCHS"},
                {"GAPS", Align::kRight}});
-  for (const SegmentReport& segment : log.segments) {
-    const SegmentFooter& facts = segment.facts;
+  for (const log::SegmentReport& segment : log.segments) {
+    const log::SegmentFooter& facts = segment.facts;
     const bool empty = facts.end_offset == facts.base_offset;
     table.AddRow({EscapeText(FileName(segment.path)),
                   !segment.problems.empty() ? "DAMAGED"
@@ -74,10 +74,10 @@ void PrintLog(std::ostream& out, const LogReport& log) {
   PrintTroubles(out, log);
 }
 
-void PrintVerdict(std::ostream& out, const LogReport& log) {
+void PrintVerdict(std::ostream& out, const log::LogReport& log) {
   uint64_t messages = 0;
   uint64_t bytes = 0;
-  for (const SegmentReport& segment : log.segments) {
+  for (const log::SegmentReport& segment : log.segments) {
     messages += segment.facts.record_count;
     bytes += segment.file_bytes;
   }

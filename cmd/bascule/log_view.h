@@ -3,16 +3,18 @@
 
 #include <ostream>
 
-namespace bascule {
+namespace bascule::log {
 struct LogReport;
-}
+}  // namespace bascule::log
+
+namespace bascule::cli {}
 
 namespace bascule::cli {
 
 // Every segment with its offsets, times and sizes, then what is wrong.
-void PrintLog(std::ostream& out, const LogReport& log);
+void PrintLog(std::ostream& out, const log::LogReport& log);
 
 // One line when all is sound, and below it a sentence for everything that is not.
-void PrintVerdict(std::ostream& out, const LogReport& log);
+void PrintVerdict(std::ostream& out, const log::LogReport& log);
 
 }  // namespace bascule::cli

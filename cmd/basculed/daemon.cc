@@ -20,14 +20,14 @@
 #include "replication/broker/broker.h"
 #include "replication/peer/grpc_peer_transport.h"
 
-namespace bascule {
+namespace bascule::daemon {
 namespace {
 
 constexpr int kSyncThreads = 16;
 constexpr std::chrono::seconds kCertificateLook{5};  // how often the files of tls.* are read again
 
-NatsOptions ToNatsOptions(const Config& config, const std::string& server_id) {
-  NatsOptions options;
+nats::NatsOptions ToNatsOptions(const config::Config& config, const std::string& server_id) {
+  nats::NatsOptions options;
   options.urls = config.nats.servers;
   options.user = config.nats.user;
   options.password = config.nats.password;
@@ -42,19 +42,19 @@ NatsOptions ToNatsOptions(const Config& config, const std::string& server_id) {
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<EmbeddedNats>> StartEmbedded(const Config& config,
-                                                            const std::string& data) {
-  EmbeddedNatsOptions options;
+absl::StatusOr<std::unique_ptr<nats::EmbeddedNats>> StartEmbedded(const config::Config& config,
+                                                                  const std::string& data) {
+  nats::EmbeddedNatsOptions options;
   options.binary = config.nats.embedded.binary;
   options.directory = JoinPath(data, "nats");
   options.config_file = config.nats.embedded.config;
   options.port = config.nats.embedded.port.value_or(4222);
   options.max_payload = static_cast<size_t>(config.max_message_bytes);
-  return EmbeddedNats::Start(options, RealClock());
+  return nats::EmbeddedNats::Start(options, RealClock());
 }
 
-ApiBounds ToBounds(const ApiSettings& settings, size_t connections) {
-  ApiBounds bounds;
+api::ApiBounds ToBounds(const config::ApiSettings& settings, size_t connections) {
+  api::ApiBounds bounds;
   bounds.connections = connections;
   bounds.connections_per_address = settings.connections_per_address > 0
                                        ? static_cast<size_t>(settings.connections_per_address)
@@ -81,10 +81,10 @@ std::string ThisProcess() {
   return Concat("process ", getpid(), " on ", named ? host : "a machine without a name");
 }
 
-PeerOptions ToPeerOptions(const Config& config, const PeerIdentity& self,
-                          const std::string& cluster_id, size_t connections) {
-  const ClusterSettings& cluster = config.cluster;
-  PeerOptions options;
+peer::PeerOptions ToPeerOptions(const config::Config& config, const PeerIdentity& self,
+                                const std::string& cluster_id, size_t connections) {
+  const config::ClusterSettings& cluster = config.cluster;
+  peer::PeerOptions options;
   options.self = self;
   if (cluster.advertised.port != 0) options.self.address = ToText(cluster.advertised);
   options.cluster_id = cluster_id;
@@ -100,7 +100,7 @@ PeerOptions ToPeerOptions(const Config& config, const PeerIdentity& self,
 }  // namespace
 
 struct Daemon::Parts {
-  Parts(const Config& given, std::function<void()> fatal_callback)
+  Parts(const config::Config& given, std::function<void()> fatal_callback)
       : config(given), fatal(std::move(fatal_callback)), fs(RealFileSystem()), clock(RealClock()) {}
 
   absl::Status OpenData();
@@ -114,21 +114,21 @@ struct Daemon::Parts {
 
   void WatchCertificate();
 
-  Config config;
+  config::Config config;
   std::function<void()> fatal;
   FileSystem& fs;
   Clock& clock;
   DescriptorBudget descriptors;
-  std::optional<DataDirectory> directory;  // until the broker has it
+  std::optional<broker::DataDirectory> directory;  // until the broker has it
   std::vector<std::unique_ptr<ThreadExecutor>> shards;
   std::unique_ptr<ThreadExecutor> home;
   std::unique_ptr<ThreadExecutor> disk_pool;
   std::unique_ptr<ThreadExecutor> sync_pool;
-  std::unique_ptr<EmbeddedNats> embedded;
-  std::unique_ptr<NatsBus> bus;
-  std::unique_ptr<Broker> broker;
+  std::unique_ptr<nats::EmbeddedNats> embedded;
+  std::unique_ptr<nats::NatsBus> bus;
+  std::unique_ptr<broker::Broker> broker;
   std::unique_ptr<BrokerFacts> facts;
-  std::unique_ptr<ApiServer> api;
+  std::unique_ptr<api::ApiServer> api;
 };
 
 // What could not be opened later is refused now, with the reason.
@@ -146,7 +146,7 @@ absl::Status Daemon::Parts::PlanDescriptors() {
 
 absl::Status Daemon::Parts::OpenData() {
   ASSIGN_OR_RETURN(directory,
-                   DataDirectory::Open(fs, RealRng(), config.data_dir, config.server_id));
+                   broker::DataDirectory::Open(fs, RealRng(), config.data_dir, config.server_id));
   if (config.data_dir.starts_with("/tmp/")) {
     LogWarning(config.data_dir,
                " is below /tmp, which many systems empty at a restart: choose another data.dir");
@@ -161,25 +161,26 @@ absl::Status Daemon::Parts::OpenData() {
 }
 
 absl::Status Daemon::Parts::ConnectBus() {
-  NatsOptions options = ToNatsOptions(config, directory->server_id());
+  nats::NatsOptions options = ToNatsOptions(config, directory->server_id());
   if (config.nats.embedded.enabled) {
     ASSIGN_OR_RETURN(embedded, StartEmbedded(config, config.data_dir));
     options.urls = {embedded->url()};
     LogInfo("embedded nats-server listens on ", embedded->url());
   }
-  ASSIGN_OR_RETURN(bus, NatsBus::Start(options, clock, RealRng()));
+  ASSIGN_OR_RETURN(bus, nats::NatsBus::Start(options, clock, RealRng()));
   return absl::OkStatus();
 }
 
 absl::StatusOr<OpenedPeerPort> Daemon::Parts::OpenPeers(const PeerIdentity& self,
                                                         const std::string& cluster_id,
                                                         PeerEvents& events) {
-  auto port = std::make_unique<GrpcPeerTransport>(
+  auto port = std::make_unique<peer::GrpcPeerTransport>(
       ToPeerOptions(config, self, cluster_id, descriptors.peers() / 2), clock, fs, *home, events);
   RETURN_IF_ERROR(port->Start());
-  const Address& advertised = config.cluster.advertised;
-  std::string address = advertised.port != 0 ? ToText(advertised)
-                                             : ToText(Address{advertised.host, port->BoundPort()});
+  const config::Address& advertised = config.cluster.advertised;
+  std::string address = advertised.port != 0
+                            ? ToText(advertised)
+                            : ToText(config::Address{advertised.host, port->BoundPort()});
   return OpenedPeerPort{std::move(port), std::move(address)};
 }
 
@@ -191,21 +192,23 @@ absl::Status Daemon::Parts::StartBroker() {
   }
   std::vector<Executor*> shard_list;
   for (const auto& shard : shards) shard_list.push_back(shard.get());
-  BrokerSeams seams{{fs, clock, RealRng(), *home, bus->discovery(), std::move(open_peers),
-                     [this](size_t count) { return descriptors.CheckPartitions(count); }, fatal},
-                    std::move(shard_list),
-                    *disk_pool,
-                    *sync_pool,
-                    *bus,
-                    *bus};
-  broker = std::make_unique<Broker>(std::move(seams), BrokerOptions{config, ThisProcess()},
-                                    *std::exchange(directory, std::nullopt));
+  broker::BrokerSeams seams{
+      {fs, clock, RealRng(), *home, bus->discovery(), std::move(open_peers),
+       [this](size_t count) { return descriptors.CheckPartitions(count); }, fatal},
+      std::move(shard_list),
+      *disk_pool,
+      *sync_pool,
+      *bus,
+      *bus};
+  broker = std::make_unique<broker::Broker>(std::move(seams),
+                                            broker::BrokerOptions{config, ThisProcess()},
+                                            *std::exchange(directory, std::nullopt));
   return Await([this](auto done) { broker->Start(std::move(done)); });
 }
 
 absl::Status Daemon::Parts::Serve() {
   facts = std::make_unique<BrokerFacts>(config, fs, clock, *bus, *broker);
-  ApiOptions options;
+  api::ApiOptions options;
   options.listen = ToText(config.listen);
   options.tls = {config.tls.key, config.tls.cert, config.tls.client_auth, config.tls.client_ca};
   options.max_request_bytes = config.MaxRequestBytes();
@@ -215,15 +218,15 @@ absl::Status Daemon::Parts::Serve() {
   options.server_id = broker->directory().server_id();
   options.cluster_namespace = config.cluster_namespace;
   options.admin = {config.admin.loopback, config.admin.identities};
-  api = std::make_unique<ApiServer>(
-      options, ApiPorts{broker->catalog(), broker->streams(), broker->cluster(), *bus, *facts,
-                        clock, fs, RealRng()});
+  api = std::make_unique<api::ApiServer>(
+      options, api::ApiPorts{broker->catalog(), broker->streams(), broker->cluster(), *bus, *facts,
+                             clock, fs, RealRng()});
   facts->SetApi(*api);
   RETURN_IF_ERROR(api->Start());
   if (!config.tls.cert.empty()) WatchCertificate();
   const int port = config.advertised.port != 0 ? config.advertised.port : api->BoundPort();
-  const std::string listen = ToText(Address{config.listen.host, api->BoundPort()});
-  const std::string advertised = ToText(Address{config.advertised.host, port});
+  const std::string listen = ToText(config::Address{config.listen.host, api->BoundPort()});
+  const std::string advertised = ToText(config::Address{config.advertised.host, port});
   broker->Advertise(config.advertised.host, port);
   facts->SetAddresses(listen, advertised);
   LogInfo("broker ", options.server_id, " serves on ", listen, " (advertised as ", advertised,
@@ -261,7 +264,7 @@ Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Daemon::~Daemon() { parts_->Stop(); }
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const config::Config& config,
                                                       std::function<void()> fatal) {
   std::unique_ptr<Daemon> daemon(new Daemon(std::make_unique<Parts>(config, std::move(fatal))));
   Parts& parts = *daemon->parts_;
@@ -273,4 +276,4 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
   return daemon;
 }
 
-}  // namespace bascule
+}  // namespace bascule::daemon

@@ -8,14 +8,14 @@
 #include "core/base/status.h"
 #include "core/config/config.h"
 
-namespace bascule {
+namespace bascule::daemon {
 
 class Daemon {
  public:
   // Blocks until the broker serves, with its declared streams in place; one that is to join a
   // cluster waits for it as long as that takes. Errors say what to change. `fatal`: the process
   // must end (the reason is logged); from any thread, at any time after the call began.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Config& config,
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const config::Config& config,
                                                        std::function<void()> fatal);
   // Stops gracefully: no new requests, everything heard is stored and acked, logs are closed clean.
   ~Daemon();
@@ -26,4 +26,4 @@ class Daemon {
   std::unique_ptr<Parts> parts_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::daemon

@@ -8,10 +8,10 @@
 #include "core/base/text.h"
 #include "replication/peer/certificates.h"
 
-namespace bascule {
+namespace bascule::daemon {
 
-BrokerFacts::BrokerFacts(const Config& config, FileSystem& fs, Clock& clock, const NatsBus& bus,
-                         const Broker& broker)
+BrokerFacts::BrokerFacts(const config::Config& config, FileSystem& fs, Clock& clock,
+                         const nats::NatsBus& bus, const broker::Broker& broker)
     : config_(config), fs_(fs), clock_(clock), started_(clock.Wall()), bus_(bus), broker_(broker) {}
 
 void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
@@ -80,4 +80,4 @@ ServerFacts BrokerFacts::Facts() {
   return facts;
 }
 
-}  // namespace bascule
+}  // namespace bascule::daemon

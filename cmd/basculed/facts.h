@@ -10,29 +10,29 @@
 #include "nats_bridge/nats_bus.h"
 #include "replication/broker/broker.h"
 
-namespace bascule {
+namespace bascule::daemon {
 
 class BrokerFacts final : public ServerFactsSource {
  public:
   // `broker` has started.
-  BrokerFacts(const Config& config, FileSystem& fs, Clock& clock, const NatsBus& bus,
-              const Broker& broker);
-  void SetApi(const ApiServer& api) { api_ = &api; }  // once, before it serves
+  BrokerFacts(const config::Config& config, FileSystem& fs, Clock& clock, const nats::NatsBus& bus,
+              const broker::Broker& broker);
+  void SetApi(const api::ApiServer& api) { api_ = &api; }  // once, before it serves
   void SetAddresses(std::string listen, std::string advertised);
   ServerFacts Facts() override;
 
  private:
   std::vector<std::string> CertificateWarnings() const;
 
-  const Config& config_;
+  const config::Config& config_;
   FileSystem& fs_;
   Clock& clock_;
   const Timestamp started_;
-  const NatsBus& bus_;
-  const Broker& broker_;
-  const ApiServer* api_ = nullptr;
+  const nats::NatsBus& bus_;
+  const broker::Broker& broker_;
+  const api::ApiServer* api_ = nullptr;
   std::string listen_;  // set once, before the API serves
   std::string advertised_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::daemon

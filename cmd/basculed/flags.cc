@@ -11,7 +11,7 @@
 #include "core/base/spelling.h"
 #include "core/config/value.h"
 
-namespace bascule {
+namespace bascule::daemon {
 namespace {
 
 constexpr int kUsageExit = 2;
@@ -248,7 +248,7 @@ Flags ParseFlags(int argc, const char* const* argv, std::string_view version) {
   }
   if (raw.version)
     return Print(Flags::Action::kVersion, absl::StrCat("basculed ", std::string(version), "\n"));
-  if (raw.help_config) return Print(Flags::Action::kHelpConfig, ConfigReference());
+  if (raw.help_config) return Print(Flags::Action::kHelpConfig, config::ConfigReference());
   if (const std::vector<std::string> extra = app.remaining(); !extra.empty())
     return RefuseExtra(app, extra.front());
   return Translate(app, raw);
@@ -273,4 +273,4 @@ std::optional<std::string> ConfigFile(const Flags& flags,
   return variable->second;
 }
 
-}  // namespace bascule
+}  // namespace bascule::daemon

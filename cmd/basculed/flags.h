@@ -9,7 +9,7 @@
 
 #include "core/config/config.h"
 
-namespace bascule {
+namespace bascule::daemon {
 
 struct Flags {
   enum class Action {
@@ -25,7 +25,7 @@ struct Flags {
   std::string text;   // ends with a line break; empty for kRun, kCheck and kRecover
   int exit_code = 0;  // for the actions that only print
   std::optional<std::string> config_file;
-  std::map<std::string, FlagValue> overrides;  // for ConfigSources::flags
+  std::map<std::string, config::FlagValue> overrides;  // for ConfigSources::flags
 };
 
 // Pure, apart from reading argv. Never throws, never exits. `version` is what --version prints.
@@ -38,4 +38,4 @@ std::map<std::string, std::string> ReadEnvironment(const char* const* environmen
 std::optional<std::string> ConfigFile(const Flags& flags,
                                       const std::map<std::string, std::string>& environment);
 
-}  // namespace bascule
+}  // namespace bascule::daemon

@@ -21,14 +21,14 @@
 
 extern char** environ;
 
-namespace bascule {
+namespace bascule::daemon {
 namespace {
 
 constexpr size_t kMaxConfigBytes = 4 << 20;
 constexpr int kFatal = -1;
 
-absl::StatusOr<Config> ReadConfig(const Flags& flags) {
-  ConfigSources sources;
+absl::StatusOr<config::Config> ReadConfig(const Flags& flags) {
+  config::ConfigSources sources;
   sources.environment = ReadEnvironment(environ);
   sources.flags = flags.overrides;
   if (const auto path = ConfigFile(flags, sources.environment)) {
@@ -37,7 +37,7 @@ absl::StatusOr<Config> ReadConfig(const Flags& flags) {
     ASSIGN_OR_RETURN(sources.file_text, ReadWhole(*file, kMaxConfigBytes));
     sources.file_name = *path;
   }
-  return LoadConfig(sources);
+  return config::LoadConfig(sources);
 }
 
 // Batches and read chunks are buffers of up to a megabyte that come and go all the time. By default
@@ -66,7 +66,7 @@ void KeepLargeBuffers() {
 }
 
 // The process log leaves by a thread of its own from here on, gRPC's lines too.
-void StartLog(const Config& config) {
+void StartLog(const config::Config& config) {
   SetLogLevel(config.log_level);
   // Never destroyed: threads may log until the process is gone.
   SetLogSink(new LogWriter(STDERR_FILENO));
@@ -96,7 +96,7 @@ int NextEndingSignal(const sigset_t& waited) {
   }
 }
 
-int Run(const Config& config) {
+int Run(const config::Config& config) {
   KeepLargeBuffers();
   // Blocked before any thread starts, so that every thread leaves them to the wait below.
   const sigset_t waited = WaitedSignals();
@@ -138,8 +138,8 @@ int Run(const Config& config) {
   return reason == kFatal ? 1 : 0;
 }
 
-int Recover(const Config& config) {
-  const absl::StatusOr<std::string> done = RecoverQuorum(RealFileSystem(), config.data_dir);
+int Recover(const config::Config& config) {
+  const absl::StatusOr<std::string> done = broker::RecoverQuorum(RealFileSystem(), config.data_dir);
   if (!done.ok()) {
     std::cerr << "basculed --recover-quorum: " << FromAbsl(done.status().message()) << "\n";
     return 1;
@@ -162,13 +162,13 @@ int Main(int argc, char** argv) {
     std::cout << flags.text;
     return flags.exit_code;
   }
-  const absl::StatusOr<Config> config = ReadConfig(flags);
+  const absl::StatusOr<config::Config> config = ReadConfig(flags);
   if (!config.ok()) {
     std::cerr << FromAbsl(config.status().message()) << "\n";
     return 2;
   }
   if (flags.action == Flags::Action::kCheck) {
-    std::cout << "the configuration is valid\n" << DescribeConfig(*config);
+    std::cout << "the configuration is valid\n" << config::DescribeConfig(*config);
     return 0;
   }
   if (flags.action == Flags::Action::kRecover) return Recover(*config);
@@ -176,6 +176,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::daemon
 
-int main(int argc, char** argv) { return bascule::Main(argc, argv); }
+int main(int argc, char** argv) { return bascule::daemon::Main(argc, argv); }

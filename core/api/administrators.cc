@@ -8,7 +8,7 @@
 
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // What proxies add when they pass a request on.
@@ -107,4 +107,4 @@ absl::Status CheckAdministrator(const Caller& caller, const AdminOptions& option
             "tls.client.auth.enabled) and restart it; admin.loopback is off here"));
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -9,7 +9,7 @@
 
 #include "core/base/status.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // admin.*
 struct AdminOptions {
@@ -34,4 +34,4 @@ bool IsLoopback(std::string_view peer);
 // OK, or PermissionDenied: who asked, and what to do.
 absl::Status CheckAdministrator(const Caller& caller, const AdminOptions& options);
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -21,7 +21,7 @@
 #include "core/base/text.h"
 #include "core/env/connection_listener.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // Hinted writes gather up to this much before they go to the socket.
@@ -203,4 +203,4 @@ void ApiServer::Shutdown() {
   impl_->server->Wait();
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -25,7 +25,7 @@
 #include "core/ports/stream_admin.h"
 #include "core/ports/stream_catalog.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // Paths of PEM files. TLS is on when key and certificate are set; one alone is an error.
 struct TlsOptions {
@@ -100,4 +100,4 @@ class ApiServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

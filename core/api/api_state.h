@@ -10,7 +10,7 @@
 #include "core/api/read_memory.h"
 #include "core/api/subscriber_slots.h"
 
-namespace bascule {
+namespace bascule::api {
 
 struct ApiState {
   ApiState(ApiOptions the_options, ApiPorts the_ports)
@@ -33,4 +33,4 @@ struct ApiState {
   std::function<Counters()> connection_counters;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -12,7 +12,7 @@
 #include "core/stream/difference.h"
 #include "core/stream/overlap.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 void FillPartition(const PartitionDescription& partition,
@@ -247,4 +247,4 @@ grpc::ServerUnaryReactor* BasculeService::TransferLeadership(
   return BeginTransferLeadership(state_, *context, *request);
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

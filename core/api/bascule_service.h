@@ -4,7 +4,7 @@
 #include "bascule/v1/bascule.grpc.pb.h"
 #include "core/api/api_state.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class BasculeService final : public v1::Bascule::CallbackService {
  public:
@@ -39,4 +39,4 @@ class BasculeService final : public v1::Bascule::CallbackService {
   ApiState& state_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -12,7 +12,7 @@
 #include "core/base/types.h"
 #include "core/env/clock.h"
 
-namespace bascule {
+namespace bascule::api {
 
 inline Duration MetadataTimeout(const grpc::CallbackServerContext& context, Clock& clock) {
   const auto deadline = context.deadline();
@@ -25,4 +25,4 @@ inline Duration MetadataTimeout(const grpc::CallbackServerContext& context, Cloc
   return left - std::min(left / 10, kWayBack + left / 50);
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

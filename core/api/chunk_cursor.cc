@@ -5,7 +5,7 @@
 #include "core/base/text.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::api {
 
 ChunkCursor::ChunkCursor(Bytes batches, Direction direction, OffsetBounds bounds)
     : batches_(std::move(batches)), direction_(direction), bounds_(bounds) {
@@ -115,4 +115,4 @@ bool ChunkCursor::NextReverse(std::string_view& record) {
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -12,7 +12,7 @@
 #include "core/ports/partition_port.h"
 #include "core/wire/batch.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // Offsets that may be shown: [low, end).
 struct OffsetBounds {
@@ -63,4 +63,4 @@ class ChunkCursor {
   std::vector<std::string_view> pending_records_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -10,7 +10,7 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // "host:port", IPv6 hosts in brackets.
@@ -148,4 +148,4 @@ grpc::ServerUnaryReactor* BeginTransferLeadership(ApiState& state,
   return reactor;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -14,7 +14,7 @@ class RemoveMemberRequest;
 class TransferLeadershipRequest;
 }  // namespace bascule::v1
 
-namespace bascule {
+namespace bascule::api {
 
 grpc::ServerUnaryReactor* BeginGetClusterStatus(ApiState& state,
                                                 grpc::CallbackServerContext& context,
@@ -29,4 +29,4 @@ grpc::ServerUnaryReactor* BeginTransferLeadership(ApiState& state,
                                                   grpc::CallbackServerContext& context,
                                                   const v1::TransferLeadershipRequest& request);
 
-}  // namespace bascule
+}  // namespace bascule::api

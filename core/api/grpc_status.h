@@ -7,11 +7,11 @@
 
 #include "core/base/status.h"
 
-namespace bascule {
+namespace bascule::api {
 
 inline grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -6,7 +6,7 @@
 
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 constexpr size_t kPlaceDigits = 8;
@@ -141,4 +141,4 @@ uint32_t InFlightWindow::PlaceOf(std::string_view id) const {
   return known ? at : kNone;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -18,7 +18,7 @@
 #include "core/base/types.h"
 #include "core/env/rng.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class InFlightWindow {
  public:
@@ -103,4 +103,4 @@ class InFlightWindow {
   std::string id_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -11,7 +11,7 @@
 #include "core/api/subscribe_session.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 grpc::ServerUnaryReactor* FinishWith(grpc::CallbackServerContext* context,
@@ -130,4 +130,4 @@ LiftbridgeService::Unary* LiftbridgeService::ReportConsumerGroupCoordinator(
   return NotBuilt(context, "ReportConsumerGroupCoordinator");
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -4,7 +4,7 @@
 #include "api.grpc.pb.h"
 #include "core/api/api_state.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // Subscribe and PublishAsync carry raw bytes: their sessions read and write messages without
 // protobuf objects. The rest are ordinary calls.
@@ -77,4 +77,4 @@ class LiftbridgeService final : public LiftbridgeBase {
   ApiState& state_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

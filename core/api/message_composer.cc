@@ -5,7 +5,7 @@
 #include "core/wire/coding.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 constexpr uint32_t kEntryKey = 1;
@@ -113,4 +113,4 @@ std::string MessageComposer::Suffix(const RecordPiece& piece) const {
   return suffix;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -17,7 +17,7 @@
 
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // A record with what a message needs to know of it. Views into the record.
 struct RecordPiece {
@@ -47,4 +47,4 @@ class MessageComposer {
   std::string prefix_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

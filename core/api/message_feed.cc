@@ -9,7 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // A slice over `bytes` that keeps their block alive.
@@ -100,4 +100,4 @@ void MessageFeed::TakeLarge(const RecordPiece& piece, grpc::ByteBuffer& message)
   message.Swap(&made);
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

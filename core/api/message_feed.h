@@ -12,7 +12,7 @@
 #include "core/api/message_composer.h"
 #include "core/base/bytes.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class MessageFeed {
  public:
@@ -61,4 +61,4 @@ class MessageFeed {
       pieces_;  // scratch of Compose, then the large ones by number of `waiting_`
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

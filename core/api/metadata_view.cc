@@ -11,7 +11,7 @@
 #include "api.pb.h"
 #include "core/api/grpc_status.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // The host part of "host:port"; empty for every-interface addresses, which nobody can dial.
@@ -170,4 +170,4 @@ grpc::ServerUnaryReactor* BeginFetchPartitionMetadata(
   return reactor;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -16,7 +16,7 @@ class FetchPartitionMetadataResponse;
 class PartitionMetadata;
 }  // namespace proto
 
-namespace bascule {
+namespace bascule::api {
 
 // Both end the call by themselves; request and response live until then.
 grpc::ServerUnaryReactor* BeginFetchMetadata(ApiState& state, grpc::CallbackServerContext& context,
@@ -35,4 +35,4 @@ void FillPartition(const PartitionDescription& partition,
 // bound port.
 BrokerDescription Advertised(BrokerDescription broker, const ApiState& state);
 
-}  // namespace bascule
+}  // namespace bascule::api

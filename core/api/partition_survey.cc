@@ -8,7 +8,7 @@
 
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 absl::Status StandsElsewhere(const PartitionDescription& partition) {
@@ -71,4 +71,4 @@ void SurveyPartitions(std::vector<std::shared_ptr<const CatalogEntry>> entries, 
   std::make_shared<Survey>(std::move(entries), std::move(done))->Run();
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -13,7 +13,7 @@
 #include "core/base/status.h"
 #include "core/ports/stream_catalog.h"
 
-namespace bascule {
+namespace bascule::api {
 
 struct SurveyedStream {
   std::shared_ptr<const CatalogEntry> entry;
@@ -26,4 +26,4 @@ using SurveyDone = absl::AnyInvocable<void(std::vector<SurveyedStream>)>;
 // `done` runs once, on a thread of gRPC, with the streams in the order of `entries`.
 void SurveyPartitions(std::vector<std::shared_ptr<const CatalogEntry>> entries, SurveyDone done);
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -10,7 +10,7 @@
 #include "core/wire/ack.h"
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
@@ -309,4 +309,4 @@ void PublishAsyncSession::OnDone() {
   std::shared_ptr<PublishAsyncSession> last = std::move(self_);
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -36,7 +36,7 @@
 #include "core/api/publish_rules.h"
 #include "core/api/response_batch.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class PublishAsyncSession final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
@@ -103,4 +103,4 @@ class PublishAsyncSession final
   grpc::Alarm drain_alarm_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

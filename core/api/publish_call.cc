@@ -11,7 +11,7 @@
 #include "core/api/publish_rules.h"
 #include "core/wire/ack.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 enum class AckErrors { kBecomeStatus, kStayInResponse };
@@ -152,4 +152,4 @@ grpc::ServerUnaryReactor* BeginPublishToSubject(ApiState& state,
   return call;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

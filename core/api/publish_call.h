@@ -24,7 +24,7 @@ class PublishToSubjectRequest;
 class PublishToSubjectResponse;
 }  // namespace proto
 
-namespace bascule {
+namespace bascule::api {
 
 // Both end by themselves; request and response live until then.
 grpc::ServerUnaryReactor* BeginPublish(ApiState& state, grpc::CallbackServerContext& context,
@@ -35,4 +35,4 @@ grpc::ServerUnaryReactor* BeginPublishToSubject(ApiState& state,
                                                 const proto::PublishToSubjectRequest& request,
                                                 proto::PublishToSubjectResponse& response);
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -5,7 +5,7 @@
 #include "core/base/limits.h"
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // Field numbers of proto.PublishRequest.
@@ -83,4 +83,4 @@ bool ParsePublishRequest(std::string_view bytes, PublishRequestView& out) {
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -6,7 +6,7 @@
 
 #include "core/ports/bus_publisher.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // Views into the bytes that were parsed. `message.subject` is not part of a request and stays as it
 // is.
@@ -19,4 +19,4 @@ struct PublishRequestView {
 // past limits::kMaxHeaders; then `out` holds what stood before the fault.
 bool ParsePublishRequest(std::string_view bytes, PublishRequestView& out);
 
-}  // namespace bascule
+}  // namespace bascule::api

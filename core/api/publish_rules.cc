@@ -2,7 +2,7 @@
 
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 constexpr int32_t kPolicyNone = static_cast<int32_t>(AckPolicy::kNone);
 constexpr uint64_t kUnavailable = 1;  // Ack.Error UNKNOWN: what a partition says that cannot write
@@ -94,4 +94,4 @@ absl::Status AckFailureStatus(uint64_t ack_error) {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -12,7 +12,7 @@
 #include "core/ports/stream_catalog.h"
 #include "core/wire/ack.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // One partition as a place to publish to, and whose acks count for it.
 struct PublishTarget {
@@ -73,4 +73,4 @@ AsyncError ToAsyncError(const absl::Status& refusal);
 AsyncError AckFailure(uint64_t ack_error);
 absl::Status AckFailureStatus(uint64_t ack_error);
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -15,7 +15,7 @@
 #include "core/base/limits.h"
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class ReadMemory {
  public:
@@ -70,4 +70,4 @@ class ReadMemory {
   absl::flat_hash_map<std::string, size_t> by_address_ ABSL_GUARDED_BY(mutex_);  // none is 0
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

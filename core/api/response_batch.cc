@@ -2,7 +2,7 @@
 
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 // Field numbers of proto.PublishResponse and proto.PublishAsyncError.
 constexpr uint32_t kAck = 1;
@@ -35,4 +35,4 @@ void ResponseBatch::AddError(std::string_view correlation_id, const AsyncError& 
   ends.push_back(static_cast<uint32_t>(bytes.size()));
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

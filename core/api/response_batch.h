@@ -10,7 +10,7 @@
 #include "core/api/publish_rules.h"
 #include "core/wire/ack.h"
 
-namespace bascule {
+namespace bascule::api {
 
 struct ResponseBatch {
   std::string bytes;
@@ -26,4 +26,4 @@ struct ResponseBatch {
   }
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

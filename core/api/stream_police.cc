@@ -10,7 +10,7 @@
 
 #include "core/api/subscriber_slots.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // Past this the names of connections that are gone are forgotten.
@@ -139,4 +139,4 @@ std::optional<StreamCounts> ChannelzCounts::operator()(const std::string& peer) 
   return counts;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

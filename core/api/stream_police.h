@@ -19,7 +19,7 @@
 
 struct grpc_server;
 
-namespace bascule {
+namespace bascule::api {
 
 struct StreamCounts {
   uint64_t started = 0;
@@ -76,4 +76,4 @@ class ChannelzCounts {
   std::map<std::string, int64_t> sockets_;  // by peer
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

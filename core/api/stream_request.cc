@@ -10,7 +10,7 @@
 #include "core/base/text.h"
 #include "core/stream/setting_fields.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // Of a NullableInt64, NullableInt32 or NullableBool.
@@ -106,4 +106,4 @@ void FillSettings(const StreamSettings& settings, v1::StreamSettings& out) {
   for (const StreamSetting& row : kStreamSettings) PutSetting(row, row.get(settings), out);
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

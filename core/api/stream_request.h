@@ -17,7 +17,7 @@ class StreamSettings;
 class UpdateStreamRequest;
 }  // namespace bascule::v1
 
-namespace bascule {
+namespace bascule::api {
 
 // Unimplemented for fields that this version knows but has not built: compactEnabled,
 // compactMaxGoroutines, autoPauseTime, autoPauseDisableIfSubscribers, encryption. What the wire
@@ -33,4 +33,4 @@ absl::StatusOr<StreamOverrides> ToChanges(const v1::UpdateStreamRequest& request
 // Every field set.
 void FillSettings(const StreamSettings& settings, v1::StreamSettings& out);
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -3,7 +3,7 @@
 #include "api.pb.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // Offsets and timestamps count for their own position only: clients send rubbish in the others.
@@ -100,4 +100,4 @@ absl::StatusOr<SubscriptionPlan> CheckSubscribe(const proto::SubscribeRequest& r
   return plan;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

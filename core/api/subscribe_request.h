@@ -12,7 +12,7 @@ namespace proto {
 class SubscribeRequest;
 }
 
-namespace bascule {
+namespace bascule::api {
 
 struct SubscriptionPlan {
   std::shared_ptr<const CatalogEntry> entry;
@@ -29,4 +29,4 @@ absl::StatusOr<SubscriptionPlan> CheckSubscribe(const proto::SubscribeRequest& r
                                                 const StreamCatalog& catalog,
                                                 std::string_view server_id);
 
-}  // namespace bascule
+}  // namespace bascule::api

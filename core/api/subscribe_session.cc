@@ -11,7 +11,7 @@
 #include "core/api/grpc_status.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // On a shard only what goes out at once is composed; gRPC's threads do the rest.
@@ -270,4 +270,4 @@ void SubscribeSession::End(const absl::Status& status) {
   Finish(ToGrpc(status));
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -32,7 +32,7 @@
 #include "core/api/message_feed.h"
 #include "core/api/subscribe_request.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                                public std::enable_shared_from_this<SubscribeSession> {
@@ -86,4 +86,4 @@ class SubscribeSession final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
       0;  // of it, counted in `memory_` as those of the open one are
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

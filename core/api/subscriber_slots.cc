@@ -6,7 +6,7 @@
 
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 
 std::string ClientAddress(std::string_view peer) {
   const size_t colon = peer.rfind(':');
@@ -31,4 +31,4 @@ std::string ClientAddress(std::string_view peer) {
   return Concat(kIpv6, text, "/64");
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -12,7 +12,7 @@
 #include "core/base/limits.h"
 #include "core/ports/partition_port.h"
 
-namespace bascule {
+namespace bascule::api {
 
 class SubscriberSlots {
  public:
@@ -66,4 +66,4 @@ class SubscriberSlots {
 // counts with its whole /64, of which anybody has as many as he likes. `peer` as gRPC names it.
 std::string ClientAddress(std::string_view peer);
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -11,7 +11,7 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 constexpr size_t kMaxPemBytes = 4 * limits::kMiB;
@@ -163,4 +163,4 @@ std::string ServerCertificate::trouble() const {
   return trouble_;
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

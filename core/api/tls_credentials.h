@@ -11,7 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/api/api_server.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // The files of the TLS options, read again while the server runs: gRPC asks at each handshake for
 // what there is, and goes on with what it has when that is nothing new. Outlives the server.
@@ -59,4 +59,4 @@ class ServerCertificate {
   std::string trouble_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

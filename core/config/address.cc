@@ -12,7 +12,7 @@
 #include "core/base/quantity.h"
 #include "core/config/kind.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 constexpr int kMaxPort = 65535;
@@ -223,4 +223,4 @@ absl::Status CheckNamespace(const std::string& text) {
       " letters, digits, \"-\" and \"_\", with single dots between, not ", Quoted(text)));
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

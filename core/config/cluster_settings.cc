@@ -8,7 +8,7 @@
 #include "core/config/kind.h"
 #include "core/config/settings.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 using std::chrono::milliseconds;
@@ -97,4 +97,4 @@ Rows MakeClusterRows() {
   return rows;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -22,7 +22,7 @@
 #include "core/stream/description.h"
 #include "core/stream/settings.h"
 
-namespace bascule {
+namespace bascule::config {
 
 struct Address {
   std::string host;  // name or IP address; an IPv6 address without brackets
@@ -175,4 +175,4 @@ std::string ConfigReference();
 // masked.
 std::string DescribeConfig(const Config& config);
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -10,7 +10,7 @@
 #include "core/config/section.h"
 #include "core/config/settings.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 // One broker keeps one copy.
@@ -98,4 +98,4 @@ void ApplyDeclaredStreams(const Value& value, const Place& place, Config& config
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

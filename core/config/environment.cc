@@ -12,7 +12,7 @@
 #include "core/config/settings.h"
 #include "core/config/yaml_reader.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 constexpr absl::string_view kPrefix = "BASCULE_";
@@ -109,4 +109,4 @@ void ReadTextSetting(const Setting<Config>& row, const std::string& text, const 
   row.apply(value, {source}, config, faults);
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

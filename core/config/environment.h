@@ -9,7 +9,7 @@
 #include "core/config/faults.h"
 #include "core/config/section.h"
 
-namespace bascule {
+namespace bascule::config {
 
 // "nats.servers" -> "BASCULE_NATS_SERVERS".
 std::string EnvironmentName(const std::string& key);
@@ -24,4 +24,4 @@ void ReadEnvironmentSettings(const std::map<std::string, std::string>& environme
 void ReadTextSetting(const Setting<Config>& row, const std::string& text, const std::string& source,
                      Config& config, Given& given, Faults& faults);
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -7,7 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "core/config/config.h"
 
-namespace bascule {
+namespace bascule::config {
 
 std::string ToText(const Place& place) {
   return place.line > 0 ? absl::StrCat(place.source, ":", place.line) : place.source;
@@ -38,4 +38,4 @@ absl::Status Faults::ToStatus() const {
   return absl::InvalidArgumentError(text);
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -7,7 +7,7 @@
 #include "core/base/status.h"
 #include "core/config/value.h"
 
-namespace bascule {
+namespace bascule::config {
 
 class Faults {
  public:
@@ -29,4 +29,4 @@ class Faults {
   std::vector<Fault> faults_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -10,7 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "core/base/quantity.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 // A kind whose values are one text each.
@@ -200,4 +200,4 @@ Kind<int64_t> StreamSettingKind(const StreamSetting& row) {
                               [&row](const int64_t& value) { return SettingText(row, value); });
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

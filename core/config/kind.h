@@ -15,7 +15,7 @@
 #include "core/config/value.h"
 #include "core/stream/settings.h"
 
-namespace bascule {
+namespace bascule::config {
 
 template <typename T>
 struct Kind {
@@ -72,4 +72,4 @@ bool IsEveryInterface(const std::string& host);
 // A server address without user and password.
 std::string WithoutUserInfo(const std::string& url);
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -13,7 +13,7 @@
 #include "core/config/settings.h"
 #include "core/config/yaml_reader.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 void ReadFileSettings(const ConfigSources& sources, Config& config, Given& given, Faults& faults) {
@@ -63,4 +63,4 @@ size_t Config::MaxRequestBytes() const {
   return std::max(largest, limits::kDefaultRequestBytes);
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

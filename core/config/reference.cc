@@ -11,7 +11,7 @@
 #include "core/config/environment.h"
 #include "core/config/settings.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 using Row = Setting<Config>;
@@ -91,4 +91,4 @@ std::string DescribeConfig(const Config& config) {
   return out;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

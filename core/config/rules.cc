@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/config/kind.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 bool IsGiven(const Given& given, const std::string& key) { return given.count(key) > 0; }
@@ -218,4 +218,4 @@ void Complete(Config& config, const Given& given, Faults& faults) {
   CompleteCluster(config, given, faults);
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -5,10 +5,10 @@
 #include "core/config/faults.h"
 #include "core/config/section.h"
 
-namespace bascule {
+namespace bascule::config {
 
 // Completes `config`, whose values are each acceptable or already a fault. `given` says which were
 // set, and where.
 void Complete(Config& config, const Given& given, Faults& faults);
 
-}  // namespace bascule
+}  // namespace bascule::config

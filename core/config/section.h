@@ -11,7 +11,7 @@
 #include "core/config/setting_table.h"
 #include "core/config/value.h"
 
-namespace bascule {
+namespace bascule::config {
 
 // Which settings were given, and where (the source that won).
 using Given = std::map<std::string, Place>;
@@ -80,4 +80,4 @@ class SectionReader {
   Faults& faults_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::config

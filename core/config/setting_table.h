@@ -17,7 +17,7 @@
 #include "core/config/kind.h"
 #include "core/config/value.h"
 
-namespace bascule {
+namespace bascule::config {
 
 template <typename Target>
 struct Setting {
@@ -151,4 +151,4 @@ Setting<Target> Met(std::string key, Kind<T> kind, std::string shown, std::strin
   return row;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -7,7 +7,7 @@
 #include "core/base/limits.h"
 #include "core/config/kind.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 using Rows = std::vector<Setting<Config>>;
@@ -234,4 +234,4 @@ const SettingTable<Config>& BrokerSettings() {
   return table;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

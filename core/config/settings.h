@@ -8,7 +8,7 @@
 #include "core/config/setting_table.h"
 #include "core/stream/description.h"
 
-namespace bascule {
+namespace bascule::config {
 
 const SettingTable<Config>& BrokerSettings();
 
@@ -29,4 +29,4 @@ StreamRows MakeStreamRows();
 // Rows of the cluster: clustering.raft.* and cluster.*.
 std::vector<Setting<Config>> MakeClusterRows();
 
-}  // namespace bascule
+}  // namespace bascule::config

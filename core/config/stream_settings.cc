@@ -7,7 +7,7 @@
 #include "core/config/kind.h"
 #include "core/config/settings.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 Kind<int64_t> KindOf(const StreamSetting& row) {
@@ -85,4 +85,4 @@ StreamRows MakeStreamRows() {
   return rows;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -8,7 +8,7 @@
 
 #include "core/base/quantity.h"
 
-namespace bascule {
+namespace bascule::config {
 
 struct Value {
   enum class Shape { kEmpty, kText, kList, kSection };
@@ -43,4 +43,4 @@ inline Value Value::Text(std::string text) {
   return value;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 // Thrown through yaml-cpp's parser to stop it; caught in ReadYaml.
@@ -186,4 +186,4 @@ bool ReadYaml(absl::string_view text, const std::string& source, bool with_lines
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

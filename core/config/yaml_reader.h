@@ -9,7 +9,7 @@
 #include "core/config/faults.h"
 #include "core/config/value.h"
 
-namespace bascule {
+namespace bascule::config {
 
 inline constexpr size_t kMaxConfigBytes = 1024 * 1024;
 inline constexpr int kMaxConfigDepth = 16;
@@ -21,4 +21,4 @@ inline constexpr size_t kMaxConfigKeyBytes = 256;
 bool ReadYaml(absl::string_view text, const std::string& source, bool with_lines, Value& root,
               Faults& faults);
 
-}  // namespace bascule
+}  // namespace bascule::config

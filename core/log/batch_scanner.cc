@@ -4,7 +4,7 @@
 
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 constexpr size_t kWindowBytes = 256 * 1024;
@@ -100,4 +100,4 @@ absl::StatusOr<bool> IsZero(File& file, FilePosition start, FilePosition end) {
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -10,7 +10,7 @@
 #include "core/env/file_system.h"
 #include "core/wire/batch.h"
 
-namespace bascule {
+namespace bascule::log {
 
 class BatchScanner {
  public:
@@ -57,4 +57,4 @@ class BatchScanner {
 // Whether [start, end) of the file holds only zeros (missing bytes count as zeros).
 absl::StatusOr<bool> IsZero(File& file, FilePosition start, FilePosition end);
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -7,7 +7,7 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 uint64_t BytesBetween(const SegmentFooter& flushed, const SegmentFooter& now) {
@@ -319,4 +319,4 @@ void CommitLog::Trim() {
   next_chunk_ = limits::kPreallocateMinBytes;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -31,7 +31,7 @@
 #include "core/log/tail_cache.h"
 #include "core/wire/batch.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // What may change while a log is open.
 struct LogLimits {
@@ -236,4 +236,4 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   size_t index_saved_ = 0;  // entries of the active index that are in its file
 };
 
-}  // namespace bascule
+}  // namespace bascule::log

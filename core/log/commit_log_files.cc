@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "core/log/commit_log.h"
 
-namespace bascule {
+namespace bascule::log {
 
 void CommitLog::Clean() {
   BASCULE_CHECK(env_.shard.OnThisThread());
@@ -199,4 +199,4 @@ void CommitLog::CheckChain() const {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

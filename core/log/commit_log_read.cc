@@ -5,7 +5,7 @@
 #include "core/base/text.h"
 #include "core/log/commit_log.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // The segment that holds `offset`, or the first one after it; the last one when there is none.
 size_t CommitLog::IndexOfSegment(Offset offset) const {
@@ -110,4 +110,4 @@ std::optional<SegmentReadPlan> CommitLog::PlanFindTimestamp(Timestamp timestamp)
   return std::nullopt;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

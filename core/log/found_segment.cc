@@ -6,7 +6,7 @@
 #include "core/base/text.h"
 #include "core/log/batch_scanner.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 constexpr size_t kMaxIndexFileBytes = size_t{64} << 20;
@@ -163,4 +163,4 @@ absl::StatusOr<FoundSegment> FindSegment(FileSystem& fs, const RecoveryRequest& 
   return found;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -11,7 +11,7 @@
 #include "core/log/recovery.h"
 #include "core/log/segment.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // A place in an unsettled segment where no whole batch stands.
 struct BadPlace {
@@ -39,4 +39,4 @@ absl::StatusOr<FoundSegment> OpenSegment(FileSystem& fs, const RecoveryRequest& 
 absl::StatusOr<FoundSegment> FindSegment(FileSystem& fs, const RecoveryRequest& request,
                                          Offset base, std::optional<Offset> next_base);
 
-}  // namespace bascule
+}  // namespace bascule::log

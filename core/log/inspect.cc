@@ -10,7 +10,7 @@
 #include "core/log/recovery.h"
 #include "core/log/segment.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 constexpr int kMaxDepth = 3;
@@ -253,4 +253,4 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, Insp
   return log;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -12,7 +12,7 @@
 #include "core/log/recovery_points.h"
 #include "core/log/segment_format.h"
 
-namespace bascule {
+namespace bascule::log {
 
 struct SegmentReport {
   std::string path;
@@ -60,4 +60,4 @@ enum class InspectDepth {
 absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, InspectDepth depth,
                                      const std::function<void(uint64_t, uint64_t)>& progress);
 
-}  // namespace bascule
+}  // namespace bascule::log

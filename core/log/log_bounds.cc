@@ -8,7 +8,7 @@
 #include "core/log/segment_format.h"
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 using wire::GetFixed;
@@ -106,4 +106,4 @@ absl::Status StoreLogBounds(FileSystem& fs, const std::string& directory,
   return (*file)->Sync();
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -13,7 +13,7 @@
 #include "core/base/types.h"
 #include "core/env/file_system.h"
 
-namespace bascule {
+namespace bascule::log {
 
 inline constexpr char kLogBoundsFileName[] = "log.bounds";
 inline constexpr size_t kLogBoundsSlotBytes = 64;
@@ -48,4 +48,4 @@ absl::StatusOr<StoredLogBounds> LoadLogBounds(FileSystem& fs, const std::string&
 absl::Status StoreLogBounds(FileSystem& fs, const std::string& directory,
                             const StoredLogBounds& stored);
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "core/log/found_segment.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 std::string Range(Offset from, Offset to) {
@@ -354,4 +354,4 @@ absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& fs, const RecoveryRequest& r
   return Recovery(fs, request).Run();
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -40,7 +40,7 @@
 #include "core/log/recovery_points.h"
 #include "core/log/segment.h"
 
-namespace bascule {
+namespace bascule::log {
 
 struct RecoveredLog {
   std::vector<Segment> segments;      // ascending; the last one is active
@@ -87,4 +87,4 @@ absl::StatusOr<std::vector<IndexEntry>> ReadSealedIndex(File& file, const Segmen
 absl::StatusOr<SegmentFooter> SealSegment(File& file, SegmentFooter footer,
                                           const std::vector<IndexEntry>& index);
 
-}  // namespace bascule
+}  // namespace bascule::log

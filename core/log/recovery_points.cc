@@ -4,7 +4,7 @@
 #include "core/base/text.h"
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 using wire::AppendFixed;
@@ -160,4 +160,4 @@ absl::Status SaveRecoveryPoints(FileSystem& fs, const std::string& data_director
   return WriteFileAtomically(fs, JoinPath(data_directory, kFileName), EncodeRecoveryPoints(points));
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

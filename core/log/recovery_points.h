@@ -13,7 +13,7 @@
 #include "core/env/file_system.h"
 #include "core/log/segment_format.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // Durable facts of a partition's active segment: recovery starts its scan at `active.data_end`, and
 // a log that is shorter than `active.end_offset` has lost something.
@@ -39,4 +39,4 @@ absl::StatusOr<RecoveryPointSet> LoadRecoveryPoints(FileSystem& fs,
 absl::Status SaveRecoveryPoints(FileSystem& fs, const std::string& data_directory,
                                 const RecoveryPointSet& points);
 
-}  // namespace bascule
+}  // namespace bascule::log

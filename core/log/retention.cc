@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 size_t ExpiredBySum(const std::vector<SegmentStat>& segments, int64_t limit,
@@ -38,4 +38,4 @@ size_t CountExpired(const std::vector<SegmentStat>& segments, const RetentionLim
   return std::max(expired, ExpiredBySum(segments, limits.max_bytes, &SegmentStat::bytes));
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

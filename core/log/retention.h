@@ -7,7 +7,7 @@
 
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // 0 = no limit. Bytes and messages are per partition.
 struct RetentionLimits {
@@ -31,4 +31,4 @@ struct SegmentStat {
 size_t CountExpired(const std::vector<SegmentStat>& segments, const RetentionLimits& limits,
                     Timestamp now);
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -3,7 +3,7 @@
 #include "core/base/text.h"
 #include "core/log/recovery.h"
 
-namespace bascule {
+namespace bascule::log {
 
 absl::StatusOr<SegmentFooter> ReadFooter(File& file, uint64_t file_bytes) {
   size_t needed = kFooterTailBytes;
@@ -45,4 +45,4 @@ absl::StatusOr<SegmentFooter> SealSegment(File& file, SegmentFooter footer,
   return footer;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

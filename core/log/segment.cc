@@ -9,7 +9,7 @@
 #include "core/wire/coding.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 void NoteGaps(SegmentFooter& footer, std::string_view payload) {
@@ -77,4 +77,4 @@ void NoteBatch(SegmentFooter& footer, std::vector<IndexEntry>& index, std::strin
   footer.data_end = position + header.total_bytes();
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -8,7 +8,7 @@
 #include "core/env/file_system.h"
 #include "core/log/segment_format.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // Offsets whose bytes are known to be gone or changed although they had been durable. Exclusive
 // end.
@@ -53,4 +53,4 @@ IndexEntry FloorByTimestamp(const std::vector<IndexEntry>& index, Offset base, T
 void NoteBatch(SegmentFooter& footer, std::vector<IndexEntry>& index, std::string_view batch,
                FilePosition position);
 
-}  // namespace bascule
+}  // namespace bascule::log

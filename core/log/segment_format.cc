@@ -8,7 +8,7 @@
 #include "core/base/text.h"
 #include "core/wire/coding.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 using wire::AppendFixed;
@@ -181,4 +181,4 @@ std::optional<Offset> ParseSegmentFileName(std::string_view name) {
   return Offset(base);
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -18,7 +18,7 @@
 #include "core/base/status.h"
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::log {
 
 inline constexpr size_t kSegmentHeaderBytes = 64;
 inline constexpr uint32_t kSegmentMagic = 0x53435342;  // "BSCS"
@@ -100,4 +100,4 @@ std::string IndexFileName(Offset base);
 // The base offset when `name` is a segment's ("...log").
 std::optional<Offset> ParseSegmentFileName(std::string_view name);
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -10,7 +10,7 @@
 #include "core/log/recovery.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 // A window of a file in memory of its own, without zeroing it first.
@@ -251,4 +251,4 @@ absl::StatusOr<Offset> FindTimestamp(FileSystem& fs, SegmentReadPlan plan, Times
   return plan.footer.end_offset;
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -13,7 +13,7 @@
 #include "core/env/file_system.h"
 #include "core/log/segment.h"
 
-namespace bascule {
+namespace bascule::log {
 
 struct SegmentReadPlan {
   std::string path;
@@ -45,4 +45,4 @@ absl::StatusOr<SegmentReadResult> ReadSegment(FileSystem& fs, SegmentReadPlan pl
 // records count: they have offsets); the segment's end when there is none. Blocks.
 absl::StatusOr<Offset> FindTimestamp(FileSystem& fs, SegmentReadPlan plan, Timestamp timestamp);
 
-}  // namespace bascule
+}  // namespace bascule::log

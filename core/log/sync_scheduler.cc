@@ -5,7 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 absl::Status Vanished(const File& file, const absl::Status& why) {
@@ -37,4 +37,4 @@ void SyncScheduler::Flush(FlushTicket ticket, Executor& home,
   });
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -12,7 +12,7 @@
 #include "core/env/executor.h"
 #include "core/env/file_system.h"
 
-namespace bascule {
+namespace bascule::log {
 
 // What one flush has to make durable, in this order.
 struct FlushTicket {
@@ -40,4 +40,4 @@ class SyncScheduler {
   Executor& pool_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::log

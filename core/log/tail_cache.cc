@@ -4,7 +4,7 @@
 
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::log {
 
 TailCache::TailCache(TailCacheBudget& budget, size_t limit)
     : budget_(budget), limit_(limit), age_(budget.by_age_.insert(budget.by_age_.begin(), this)) {}
@@ -79,4 +79,4 @@ std::optional<TailCache::Found> TailCache::Read(Offset from, Offset committed,
   return Found{Bytes(std::move(joined)), std::prev(last)->end};
 }
 
-}  // namespace bascule
+}  // namespace bascule::log

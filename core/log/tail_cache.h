@@ -10,7 +10,7 @@
 #include "core/base/bytes.h"
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::log {
 
 class TailCache;
 
@@ -66,4 +66,4 @@ class TailCache {
   std::list<TailCache*>::iterator age_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::log

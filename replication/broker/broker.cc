@@ -8,11 +8,11 @@
 #include "core/log/recovery_points.h"
 #include "core/stream/difference.h"
 
-namespace bascule {
+namespace bascule::broker {
 namespace {
 
-RecoveryPointSet LoadPoints(FileSystem& fs, const std::string& data) {
-  absl::StatusOr<RecoveryPointSet> points = LoadRecoveryPoints(fs, data);
+log::RecoveryPointSet LoadPoints(FileSystem& fs, const std::string& data) {
+  absl::StatusOr<log::RecoveryPointSet> points = log::LoadRecoveryPoints(fs, data);
   if (points.ok()) return *std::move(points);
   if (!absl::IsNotFound(points.status())) {
     LogWarning(FromAbsl(points.status().message()),
@@ -42,8 +42,8 @@ void Broker::Start(Done done) {
 }
 
 absl::Status Broker::MakePartitions() {
-  const Config& config = options_.config;
-  PartitionSetOptions options;
+  const config::Config& config = options_.config;
+  partition::PartitionSetOptions options;
   options.data_directory = config.data_dir;
   options.broker = directory_.server_id();
   options.defaults = config.stream_defaults;
@@ -51,9 +51,10 @@ absl::Status Broker::MakePartitions() {
   const MetadataSeams& seams = seams_.metadata;
   ASSIGN_OR_RETURN(const DiskSpace space, seams.fs.Space(config.data_dir));
   options.disk_reserve_bytes = config.disk_reserve.Of(space.total_bytes);
-  partitions_ = std::make_unique<PartitionSet>(
-      PartitionSetEnvironment{seams.fs, seams.clock, seams.home, seams_.shards, seams_.disk_pool,
-                              sync_, seams_.acks, seams_.feeds, catalog_, metadata_.frontend()},
+  partitions_ = std::make_unique<partition::PartitionSet>(
+      partition::PartitionSetEnvironment{seams.fs, seams.clock, seams.home, seams_.shards,
+                                         seams_.disk_pool, sync_, seams_.acks, seams_.feeds,
+                                         catalog_, metadata_.frontend()},
       options, LoadPoints(seams.fs, config.data_dir));
   return absl::OkStatus();
 }
@@ -121,4 +122,4 @@ void Broker::Stop(absl::AnyInvocable<void()> done) {
   });
 }
 
-}  // namespace bascule
+}  // namespace bascule::broker

@@ -20,7 +20,7 @@
 #include "replication/broker/seams.h"
 #include "replication/partition/partition_set.h"
 
-namespace bascule {
+namespace bascule::broker {
 
 class Broker {
  public:
@@ -44,7 +44,7 @@ class Broker {
   ClusterAdmin& cluster() { return metadata_.admin(); }
   // The address that clients are told. Any thread.
   void Advertise(const std::string& host, int port) { metadata_.registrar().Advertise(host, port); }
-  const PartitionSet& partitions() const { return *partitions_; }
+  const partition::PartitionSet& partitions() const { return *partitions_; }
   const MetadataNode& metadata() const { return metadata_; }
   MetadataNode& metadata() { return metadata_; }
 
@@ -63,10 +63,10 @@ class Broker {
   const BrokerOptions options_;
   const DataDirectory directory_;
   StreamCatalog catalog_;
-  SyncScheduler sync_;
+  log::SyncScheduler sync_;
   MetadataNode metadata_;
-  std::unique_ptr<PartitionSet> partitions_;
+  std::unique_ptr<partition::PartitionSet> partitions_;
   Done started_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::broker

@@ -5,7 +5,7 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::broker {
 namespace {
 
 constexpr int kVersion = 1;
@@ -105,4 +105,4 @@ absl::StatusOr<size_t> DataDirectory::CountPartitions(FileSystem& fs) const {
   return count;
 }
 
-}  // namespace bascule
+}  // namespace bascule::broker

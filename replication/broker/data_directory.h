@@ -12,7 +12,7 @@
 #include "core/env/file_system.h"
 #include "core/env/rng.h"
 
-namespace bascule {
+namespace bascule::broker {
 
 class DataDirectory {
  public:
@@ -37,4 +37,4 @@ class DataDirectory {
   std::unique_ptr<FileLock> lock_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::broker

@@ -7,17 +7,17 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::broker {
 namespace {
 
 constexpr int kClusterIdLength = 16;
 constexpr int kTicksPerHeartbeat = 2;
 
-std::string EmptyState() { return MetaTable().Snapshot(); }
+std::string EmptyState() { return metadata::MetaTable().Snapshot(); }
 
-RaftGroupOptions GroupOptions(const BrokerOptions& broker) {
-  const ClusterSettings& cluster = broker.config.cluster;
-  RaftGroupOptions options;
+raft_group::RaftGroupOptions GroupOptions(const BrokerOptions& broker) {
+  const config::ClusterSettings& cluster = broker.config.cluster;
+  raft_group::RaftGroupOptions options;
   options.tick = cluster.heartbeat / kTicksPerHeartbeat;
   options.heartbeat_ticks = kTicksPerHeartbeat;
   options.election_ticks = static_cast<int>(cluster.election_timeout / options.tick);
@@ -45,16 +45,16 @@ MetadataNode::MetadataNode(const MetadataSeams& seams, const BrokerOptions& opti
 void MetadataNode::Start(Done done) {
   started_ = std::move(done);
   if (const absl::Status prepared = Prepare(); !prepared.ok()) return End(prepared);
-  if (plan_.way == StartWay::kJoin) return FindCluster();
+  if (plan_.way == metadata::StartWay::kJoin) return FindCluster();
   Enter();
 }
 
 void MetadataNode::End(const absl::Status& status) { std::exchange(started_, nullptr)(status); }
 
 absl::Status MetadataNode::Prepare() {
-  ASSIGN_OR_RETURN(record_, RegistrationRecord::Open(seams_.fs, directory_.path()));
+  ASSIGN_OR_RETURN(record_, metadata::RegistrationRecord::Open(seams_.fs, directory_.path()));
   ASSIGN_OR_RETURN(found_, Look());
-  ASSIGN_OR_RETURN(plan_, PlanStart(found_, options_.config.cluster.enabled));
+  ASSIGN_OR_RETURN(plan_, metadata::PlanStart(found_, options_.config.cluster.enabled));
   if (plan_.leave_old_part) {
     LogWarning(directory_.path(),
                " is an older copy: this broker joins its cluster as a new member, "
@@ -63,23 +63,23 @@ absl::Status MetadataNode::Prepare() {
   while (self_.node == PeerId()) self_.node = PeerId(seams_.rng.Next());
   if (options_.config.cluster.enabled) RETURN_IF_ERROR(StartPeers());
   StartLookout();
-  if (plan_.way == StartWay::kUpgrade) return Upgrade();
-  if (plan_.way == StartWay::kFound) return Found(MetadataIndex(), EmptyState());
+  if (plan_.way == metadata::StartWay::kUpgrade) return Upgrade();
+  if (plan_.way == metadata::StartWay::kFound) return Found(MetadataIndex(), EmptyState());
   return absl::OkStatus();
 }
 
 // Opens the store of a member that is to go on as one.
-absl::StatusOr<FoundDirectory> MetadataNode::Look() {
-  FoundDirectory found;
+absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
+  metadata::FoundDirectory found;
   found.path = directory_.path();
   found.older_copy = record_->must_rejoin();
-  if (!found.older_copy && RaftStore::Exists(seams_.fs, meta_)) {
+  if (!found.older_copy && raft_store::RaftStore::Exists(seams_.fs, meta_)) {
     RETURN_IF_ERROR(OpenStore());
     found.member = true;
     found.received = stored_.raft.snapshot.index != MetadataIndex();
   }
   if (!found.older_copy && !found.member) {
-    absl::StatusOr<LegacyMetadata> legacy = ReadLocalMetadata(seams_.fs, meta_);
+    absl::StatusOr<metadata::LegacyMetadata> legacy = metadata::ReadLocalMetadata(seams_.fs, meta_);
     if (!legacy.ok() && !absl::IsNotFound(legacy.status())) return legacy.status();
     found.legacy = legacy.ok();
     if (legacy.ok()) legacy_ = *std::move(legacy);
@@ -88,15 +88,16 @@ absl::StatusOr<FoundDirectory> MetadataNode::Look() {
                    seams_.fs.List(JoinPath(found.path, "streams")));
   found.streams = streams.size();
   if (!found.received) {
-    ASSIGN_OR_RETURN(found.known,
-                     ReadKnownCluster(seams_.fs, found.path, options_.config.cluster_namespace));
+    ASSIGN_OR_RETURN(found.known, metadata::ReadKnownCluster(seams_.fs, found.path,
+                                                             options_.config.cluster_namespace));
   }
   return found;
 }
 
 absl::Status MetadataNode::OpenStore() {
-  stored_ = StoredRaft();
-  ASSIGN_OR_RETURN(store_, RaftStore::Open(seams_.fs, meta_, options_.metadata_store, stored_));
+  stored_ = raft_store::StoredRaft();
+  ASSIGN_OR_RETURN(store_,
+                   raft_store::RaftStore::Open(seams_.fs, meta_, options_.metadata_store, stored_));
   cluster_id_ = stored_.identity.cluster_id;
   self_.node = PeerId(stored_.identity.node.value());
   return absl::OkStatus();
@@ -108,7 +109,7 @@ absl::Status MetadataNode::OpenStore() {
 // stays beside.
 absl::Status MetadataNode::LeaveOldPart() {
   const std::string aside = meta_ + ".older-copy";
-  if (RaftStore::Exists(seams_.fs, meta_)) {
+  if (raft_store::RaftStore::Exists(seams_.fs, meta_)) {
     RETURN_IF_ERROR(seams_.fs.RemoveTree(aside));
     RETURN_IF_ERROR(seams_.fs.Rename(meta_, aside));
     RETURN_IF_ERROR(seams_.fs.SyncDir(directory_.path()));
@@ -118,7 +119,7 @@ absl::Status MetadataNode::LeaveOldPart() {
 }
 
 absl::Status MetadataNode::StartPeers() {
-  const PeerIdentity self{self_.node, self_.id, "", self_.incarnation, kFeatureLevel};
+  const PeerIdentity self{self_.node, self_.id, "", self_.incarnation, metadata::kFeatureLevel};
   ASSIGN_OR_RETURN(OpenedPeerPort opened,
                    seams_.open_peer_port(self, cluster_id_, static_cast<PeerEvents&>(*this)));
   peers_ = std::move(opened.port);
@@ -130,7 +131,7 @@ absl::Status MetadataNode::StartPeers() {
 // What versions before clusters kept becomes the first snapshot.
 absl::Status MetadataNode::Upgrade() {
   LogInfo("the metadata in ", meta_, " becomes that of a metadata group");
-  const LegacyMetadata legacy = std::exchange(legacy_, {});
+  const metadata::LegacyMetadata legacy = std::exchange(legacy_, {});
   RETURN_IF_ERROR(Found(legacy.applied, legacy.snapshot));
   for (const char* name : {"log", "snapshot"}) {
     const std::string path = JoinPath(meta_, name);
@@ -141,52 +142,55 @@ absl::Status MetadataNode::Upgrade() {
 
 absl::Status MetadataNode::Found(MetadataIndex applied, const std::string& state) {
   const raft::NodeId node(self_.node.value());
-  const MetaIdentity identity{RandomToken(seams_.rng, kClusterIdLength), node};
+  const raft_store::MetaIdentity identity{RandomToken(seams_.rng, kClusterIdLength), node};
   const GroupMember member{self_.node, self_.id, self_.peer_address, true};
   const raft::SnapshotMeta snapshot{std::max(applied, MetadataIndex(1)), raft::Term(1),
                                     raft::Configuration{{node}, {}}};
-  RETURN_IF_ERROR(RaftStore::Create(seams_.fs, meta_, options_.metadata_store, identity, snapshot,
-                                    RaftGroup::InitialSnapshot(member, state))
-                      .status());
+  RETURN_IF_ERROR(
+      raft_store::RaftStore::Create(seams_.fs, meta_, options_.metadata_store, identity, snapshot,
+                                    raft_group::RaftGroup::InitialSnapshot(member, state))
+          .status());
   if (peers_)
     LogInfo("started the cluster ", identity.cluster_id, " of namespace ",
             options_.config.cluster_namespace);
   return OpenStore();
 }
 
-ClusterJoinerOptions MetadataNode::JoinerOptions() {
-  const Config& config = options_.config;
-  ClusterJoinerOptions options;
+metadata::ClusterJoinerOptions MetadataNode::JoinerOptions() {
+  const config::Config& config = options_.config;
+  metadata::ClusterJoinerOptions options;
   options.cluster_namespace = config.cluster_namespace;
   options.server_id = self_.id;
   options.node = self_.node;
   options.address = self_.peer_address;
-  options.feature_level = kFeatureLevel;
+  options.feature_level = metadata::kFeatureLevel;
   if (plan_.may_start) {
     options.seed = config.cluster.bootstrap_seed;
     const auto& peers = config.cluster.bootstrap_peers;
     options.peers = {peers.begin(), peers.end()};
   }
-  for (const Address& address : config.cluster.join) options.addresses.push_back(ToText(address));
+  for (const config::Address& address : config.cluster.join)
+    options.addresses.push_back(ToText(address));
   options.known = found_.known;
-  if (store_) options.known = KnownCluster{cluster_id_, "this data directory", meta_};
-  options.note = [this](const KnownCluster& cluster) {
-    return NoteKnownCluster(seams_.fs, directory_.path(), options_.config.cluster_namespace,
-                            cluster);
+  if (store_) options.known = metadata::KnownCluster{cluster_id_, "this data directory", meta_};
+  options.note = [this](const metadata::KnownCluster& cluster) {
+    return metadata::NoteKnownCluster(seams_.fs, directory_.path(),
+                                      options_.config.cluster_namespace, cluster);
   };
   options.older_copy = plan_.leave_old_part;
-  options.note_file = KnownClusterFile(directory_.path());
+  options.note_file = metadata::KnownClusterFile(directory_.path());
   options.bus_asked = [this] { return query_ != nullptr && query_->asked(); };
   return options;
 }
 
 void MetadataNode::FindCluster() {
-  join_ = std::make_unique<ClusterJoiner>(seams_.home, seams_.clock, *peers_, JoinerOptions());
+  join_ = std::make_unique<metadata::ClusterJoiner>(seams_.home, seams_.clock, *peers_,
+                                                    JoinerOptions());
   seams_.discovery.AnswerQueries([this](std::string_view) { return join_->Answer(); });
   query_ = seams_.discovery.Ask(join_->Question(),
                                 [this](std::string_view answer) { join_->OnDiscovered(answer); });
   // Not from inside the joiner.
-  join_->Start(lifetime_.Bind([this](const absl::StatusOr<JoinOutcome>& outcome) {
+  join_->Start(lifetime_.Bind([this](const absl::StatusOr<metadata::JoinOutcome>& outcome) {
     query_.reset();
     const absl::Status found = outcome.ok() ? OnFoundCluster(*outcome) : outcome.status();
     if (!found.ok()) return End(found);
@@ -195,14 +199,14 @@ void MetadataNode::FindCluster() {
   AnswerEarly();
 }
 
-absl::Status MetadataNode::OnFoundCluster(const JoinOutcome& outcome) {
+absl::Status MetadataNode::OnFoundCluster(const metadata::JoinOutcome& outcome) {
   if (outcome.start_new) {
     RETURN_IF_ERROR(Found(MetadataIndex(), EmptyState()));
   } else if (!store_) {
     if (plan_.leave_old_part) RETURN_IF_ERROR(LeaveOldPart());
-    RETURN_IF_ERROR(RaftStore::Create(seams_.fs, meta_, options_.metadata_store,
-                                      {outcome.cluster_id, raft::NodeId(self_.node.value())}, {},
-                                      "")
+    RETURN_IF_ERROR(raft_store::RaftStore::Create(
+                        seams_.fs, meta_, options_.metadata_store,
+                        {outcome.cluster_id, raft::NodeId(self_.node.value())}, {}, "")
                         .status());
     RETURN_IF_ERROR(OpenStore());
     LogInfo("joined the cluster ", cluster_id_, " of namespace ",
@@ -216,7 +220,7 @@ absl::Status MetadataNode::OnFoundCluster(const JoinOutcome& outcome) {
 }
 
 absl::Status MetadataNode::BindDirectory() {
-  const std::string path = BindingFile(directory_.path());
+  const std::string path = metadata::BindingFile(directory_.path());
   constexpr size_t kMaxBytes = 4096;
   std::optional<std::string> bound;
   const auto file = seams_.fs.Open(path, OpenMode::kRead);
@@ -224,19 +228,19 @@ absl::Status MetadataNode::BindDirectory() {
   if (file.ok()) {
     ASSIGN_OR_RETURN(bound, ReadWhole(**file, kMaxBytes));
   }
-  ASSIGN_OR_RETURN(const Binding binding,
+  ASSIGN_OR_RETURN(const metadata::Binding binding,
                    BindingOf(found_, plan_.had_metadata, cluster_id_, bound));
-  if (binding == Binding::kBound) return absl::OkStatus();
+  if (binding == metadata::Binding::kBound) return absl::OkStatus();
   // Owed before the directory counts as the cluster's: from then on it is taken to have kept all.
-  if (binding == Binding::kBindEmpty) RETURN_IF_ERROR(record_->OweAll());
-  return WriteFileAtomically(seams_.fs, path, BindingText(cluster_id_));
+  if (binding == metadata::Binding::kBindEmpty) RETURN_IF_ERROR(record_->OweAll());
+  return WriteFileAtomically(seams_.fs, path, metadata::BindingText(cluster_id_));
 }
 
 // Its metadata is there: the group can be started.
 void MetadataNode::Enter() {
   if (const absl::Status bound = BindDirectory(); !bound.ok()) return End(bound);
   if (peers_) peers_->SetCluster(cluster_id_);
-  if (const absl::Status forgotten = ForgetKnownCluster(seams_.fs, directory_.path());
+  if (const absl::Status forgotten = metadata::ForgetKnownCluster(seams_.fs, directory_.path());
       !forgotten.ok())
     return End(forgotten);
   if (plan_.look_before) return LookBefore();
@@ -245,7 +249,7 @@ void MetadataNode::Enter() {
 
 // Nothing is done under our id while another process uses it.
 void MetadataNode::LookBefore() {
-  IntroAnswer own;
+  metadata::IntroAnswer own;
   own.cluster_namespace = options_.config.cluster_namespace;
   own.cluster_id = cluster_id_;
   own.server_id = self_.id;
@@ -271,7 +275,7 @@ void MetadataNode::NoteOlder(const absl::Status& why) {
 
 absl::Status MetadataNode::StartGroup() {
   PeerTransport* peers = peers_.get();
-  frontend_ = std::make_unique<MetaFrontend>(seams_.home, seams_.clock, peers, self_);
+  frontend_ = std::make_unique<metadata::MetaFrontend>(seams_.home, seams_.clock, peers, self_);
   const auto fatal = [this](const absl::Status& why) {
     const bool gave_up = record_->must_rejoin();
     if (absl::IsOutOfRange(why)) NoteOlder(why);
@@ -282,12 +286,12 @@ absl::Status MetadataNode::StartGroup() {
     }
     seams_.fatal();
   };
-  registrar_ = std::make_unique<BrokerRegistrar>(seams_.home, *frontend_, self_,
-                                                 /*alone=*/peers == nullptr);
+  registrar_ = std::make_unique<metadata::BrokerRegistrar>(seams_.home, *frontend_, self_,
+                                                           /*alone=*/peers == nullptr);
   registrar_->SetFatal(fatal);
-  ASSIGN_OR_RETURN(group_,
-                   RaftGroup::Start({seams_.home, seams_.rng, peers, frontend_->state(), fatal},
-                                    GroupOptions(options_), std::move(store_), std::move(stored_)));
+  ASSIGN_OR_RETURN(group_, raft_group::RaftGroup::Start(
+                               {seams_.home, seams_.rng, peers, frontend_->state(), fatal},
+                               GroupOptions(options_), std::move(store_), std::move(stored_)));
   removal_.emplace(cluster_id_, self_.node);
   frontend_->SetLog(*group_);
   StartLeaderWork();
@@ -311,31 +315,34 @@ absl::Status MetadataNode::StartGroup() {
 }
 
 void MetadataNode::StartLeaderWork() {
-  LeaderWorkOptions options;
+  metadata::LeaderWorkOptions options;
   options.session_timeout = options_.config.cluster.session_timeout;
   options.max_voters = options_.config.cluster.max_voters;
-  leader_work_ = std::make_unique<LeaderWork>(seams_.home, seams_.clock, peers_.get(), *group_,
-                                              *group_, frontend_->table(), self_, options);
-  control_ = std::make_unique<ClusterControl>(seams_.home, seams_.clock, peers_.get(), *group_,
-                                              *group_, *frontend_, *leader_work_, self_,
-                                              options_.config.cluster_namespace);
+  leader_work_ =
+      std::make_unique<metadata::LeaderWork>(seams_.home, seams_.clock, peers_.get(), *group_,
+                                             *group_, frontend_->table(), self_, options);
+  control_ = std::make_unique<metadata::ClusterControl>(seams_.home, seams_.clock, peers_.get(),
+                                                        *group_, *group_, *frontend_, *leader_work_,
+                                                        self_, options_.config.cluster_namespace);
   frontend_->SetClusterRequests(*control_);
-  leader_work_->SetReport([this] { return BrokerReport{registrar_->generation(), Trouble()}; });
+  leader_work_->SetReport([this] {
+    return metadata::BrokerReport{registrar_->generation(), Trouble()};
+  });
 }
 
 void MetadataNode::StartLookout() {
-  ClusterLookoutOptions options;
+  metadata::ClusterLookoutOptions options;
   options.cluster_namespace = options_.config.cluster_namespace;
   options.self = self_;
   options.place = options_.place;
-  for (const Address& address : options_.config.cluster.join)
+  for (const config::Address& address : options_.config.cluster.join)
     options.addresses.push_back(ToText(address));
-  lookout_ =
-      std::make_unique<ClusterLookout>(seams_.home, seams_.clock, seams_.discovery, peers_.get(),
-                                       std::move(options), [this](const absl::Status& why) {
-                                         LogError(FromAbsl(why.message()));
-                                         seams_.fatal();
-                                       });
+  lookout_ = std::make_unique<metadata::ClusterLookout>(seams_.home, seams_.clock, seams_.discovery,
+                                                        peers_.get(), std::move(options),
+                                                        [this](const absl::Status& why) {
+                                                          LogError(FromAbsl(why.message()));
+                                                          seams_.fatal();
+                                                        });
 }
 
 void MetadataNode::Stop(absl::AnyInvocable<void()> done) {
@@ -355,4 +362,4 @@ void MetadataNode::Disconnect() {
   if (peers_) peers_->Stop();
 }
 
-}  // namespace bascule
+}  // namespace bascule::broker

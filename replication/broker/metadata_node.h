@@ -25,7 +25,7 @@
 #include "replication/meta/cluster/removal_watch.h"
 #include "replication/meta/table/legacy_metadata.h"
 
-namespace bascule {
+namespace bascule::broker {
 
 class MetadataNode final : private PeerEvents {
  public:
@@ -39,14 +39,14 @@ class MetadataNode final : private PeerEvents {
   // or with what to change; a joiner waits as long as that takes.
   void Start(Done done);
   // What this data directory owes the cluster (R6b).
-  RegistrationRecord& record() { return *record_; }
+  metadata::RegistrationRecord& record() { return *record_; }
   // Whether the disk is full for messages; before it nobody says.
   void SetDiskFull(std::function<bool()> full) { disk_full_ = std::move(full); }
-  MetaFrontend& frontend() { return *frontend_; }
-  BrokerRegistrar& registrar() { return *registrar_; }
+  metadata::MetaFrontend& frontend() { return *frontend_; }
+  metadata::BrokerRegistrar& registrar() { return *registrar_; }
   ClusterAdmin& admin() { return *control_; }
-  RaftGroup& group() { return *group_; }
-  const RaftGroup& group() const { return *group_; }
+  raft_group::RaftGroup& group() { return *group_; }
+  const raft_group::RaftGroup& group() const { return *group_; }
   PeerId node() const { return self_.node; }
   const std::string& cluster_id() const { return cluster_id_; }
   // A leader hands over; then nothing is sent or asked any more, whatever became of Start.
@@ -61,7 +61,7 @@ class MetadataNode final : private PeerEvents {
 
  private:
   absl::Status Prepare();
-  absl::StatusOr<FoundDirectory> Look();
+  absl::StatusOr<metadata::FoundDirectory> Look();
   absl::Status OpenStore();
   absl::Status LeaveOldPart();
   absl::Status StartPeers();
@@ -69,8 +69,8 @@ class MetadataNode final : private PeerEvents {
   absl::Status Upgrade();
   absl::Status Found(MetadataIndex applied, const std::string& state);
   void FindCluster();
-  ClusterJoinerOptions JoinerOptions();
-  absl::Status OnFoundCluster(const JoinOutcome& outcome);
+  metadata::ClusterJoinerOptions JoinerOptions();
+  absl::Status OnFoundCluster(const metadata::JoinOutcome& outcome);
   absl::Status BindDirectory();
   void Enter();
   void LookBefore();
@@ -84,7 +84,7 @@ class MetadataNode final : private PeerEvents {
   void Refresh();
   void KeepFresh();
   void AskWhetherRemoved();
-  void OnWhetherRemoved(const IntroAnswer& answer);
+  void OnWhetherRemoved(const metadata::IntroAnswer& answer);
 
   // --- PeerEvents: foreign threads ---
   void OnPeerUp(const PeerIdentity& peer) override;
@@ -97,25 +97,25 @@ class MetadataNode final : private PeerEvents {
   const DataDirectory& directory_;
   const std::function<void(const std::string&)> say_past_;
   const std::string meta_;  // data/meta
-  BrokerSelf self_;
-  std::unique_ptr<RaftStore> store_;
-  StoredRaft stored_;
-  FoundDirectory found_;
-  LegacyMetadata legacy_;
-  StartPlan plan_;
+  metadata::BrokerSelf self_;
+  std::unique_ptr<raft_store::RaftStore> store_;
+  raft_store::StoredRaft stored_;
+  metadata::FoundDirectory found_;
+  metadata::LegacyMetadata legacy_;
+  metadata::StartPlan plan_;
   Done started_;
   std::unique_ptr<PeerPort> peers_;  // null: alone
-  std::unique_ptr<ClusterJoiner> join_;
-  std::unique_ptr<ClusterLookout> lookout_;
-  std::unique_ptr<MetaFrontend> frontend_;
-  std::unique_ptr<RaftGroup> group_;
-  std::unique_ptr<BrokerRegistrar> registrar_;
-  std::unique_ptr<LeaderWork> leader_work_;
-  std::unique_ptr<ClusterControl> control_;
+  std::unique_ptr<metadata::ClusterJoiner> join_;
+  std::unique_ptr<metadata::ClusterLookout> lookout_;
+  std::unique_ptr<metadata::MetaFrontend> frontend_;
+  std::unique_ptr<raft_group::RaftGroup> group_;
+  std::unique_ptr<metadata::BrokerRegistrar> registrar_;
+  std::unique_ptr<metadata::LeaderWork> leader_work_;
+  std::unique_ptr<metadata::ClusterControl> control_;
   std::unique_ptr<DiscoveryQuery> query_;
   std::string cluster_id_;
-  std::optional<RemovalWatch> removal_;
-  std::unique_ptr<RegistrationRecord> record_;
+  std::optional<metadata::RemovalWatch> removal_;
+  std::unique_ptr<metadata::RegistrationRecord> record_;
   // What is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
   std::vector<Task> early_;  // introductions that came before anybody could answer
@@ -126,4 +126,4 @@ class MetadataNode final : private PeerEvents {
   Lifetime lifetime_{seams_.home};
 };
 
-}  // namespace bascule
+}  // namespace bascule::broker

@@ -6,7 +6,7 @@
 #include "core/base/text.h"
 #include "replication/broker/metadata_node.h"
 
-namespace bascule {
+namespace bascule::broker {
 namespace {
 
 constexpr std::chrono::seconds kRefreshPeriod{1};
@@ -25,14 +25,14 @@ void MetadataNode::TellAddress() {
   if (!std::exchange(told_address_, true))
     LogInfo("the cluster dials this broker at \"", self->address, "\"; it is told ",
             self_.peer_address);
-  JoinRequest join;
+  metadata::JoinRequest join;
   join.cluster_namespace = options_.config.cluster_namespace;
   join.cluster_id = cluster_id_;
   join.server_id = self_.id;
   join.node = self_.node;
   join.address = self_.peer_address;
-  join.feature_level = kFeatureLevel;
-  const std::string request = EncodeIntroRequest(join);
+  join.feature_level = metadata::kFeatureLevel;
+  const std::string request = metadata::EncodeIntroRequest(join);
   const auto answered = [](const absl::StatusOr<std::string>& answer) {
     if (!answer.ok()) LogWarning("the new peer address: ", FromAbsl(answer.status().message()));
   };
@@ -89,15 +89,17 @@ void MetadataNode::AskWhetherRemoved() {
   for (const GroupMember& member : group_->members()) {
     if (member.id == self_.node) continue;
     peers_->Introduce(
-        member.address, EncodeIntroRequest(WhoRequest{options_.config.cluster_namespace}),
+        member.address,
+        metadata::EncodeIntroRequest(metadata::WhoRequest{options_.config.cluster_namespace}),
         kRefreshPeriod, lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
           if (!bytes.ok()) return;
-          if (const auto answer = DecodeIntroAnswer(*bytes); answer.ok()) OnWhetherRemoved(*answer);
+          if (const auto answer = metadata::DecodeIntroAnswer(*bytes); answer.ok())
+            OnWhetherRemoved(*answer);
         }));
   }
 }
 
-void MetadataNode::OnWhetherRemoved(const IntroAnswer& answer) {
+void MetadataNode::OnWhetherRemoved(const metadata::IntroAnswer& answer) {
   if (!removal_->OnAnswer(answer, group_->role().leader != PeerId())) return;
   LogError("broker ", answer.server_id, ", which leads the cluster ", cluster_id_,
            ", says that this broker is no member any more: it was removed; to join again move ",
@@ -140,4 +142,4 @@ void MetadataNode::AnswerEarly() {
   for (Task& task : std::exchange(early_, {})) task();
 }
 
-}  // namespace bascule
+}  // namespace bascule::broker

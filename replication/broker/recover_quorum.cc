@@ -9,15 +9,15 @@
 #include "replication/meta/store/raft_store.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::broker {
 namespace {
 
 constexpr uint64_t kIndexLeap = 1'000'000'000;
 
 // The state that the whole log leads to, and the members' names on the way.
 struct Replay {
-  MetaTable table;
-  MemberBook members;
+  metadata::MetaTable table;
+  raft_group::MemberBook members;
 };
 
 // Apply asks who is a member: it is told where the log says so, as in the living group.
@@ -25,17 +25,17 @@ void TellMembers(Replay& replay, MetadataIndex index, const raft::Configuration&
   std::vector<GroupMember> members;
   for (const bool voter : {true, false}) {
     for (const raft::NodeId id : voter ? configuration.voters : configuration.learners) {
-      const MemberNames& names = replay.members[id];
+      const raft_group::MemberNames& names = replay.members[id];
       members.push_back({PeerId(id.value()), names.server_id, names.address, voter});
     }
   }
   replay.table.ApplyMembers(index, members);
 }
 
-absl::StatusOr<Replay> ReplayAll(const StoredRaft& stored) {
+absl::StatusOr<Replay> ReplayAll(const raft_store::StoredRaft& stored) {
   Replay replay;
   raft::Configuration configuration = stored.raft.snapshot.configuration;
-  ASSIGN_OR_RETURN(SnapshotBody body, DecodeSnapshotBody(stored.state));
+  ASSIGN_OR_RETURN(raft_group::SnapshotBody body, raft_group::DecodeSnapshotBody(stored.state));
   RETURN_IF_ERROR(replay.table.Restore(stored.raft.snapshot.index, body.state));
   replay.members = std::move(body.members);
   TellMembers(replay, stored.raft.snapshot.index, configuration);
@@ -50,7 +50,7 @@ absl::StatusOr<Replay> ReplayAll(const StoredRaft& stored) {
     if (!change) continue;
     if (change->type == raft::ConfChangeType::kRemove) {
       replay.members.erase(change->node);
-    } else if (const auto names = DecodeMemberNames(change->context); names.ok()) {
+    } else if (const auto names = raft_group::DecodeMemberNames(change->context); names.ok()) {
       replay.members[change->node] = *names;
     }
     raft::Apply(*change, configuration);
@@ -64,9 +64,9 @@ absl::StatusOr<Replay> ReplayAll(const StoredRaft& stored) {
 absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& data_directory) {
   ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, fs.Lock(JoinPath(data_directory, "LOCK")));
   const std::string meta = JoinPath(data_directory, "meta");
-  StoredRaft stored;
-  ASSIGN_OR_RETURN(const std::unique_ptr<RaftStore> store,
-                   RaftStore::Open(fs, meta, RaftStoreOptions{}, stored));
+  raft_store::StoredRaft stored;
+  ASSIGN_OR_RETURN(const std::unique_ptr<raft_store::RaftStore> store,
+                   raft_store::RaftStore::Open(fs, meta, raft_store::RaftStoreOptions{}, stored));
   const raft::NodeId self = stored.identity.node;
   const raft::Restored& raft = stored.raft;
   if (raft.snapshot.index == MetadataIndex()) {
@@ -75,7 +75,8 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
   }
   ASSIGN_OR_RETURN(Replay replay, ReplayAll(stored));
   const auto own = replay.members.find(self);
-  const MemberNames names = own == replay.members.end() ? MemberNames{} : own->second;
+  const raft_group::MemberNames names =
+      own == replay.members.end() ? raft_group::MemberNames{} : own->second;
   const MetadataIndex last = raft.snapshot.index + raft.entries.size();
   // Commands that this broker never received may have made streams, whose ids must not come again.
   const MetadataIndex next = last + kIndexLeap;
@@ -84,7 +85,7 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
   const raft::SnapshotMeta snapshot{next, raft.hard_state.term + 1, {{self}, {}}};
   // Before anything is changed, so that a kill in between only means: once more. What this directory
   // holds is what the cluster goes on with, an older copy or not; one that holds nothing lost it all.
-  ASSIGN_OR_RETURN(const auto record, RegistrationRecord::Open(fs, data_directory));
+  ASSIGN_OR_RETURN(const auto record, metadata::RegistrationRecord::Open(fs, data_directory));
   RETURN_IF_ERROR(record->Rejoined());
   const auto streams = fs.List(JoinPath(data_directory, "streams"));
   if (streams.ok() && !streams->empty()) RETURN_IF_ERROR(record->Paid());
@@ -93,7 +94,7 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
       store->Save(raft::HardState{snapshot.term, raft::NodeId(), raft.hard_state.commit}, {},
                   raft.hard_state.commit));
   RETURN_IF_ERROR(store->SaveSnapshot(
-      snapshot, EncodeSnapshotBody({{self, names}}, replay.table.Snapshot()), true));
+      snapshot, raft_group::EncodeSnapshotBody({{self, names}}, replay.table.Snapshot()), true));
   return Concat("broker ", names.server_id, " is the only member of the metadata group of cluster ",
                 stored.identity.cluster_id, " now, at index ", snapshot.index, ", with ",
                 replay.table.streams().size(),
@@ -101,4 +102,4 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
                 "start: it joins again.\n");
 }
 
-}  // namespace bascule
+}  // namespace bascule::broker

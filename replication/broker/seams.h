@@ -18,7 +18,7 @@
 #include "replication/meta/store/raft_store.h"
 #include "replication/peer_port.h"
 
-namespace bascule {
+namespace bascule::broker {
 
 // Everything referred to outlives the broker.
 struct MetadataSeams {
@@ -44,10 +44,10 @@ struct BrokerSeams {
 };
 
 struct BrokerOptions {
-  Config config;
+  config::Config config;
   std::string place;  // this machine and process, for people
-  RaftStoreOptions metadata_store{};
-  uint64_t trailing_entries = RaftGroupOptions().trailing_entries;
+  raft_store::RaftStoreOptions metadata_store{};
+  uint64_t trailing_entries = raft_group::RaftGroupOptions().trailing_entries;
 };
 
-}  // namespace bascule
+}  // namespace bascule::broker

@@ -4,7 +4,7 @@
 
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::isr {
 
 LeaderReplica::LeaderReplica(std::string self, LeaderEpoch epoch,
                              const std::vector<std::string>& isr, int min_isr,
@@ -77,4 +77,4 @@ std::optional<Offset> LeaderReplica::Advance() {
   return high_watermark_;
 }
 
-}  // namespace bascule
+}  // namespace bascule::isr

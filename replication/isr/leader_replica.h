@@ -11,7 +11,7 @@
 
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::isr {
 
 class LeaderReplica {
  public:
@@ -59,4 +59,4 @@ class LeaderReplica {
   Offset high_watermark_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::isr

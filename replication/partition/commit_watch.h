@@ -9,7 +9,7 @@
 #include "core/base/status.h"
 #include "core/ports/partition_port.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 class CommitWatch {
  public:
@@ -57,4 +57,4 @@ class CommitWatch {
   std::map<ReaderId, Waiter> waiting_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::partition

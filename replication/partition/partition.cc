@@ -6,10 +6,10 @@
 #include "core/base/check.h"
 #include "core/base/logging.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
-LogLimits LimitsOf(const StreamSettings& settings) {
+log::LogLimits LimitsOf(const StreamSettings& settings) {
   return {
       static_cast<uint64_t>(settings.segment_max_bytes),
       settings.segment_max_age,
@@ -45,24 +45,24 @@ Partition::Partition(PartitionEnvironment env, PartitionOptions options)
 
 Partition::~Partition() = default;
 
-void Partition::Open(RecoveredLog recovered) {
+void Partition::Open(log::RecoveredLog recovered) {
   CheckOnShard();
   if (state_ == State::kClosed) return;
   BASCULE_CHECK(!log_ || !log_->busy());
   for (const std::string& note : recovered.notes)
     LogWarning("stream ", options_.stream, ": ", note);
   const Offset end_before = log_ ? log_->log_end() : Offset();
-  LogOptions log_options;
+  log::LogOptions log_options;
   log_options.directory = ParentPath(recovered.segments.back().path);
   log_options.stream = options_.key.stream;
   log_options.partition = options_.key.partition;
   log_options.limits = LimitsOf(options_.settings);
-  log_ = CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
+  log_ = log::CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
   opened_ = true;
   failure_told_ = false;
   acked_unsynced_ = Offset();
-  for (auto& [id, reader] : readers_) reader.place = ReadPlace{};
+  for (auto& [id, reader] : readers_) reader.place = log::ReadPlace{};
   if (end_before > log_->log_end()) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
   }
@@ -120,17 +120,17 @@ void Partition::StandBy() {
   RunDrained();
 }
 
-void Partition::Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done) {
+void Partition::Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done) {
   CheckOnShard();
   if (!log_) return done(std::nullopt);
   // Not to be kept alive by its own log.
   log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
     const auto self = weak.lock();
     if (!self || !self->log_ || self->log_->trust().ok()) return done(std::nullopt);
-    const CommitLog& log = *self->log_;
+    const log::CommitLog& log = *self->log_;
     const bool synced = self->options_.settings.durability == Durability::kFsync;
     const Offset acked = synced ? self->acked_unsynced_ : log.log_end();
-    done(KnownEnd{log.flushed_end(), std::max(log.flushed_end(), acked)});
+    done(log::KnownEnd{log.flushed_end(), std::max(log.flushed_end(), acked)});
   });
 }
 
@@ -273,7 +273,7 @@ void Partition::CheckInvariants() const {
   if (synced) BASCULE_CHECK_LE(replica_->high_watermark(), durable);
 }
 
-std::optional<RecoveryPoint> Partition::Point() {
+std::optional<log::RecoveryPoint> Partition::Point() {
   CheckOnShard();
   if (!log_) return std::nullopt;
   return log_->Point();
@@ -291,11 +291,11 @@ void Partition::OnIdleTick() {
   if (options_.settings.durability == Durability::kOs) StartFlush();
   if (!appended_since_tick_ && !log_->dirty()) log_->Trim();
   appended_since_tick_ = false;
-  log_->CheckFiles(
-      [weak = weak_from_this(), log = std::weak_ptr<CommitLog>(log_)](const absl::Status& gone) {
-        const std::shared_ptr<Partition> self = weak.lock();
-        if (self && self->log_ && self->log_ == log.lock()) self->Fail(gone);
-      });
+  log_->CheckFiles([weak = weak_from_this(),
+                    log = std::weak_ptr<log::CommitLog>(log_)](const absl::Status& gone) {
+    const std::shared_ptr<Partition> self = weak.lock();
+    if (self && self->log_ && self->log_ == log.lock()) self->Fail(gone);
+  });
   AppendPending();
 }
 
@@ -329,7 +329,7 @@ PartitionStatus Partition::Status() const {
   status.last_message_end = log_->last_message_end();
   status.leader_epoch = replica_->epoch();
   status.leader = true;
-  const CommitLog::Stat stat = log_->Describe();
+  const log::CommitLog::Stat stat = log_->Describe();
   status.bytes = stat.bytes;
   status.segments = stat.segments;
   status.gap_records = stat.gap_records;
@@ -351,7 +351,7 @@ PartitionStatus Partition::Status() const {
     status.degraded += text;
   };
   if (!damage_read_.empty()) also(damage_read_);
-  for (const DamagedRange& range : log_->damaged())
+  for (const log::DamagedRange& range : log_->damaged())
     also(Concat("offsets ", range.from, " to ", range.to - 1, " are lost: ", range.cause));
   const Duration ahead = log_->TimestampsAhead();
   if (ahead >= limits::kClockStepNoticed) also(ClockBehind(ahead));
@@ -366,4 +366,4 @@ void Partition::Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>
   });
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

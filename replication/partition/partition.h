@@ -34,7 +34,7 @@
 #include "replication/partition/commit_watch.h"
 #include "replication/partition/pending_acks.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 struct PartitionOptions {
   PartitionKey key;
@@ -62,8 +62,8 @@ class PartitionEvents {
 };
 
 struct PartitionEnvironment {
-  LogEnvironment log;
-  SyncScheduler& sync;
+  log::LogEnvironment log;
+  log::SyncScheduler& sync;
   AckSink& acks;
   SubjectFeeds& feeds;
   PartitionEvents& events;
@@ -80,7 +80,7 @@ class Partition final : public PartitionPort,
   // --- on the shard, called by the owner ---
   // Takes a log over, and has no role in it yet. What the log held before ended further on is
   // reported as a gap once it may be appended to. A log before it is at rest (Rest).
-  void Open(RecoveredLog recovered);
+  void Open(log::RecoveredLog recovered);
   // Leads `epoch`. A log that is trusted no more is not led: OnFailed has told.
   void Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr);
   // Leads no more: the tap is closed, reads end, publishers who wait get no answer (R14).
@@ -88,7 +88,7 @@ class Partition final : public PartitionPort,
   // `done` runs when no pool works on the log's files, with what a log that failed is known to have
   // reached; none for a sound one. Under `os` that is all that was appended: nobody was promised
   // the disk, and what the page cache shows goes on being served.
-  void Rest(absl::AnyInvocable<void(std::optional<KnownEnd>)> done);
+  void Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done);
   // Other settings for the same stream: each counts from now on, in the open tap too, but for the
   // durability, which counts from the next epoch on. `min_isr`: what the settings' one comes to.
   void Reconfigure(const StreamSettings& settings, int min_isr);
@@ -106,7 +106,7 @@ class Partition final : public PartitionPort,
   // Why it cannot be opened: shown to whoever asks, reads end with it.
   void FailOpening(absl::Status why);
   // The durable facts of the log, if there is one.
-  std::optional<RecoveryPoint> Point();
+  std::optional<log::RecoveryPoint> Point();
   bool failed() const { return state_ == State::kFailed; }
   void Clean();        // every cleaner interval
   void OnIdleTick();   // every few seconds: under `os` the background sync; gives unused space back
@@ -140,7 +140,7 @@ class Partition final : public PartitionPort,
     const IngressRecord* record;
   };
   struct Reader {
-    ReadPlace place;
+    log::ReadPlace place;
   };
 
   void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
@@ -175,7 +175,7 @@ class Partition final : public PartitionPort,
                                   Direction direction, Offset start_by_time,
                                   Offset stop_by_time) const;
   void DoRead(const ReadRequest& request, ReadDone done);
-  void FinishRead(const ReadRequest& request, SegmentReadResult result, ReadDone done);
+  void FinishRead(const ReadRequest& request, log::SegmentReadResult result, ReadDone done);
   absl::Status NotServing() const;
   absl::Status NoteDamage(absl::Status status);
   PartitionStatus Status() const;
@@ -186,11 +186,11 @@ class Partition final : public PartitionPort,
   Offset acked_unsynced_;  // everything below may have been acked under `os`, before this epoch
   State state_ = State::kOpening;
   absl::Status why_;  // of kStandby, kFailed and kClosed
-  std::shared_ptr<CommitLog> log_;
-  std::shared_ptr<CommitLog> closing_;  // what was log_, till the pools are done with it
-  bool opened_ = false;                 // since it was led last
-  bool failure_told_ = false;           // of log_
-  std::optional<LeaderReplica> replica_;
+  std::shared_ptr<log::CommitLog> log_;
+  std::shared_ptr<log::CommitLog> closing_;  // what was log_, till the pools are done with it
+  bool opened_ = false;                      // since it was led last
+  bool failure_told_ = false;                // of log_
+  std::optional<isr::LeaderReplica> replica_;
   std::unique_ptr<SubjectFeed> feed_;
   PendingAcks acks_;
   CommitWatch watch_;
@@ -218,4 +218,4 @@ class Partition final : public PartitionPort,
       drained_;  // run when nothing is pending or unsynced any more
 };
 
-}  // namespace bascule
+}  // namespace bascule::partition

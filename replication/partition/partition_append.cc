@@ -6,7 +6,7 @@
 #include "core/base/logging.h"
 #include "replication/partition/partition.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 void Partition::Enqueue(const std::shared_ptr<const IngressBatch>& batch,
                         const IngressRecord& record) {
@@ -212,14 +212,14 @@ bool Partition::OnAppendError(const absl::Status& error) {
 
 void Partition::StartFlush() {
   if (state_ != State::kLeading) return;
-  std::optional<FlushTicket> ticket = log_->TakeFlush();
+  std::optional<log::FlushTicket> ticket = log_->TakeFlush();
   if (!ticket) return;
-  env_.sync.Flush(
-      *std::move(ticket), env_.log.shard,
-      [self = shared_from_this(), log = log_](const FlushTicket& done, const absl::Status& status) {
-        const absl::Status flushed = log->FlushDone(done, status);
-        if (self->log_ == log) self->OnFlushed(flushed);
-      });
+  env_.sync.Flush(*std::move(ticket), env_.log.shard,
+                  [self = shared_from_this(), log = log_](const log::FlushTicket& done,
+                                                          const absl::Status& status) {
+                    const absl::Status flushed = log->FlushDone(done, status);
+                    if (self->log_ == log) self->OnFlushed(flushed);
+                  });
 }
 
 // The log may also have lost its trust, in a role or none.
@@ -254,4 +254,4 @@ void Partition::Advance(std::optional<Offset> high_watermark) {
   watch_.Notify(*high_watermark);
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -4,7 +4,7 @@
 
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 using Kind = LifeAction::Kind;
@@ -259,4 +259,4 @@ const char* ToText(PartitionPhase phase) {
   return kNames[static_cast<int>(phase)];
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -16,7 +16,7 @@
 #include "core/base/types.h"
 #include "core/log/recovery.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 // What this broker's replica should be.
 enum class PartitionRole {
@@ -58,7 +58,7 @@ struct PartitionLife {
   std::optional<LeaderEpoch> ended;
   bool epoch_asked = false;  // a newer one than `ended` has been asked for, or the timer will
   // A log failed: how far it had come. Until a recovery has cut there.
-  std::optional<KnownEnd> cut;
+  std::optional<log::KnownEnd> cut;
   bool failed_draining = false;
   bool stands_by = false;    // the shard has been told so, and no other role since
   bool listens = false;      // the tap is open, or being opened
@@ -83,7 +83,7 @@ struct LifeEvent {
   Kind kind;
   PartitionDesire desire{};
   absl::Status status{};
-  std::optional<KnownEnd> cut{};
+  std::optional<log::KnownEnd> cut{};
   uint64_t timer = 0;
 };
 inline constexpr int kLifeEvents = 9;
@@ -108,7 +108,7 @@ struct LifeAction {
   LeaderEpoch epoch{};
   bool fresh = false;
   absl::Status status{};
-  std::optional<KnownEnd> cut{};
+  std::optional<log::KnownEnd> cut{};
   uint64_t timer = 0;
 };
 
@@ -125,4 +125,4 @@ LifeStep Step(PartitionLife life, const LifeEvent& event);
 bool IsBusy(PartitionPhase phase);
 const char* ToText(PartitionPhase phase);
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -6,7 +6,7 @@
 #include "core/base/text.h"
 #include "replication/partition/partition.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 constexpr int kMaxFindRetries = 100;
@@ -63,11 +63,12 @@ absl::Status Partition::NoteDamage(absl::Status status) {
 // The first offset with a timestamp >= `timestamp`; log_end() when every record is older.
 void Partition::FindOffset(Timestamp timestamp,
                            absl::AnyInvocable<void(absl::StatusOr<Offset>)> then) {
-  std::optional<SegmentReadPlan> plan = log_->PlanFindTimestamp(timestamp);
+  std::optional<log::SegmentReadPlan> plan = log_->PlanFindTimestamp(timestamp);
   if (!plan) return then(log_->log_end());
   env_.log.disk_pool.Post([self = shared_from_this(), plan = *std::move(plan), timestamp,
                            then = std::move(then)]() mutable {
-    absl::StatusOr<Offset> found = FindTimestamp(self->env_.log.fs, std::move(plan), timestamp);
+    absl::StatusOr<Offset> found =
+        log::FindTimestamp(self->env_.log.fs, std::move(plan), timestamp);
     self->env_.log.shard.Post(
         [self, timestamp, found = std::move(found), then = std::move(then)]() mutable {
           // The segment went meanwhile: retention.
@@ -181,14 +182,14 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
                 });
     return;
   }
-  absl::StatusOr<CommitLog::ReadStep> step =
+  absl::StatusOr<log::CommitLog::ReadStep> step =
       log_->Read(request.from, committed, reverse, request.max_bytes, reader.place);
   if (!step.ok()) return done(NoteDamage(step.status()));
   if (step->result) return FinishRead(request, *std::move(step->result), std::move(done));
   env_.log.disk_pool.Post([self = shared_from_this(), log = log_, plan = *std::move(step->plan),
                            request, done = std::move(done)]() mutable {
-    absl::StatusOr<SegmentReadResult> result =
-        ReadSegment(self->env_.log.fs, plan, ReadWait::kWait);
+    absl::StatusOr<log::SegmentReadResult> result =
+        ReadSegment(self->env_.log.fs, plan, log::ReadWait::kWait);
     self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), request,
                                result = std::move(result), done = std::move(done)]() mutable {
       // Reopened meanwhile: what the old files said counts no more.
@@ -212,7 +213,8 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
   });
 }
 
-void Partition::FinishRead(const ReadRequest& request, SegmentReadResult result, ReadDone done) {
+void Partition::FinishRead(const ReadRequest& request, log::SegmentReadResult result,
+                           ReadDone done) {
   const bool reverse = request.direction == Direction::kReverse;
   if (result.batches.empty()) {
     // The segment held nothing there (compacted away): on to the next one.
@@ -224,4 +226,4 @@ void Partition::FinishRead(const ReadRequest& request, SegmentReadResult result,
   done(ReadChunk{std::move(result.batches), result.next, replica_->high_watermark()});
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -10,7 +10,7 @@
 #include "core/base/logging.h"
 #include "core/env/countdown.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 constexpr std::chrono::seconds kTickPeriod{1};
@@ -37,11 +37,11 @@ std::string TrashDirectory(const std::string& data) { return JoinPath(data, "tra
 }  // namespace
 
 PartitionSet::PartitionSet(PartitionSetEnvironment env, PartitionSetOptions options,
-                           RecoveryPointSet points)
+                           log::RecoveryPointSet points)
     : env_(std::move(env)), options_(std::move(options)) {
   for (size_t i = 0; i < env_.shards.size(); ++i) {
     budgets_.push_back(
-        std::make_unique<TailCacheBudget>(limits::kTailCacheTotalBytes / env_.shards.size()));
+        std::make_unique<log::TailCacheBudget>(limits::kTailCacheTotalBytes / env_.shards.size()));
   }
   points_ = std::make_shared<RecoveryPointWriter>(env_.fs, env_.clock, env_.home, env_.disk_pool,
                                                   options_.data_directory, std::move(points));
@@ -138,7 +138,7 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
       return shard.Post([partition] { partition->StandBy(); });
     case LifeAction::Kind::kRest:
       return shard.Post([this, key, partition] {
-        partition->Rest([this, key](std::optional<KnownEnd> cut) {
+        partition->Rest([this, key](std::optional<log::KnownEnd> cut) {
           Report(key, {.kind = LifeEvent::Kind::kRested, .cut = cut});
         });
       });
@@ -150,12 +150,13 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
 }
 
 void PartitionSet::Recover(PartitionKey key, const Entry& entry,
-                           std::optional<KnownEnd> known_end) {
-  RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt, known_end};
-  if (const RecoveryPoint* point = points_->Find(key)) request.point = *point;
+                           std::optional<log::KnownEnd> known_end) {
+  log::RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt,
+                               known_end};
+  if (const log::RecoveryPoint* point = points_->Find(key)) request.point = *point;
   // With the partition, whose files it works on.
   auto done = lifetime_.Bind(
-      [this, key, partition = entry.partition](absl::StatusOr<RecoveredLog> recovered) {
+      [this, key, partition = entry.partition](absl::StatusOr<log::RecoveredLog> recovered) {
         const auto it = partitions_.find(key);
         if (it == partitions_.end()) return;
         const absl::Status status = recovered.status();
@@ -164,7 +165,7 @@ void PartitionSet::Recover(PartitionKey key, const Entry& entry,
         Feed(key, {.kind = LifeEvent::Kind::kRecovered, .status = status});
       });
   env_.disk_pool.Post([&fs = env_.fs, request = std::move(request),
-                       done = std::move(done)]() mutable { done(RecoverLog(fs, request)); });
+                       done = std::move(done)]() mutable { done(log::RecoverLog(fs, request)); });
 }
 
 // Whoever creates a stream is answered when it listens, so that nothing published afterwards is
@@ -198,7 +199,7 @@ void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& pa
 // Rests too, so that nothing can fail any more once it is reported.
 void PartitionSet::Drain(PartitionKey key, const std::shared_ptr<Partition>& partition) {
   partition->Drain([this, key, partition] {
-    partition->Rest([this, key, partition](std::optional<KnownEnd>) {
+    partition->Rest([this, key, partition](std::optional<log::KnownEnd>) {
       env_.home.Post(lifetime_.Guard([this, key, point = partition->Point()]() mutable {
         const auto it = partitions_.find(key);
         if (it == partitions_.end()) return;
@@ -359,4 +360,4 @@ void PartitionSet::Stop(absl::AnyInvocable<void()> done) {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -28,7 +28,7 @@
 #include "replication/partition/recovery_point_writer.h"
 #include "replication/ports.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 struct PartitionSetOptions {
   std::string data_directory;
@@ -44,7 +44,7 @@ struct PartitionSetEnvironment {
   Executor& home;  // the metadata thread
   std::vector<Executor*> shards;
   Executor& disk_pool;
-  SyncScheduler& sync;
+  log::SyncScheduler& sync;
   AckSink& acks;
   SubjectFeeds& feeds;
   StreamCatalog& catalog;
@@ -54,7 +54,8 @@ struct PartitionSetEnvironment {
 // On the home executor unless said otherwise. Outlives its partitions' shards: stop those first.
 class PartitionSet final : public DeltaSink, private PartitionEvents {
  public:
-  PartitionSet(PartitionSetEnvironment env, PartitionSetOptions options, RecoveryPointSet points);
+  PartitionSet(PartitionSetEnvironment env, PartitionSetOptions options,
+               log::RecoveryPointSet points);
   ~PartitionSet() override;
 
   void OnDelta(const MetaDelta& delta, absl::AnyInvocable<void(absl::Status)> settled) override;
@@ -79,9 +80,9 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     PartitionDescription description;
     int32_t min_isr = 1;
     PartitionLife life;
-    std::vector<Settled> waiting;           // for kSettle
-    std::optional<RecoveredLog> recovered;  // for kTakeOver
-    std::optional<RecoveryPoint> drained;   // where the log ended
+    std::vector<Settled> waiting;                // for kSettle
+    std::optional<log::RecoveredLog> recovered;  // for kTakeOver
+    std::optional<log::RecoveryPoint> drained;   // where the log ended
     // Between two cleanings. The timer that waits has it too, and counts as long as it lives.
     std::shared_ptr<const std::chrono::milliseconds> cleaning;
   };
@@ -101,7 +102,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Report(PartitionKey key, LifeEvent event);
   void CarryOut(PartitionKey key, Entry& entry, const LifeAction& action);
   void Tell(PartitionKey key, Entry& entry, const LifeAction& action);
-  void Recover(PartitionKey key, const Entry& entry, std::optional<KnownEnd> known_end);
+  void Recover(PartitionKey key, const Entry& entry, std::optional<log::KnownEnd> known_end);
   void Listen(PartitionKey key, const std::shared_ptr<Partition>& partition, bool fresh);
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
   void Close(PartitionKey key, const Entry& entry);
@@ -118,7 +119,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
 
   PartitionSetEnvironment env_;
   const PartitionSetOptions options_;
-  std::vector<std::unique_ptr<TailCacheBudget>> budgets_;  // one per shard
+  std::vector<std::unique_ptr<log::TailCacheBudget>> budgets_;  // one per shard
   std::shared_ptr<RecoveryPointWriter> points_;
   std::map<PartitionKey, Entry> partitions_;  // those with a replica here
   // All of them, as they are now; in the catalog once what is led here is open.
@@ -132,4 +133,4 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   Lifetime lifetime_{env_.home};
 };
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -8,7 +8,7 @@
 #include "core/env/countdown.h"
 #include "replication/partition/partition_set.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 bool Holds(const PartitionDescription& partition, const std::string& broker) {
@@ -162,4 +162,4 @@ void PartitionSet::Update(const StreamUpdated& updated,
   settled(absl::OkStatus());
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

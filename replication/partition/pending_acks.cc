@@ -2,7 +2,7 @@
 
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 // Waiters of one block: few allocations, and memory goes back while others still wait.
@@ -104,4 +104,4 @@ void PendingAcks::CheckInvariants() const {
   BASCULE_CHECK_EQ(refusals_.waiters.size(), refusal_reasons_.size());
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

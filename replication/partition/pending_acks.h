@@ -10,7 +10,7 @@
 #include "core/ports/ingress.h"
 #include "core/stream/settings.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 class PendingAcks {
  public:
@@ -76,4 +76,4 @@ class PendingAcks {
   std::vector<Ack> due_;                                      // reused between releases
 };
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -6,11 +6,11 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 RecoveryPointWriter::RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor& home,
                                          Executor& disk_pool, std::string data_directory,
-                                         RecoveryPointSet loaded)
+                                         log::RecoveryPointSet loaded)
     : fs_(fs),
       clock_(clock),
       home_(home),
@@ -41,7 +41,7 @@ void RecoveryPointWriter::Check() {
   });
 }
 
-const RecoveryPoint* RecoveryPointWriter::Find(PartitionKey key) const {
+const log::RecoveryPoint* RecoveryPointWriter::Find(PartitionKey key) const {
   const auto it = set_.partitions.find(key);
   return it == set_.partitions.end() ? nullptr : &it->second;
 }
@@ -49,7 +49,7 @@ const RecoveryPoint* RecoveryPointWriter::Find(PartitionKey key) const {
 void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done) {
   BASCULE_CHECK(home_.OnThisThread());
   if (set_.partitions.contains(key)) return done(absl::OkStatus());
-  set_.partitions[key].active.data_end = FilePosition(kSegmentHeaderBytes);
+  set_.partitions[key].active.data_end = FilePosition(log::kSegmentHeaderBytes);
   waiting_.push_back([this, key, done = std::move(done)](const absl::Status& status) mutable {
     if (!status.ok()) Forget(key);  // not listed after all
     done(status);
@@ -85,7 +85,7 @@ void RecoveryPointWriter::Write() {
     }
     auto waiting = std::exchange(self->waiting_, {});
     self->disk_pool_.Post([self, set = self->set_, waiting = std::move(waiting)]() mutable {
-      absl::Status status = SaveRecoveryPoints(self->fs_, self->data_directory_, set);
+      absl::Status status = log::SaveRecoveryPoints(self->fs_, self->data_directory_, set);
       self->home_.Post([self, status, waiting = std::move(waiting)]() mutable {
         self->Written(std::move(waiting), status);
       });
@@ -110,9 +110,9 @@ void RecoveryPointWriter::WriteLast(Points points, absl::AnyInvocable<void(absl:
   // One writer at a time: both would use the same temporary file.
   last_ = [this, points = std::move(points), done = std::move(done)]() mutable {
     for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
-    done(SaveRecoveryPoints(fs_, data_directory_, set_));
+    done(log::SaveRecoveryPoints(fs_, data_directory_, set_));
   };
   if (!writing_) std::exchange(last_, nullptr)();
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -15,24 +15,24 @@
 #include "core/env/executor.h"
 #include "core/log/recovery_points.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWriter> {
  public:
-  using Points = std::map<PartitionKey, RecoveryPoint>;
+  using Points = std::map<PartitionKey, log::RecoveryPoint>;
   // Gathers the present points of open partitions (absent ones keep their last) and passes them on,
   // on the home executor.
   using Collect = absl::AnyInvocable<void(absl::AnyInvocable<void(Points)>)>;
 
   RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor& home, Executor& disk_pool,
-                      std::string data_directory, RecoveryPointSet loaded);
+                      std::string data_directory, log::RecoveryPointSet loaded);
   void SetCollect(Collect collect) { collect_ = std::move(collect); }
 
   // Any thread, cheap: a log has become durable further on.
   void NoteDurable();
 
   // --- home executor ---
-  const RecoveryPoint* Find(PartitionKey key) const;
+  const log::RecoveryPoint* Find(PartitionKey key) const;
   // `done` runs when the partition is durably listed: from then on its directory cannot vanish
   // unnoticed.
   void List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done);
@@ -55,7 +55,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   Executor& disk_pool_;
   const std::string data_directory_;
   Collect collect_;
-  RecoveryPointSet set_;
+  log::RecoveryPointSet set_;
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
   bool again_ = false;               // something moved during the write
@@ -66,4 +66,4 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   std::atomic<int64_t> moved_at_{0};
 };
 
-}  // namespace bascule
+}  // namespace bascule::partition

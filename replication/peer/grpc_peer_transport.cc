@@ -17,7 +17,7 @@
 #include "replication/peer/peer.grpc.pb.h"
 #include "replication/peer/peer_registry.h"
 
-namespace bascule {
+namespace bascule::peer {
 namespace {
 
 absl::Status NoPeer(PeerId id) {
@@ -380,4 +380,4 @@ std::map<std::string, uint64_t> GrpcPeerTransport::ReadCounters() const {
   return out;
 }
 
-}  // namespace bascule
+}  // namespace bascule::peer

@@ -27,7 +27,7 @@
 #include "core/env/file_system.h"
 #include "replication/peer_port.h"
 
-namespace bascule {
+namespace bascule::peer {
 
 // Paths of PEM files (bascule cluster certs makes them). The certificate speaks for the server id
 // in its URI bascule://<server id>, or without one in its common name.
@@ -93,4 +93,4 @@ class GrpcPeerTransport final : public PeerPort {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::peer

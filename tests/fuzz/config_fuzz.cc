@@ -9,11 +9,11 @@
 
 namespace {
 
-void Load(const bascule::ConfigSources& sources) {
-  const absl::StatusOr<bascule::Config> config = bascule::LoadConfig(sources);
+void Load(const bascule::config::ConfigSources& sources) {
+  const absl::StatusOr<bascule::config::Config> config = bascule::config::LoadConfig(sources);
   constexpr size_t kMostErrorBytes = 256 * 1024;
   if (config.ok()
-          ? bascule::DescribeConfig(*config).empty()
+          ? bascule::config::DescribeConfig(*config).empty()
           : config.status().message().empty() || config.status().message().size() > kMostErrorBytes)
     std::abort();
 }

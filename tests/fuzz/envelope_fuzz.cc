@@ -39,10 +39,11 @@ void CheckPublish(std::string_view payload) {
   message.ack_policy = static_cast<int32_t>(view.ack_policy);
   message.expected_offset = view.expected_offset;
   std::string sent;
-  AppendPublishEnvelope(sent, message);
+  nats::AppendPublishEnvelope(sent, message);
   std::string_view inner;
   wire::PublishView again;
-  BASCULE_CHECK(OpenEnvelope(sent, EnvelopeType::kPublish, inner) == EnvelopeCheck::kOk);
+  BASCULE_CHECK(nats::OpenEnvelope(sent, nats::EnvelopeType::kPublish, inner) ==
+                nats::EnvelopeCheck::kOk);
   BASCULE_CHECK(wire::ParsePublish(inner, again));
   BASCULE_CHECK(again.value.value_or("") == message.value);
   BASCULE_CHECK(again.ack_inbox == view.ack_inbox);
@@ -54,13 +55,13 @@ void CheckHeaders(std::string_view in) {
   std::string block = "NATS/1.0";
   block += in;
   wire::HeaderList headers;
-  BASCULE_CHECK(ReadHeaderBlock(block, headers));
+  BASCULE_CHECK(nats::ReadHeaderBlock(block, headers));
   for (const auto& [name, value] : headers) {
     CheckInside(name, block);
     CheckInside(value, block);
   }
-  JetStreamExpectations expectations;
-  if (const auto error = ReadExpectations(&headers, expectations)) {
+  nats::JetStreamExpectations expectations;
+  if (const auto error = nats::ReadExpectations(&headers, expectations)) {
     std::string answer;
     AppendPubAckError(answer, in, *error);
   }
@@ -73,16 +74,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace bascule;
   const std::string_view in(reinterpret_cast<const char*>(data), size);
   std::string_view payload;
-  if (OpenEnvelope(in, EnvelopeType::kPublish, payload) == EnvelopeCheck::kOk) {
+  if (nats::OpenEnvelope(in, nats::EnvelopeType::kPublish, payload) == nats::EnvelopeCheck::kOk) {
     CheckInside(payload, in);
     CheckPublish(payload);
   }
-  if (OpenEnvelope(in, EnvelopeType::kAck, payload) == EnvelopeCheck::kOk) {
+  if (nats::OpenEnvelope(in, nats::EnvelopeType::kAck, payload) == nats::EnvelopeCheck::kOk) {
     wire::AckView ack;
     wire::ParseAck(payload, ack);
   }
   CheckPublish(in);
   CheckHeaders(in);
-  IsPublishableSubject(in);
+  nats::IsPublishableSubject(in);
   return 0;
 }

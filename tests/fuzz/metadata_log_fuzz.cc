@@ -67,21 +67,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(fs.CreateDirectories("/meta").ok());
   if (with_snapshot) Put(fs, "/meta/snapshot", snapshot);
   Put(fs, "/meta/log", log);
-  const auto read = bascule::ReadLocalMetadata(fs, "/meta");
+  const auto read = bascule::metadata::ReadLocalMetadata(fs, "/meta");
   if (!read.ok()) {
     Require(!read.status().message().empty());
     return 0;
   }
-  bascule::MetaTable table;
+  bascule::metadata::MetaTable table;
   Require(table.Restore(read->applied, read->snapshot).ok());
   Require(table.applied() == read->applied);
   Require(table.Snapshot() == read->snapshot);
-  bascule::BrokerRegistration registration;
+  bascule::metadata::BrokerRegistration registration;
   registration.id = "b1";
   registration.node = bascule::PeerId(1);
   registration.incarnation = 7;
-  table.Apply(read->applied + 1, bascule::EncodeRegisterBroker(registration));
-  const auto again = bascule::ReadLocalMetadata(fs, "/meta");
+  table.Apply(read->applied + 1, bascule::metadata::EncodeRegisterBroker(registration));
+  const auto again = bascule::metadata::ReadLocalMetadata(fs, "/meta");
   Require(again.ok() && again->snapshot == read->snapshot);
   return 0;
 }

@@ -25,34 +25,35 @@ void Require(bool condition) {
   if (!condition) std::abort();
 }
 
-MetaTable SampleTable() {
-  MetaTable table = TableWith({"b1", "b2"});
-  table.Apply(MetadataIndex(3), EncodeCreateStream(SampleStream("s", 2, {"b1", "b2"})));
+metadata::MetaTable SampleTable() {
+  metadata::MetaTable table = metadata::TableWith({"b1", "b2"});
+  table.Apply(MetadataIndex(3),
+              metadata::EncodeCreateStream(metadata::SampleStream("s", 2, {"b1", "b2"})));
   return table;
 }
 
-void CheckRoundTrip(const MetaTable& table) {
-  MetaTable again;
+void CheckRoundTrip(const metadata::MetaTable& table) {
+  metadata::MetaTable again;
   Require(again.Restore(table.applied(), table.Snapshot()).ok());
   Require(again.Snapshot() == table.Snapshot());
-  Require(Differences(table, again).empty());
+  Require(metadata::Differences(table, again).empty());
 }
 
 void FuzzCommand(std::string_view bytes) {
-  MetaTable table = SampleTable();
+  metadata::MetaTable table = SampleTable();
   table.Apply(MetadataIndex(4), bytes);
   CheckRoundTrip(table);
-  table.Apply(MetadataIndex(5), EncodeFenceBrokers({{"b1", 1}, {"b2", 2}}));
+  table.Apply(MetadataIndex(5), metadata::EncodeFenceBrokers({{"b1", 1}, {"b2", 2}}));
   CheckRoundTrip(table);
 }
 
 void FuzzSnapshot(std::string_view bytes) {
-  MetaTable table = SampleTable();
+  metadata::MetaTable table = SampleTable();
   const std::string before = table.Snapshot();
   if (!table.Restore(MetadataIndex(9), bytes).ok()) return Require(table.Snapshot() == before);
   CheckRoundTrip(table);
-  table.Apply(table.applied() + 1, EncodeRegisterBroker(Broker("b1", 9)));
-  table.Apply(table.applied() + 1, EncodeDeleteStream("s"));
+  table.Apply(table.applied() + 1, metadata::EncodeRegisterBroker(metadata::Broker("b1", 9)));
+  table.Apply(table.applied() + 1, metadata::EncodeDeleteStream("s"));
   CheckRoundTrip(table);
 }
 
@@ -69,16 +70,16 @@ void FuzzRequest(std::string_view bytes) {
   SimScheduler scheduler(clock, 1);
   SimExecutor& home = scheduler.NewExecutor("home");
   FakeMetadataGroup group(scheduler);
-  const BrokerSelf self{"b1", PeerId(1), 42, "b1:9293", ""};
-  MetaFrontend frontend(home, clock, nullptr, self);
-  BrokerRegistrar registrar(home, frontend, self, /*alone=*/true);
+  const metadata::BrokerSelf self{"b1", PeerId(1), 42, "b1:9293", ""};
+  metadata::MetaFrontend frontend(home, clock, nullptr, self);
+  metadata::BrokerRegistrar registrar(home, frontend, self, /*alone=*/true);
   const auto log = group.Attach(PeerId(1), home, frontend.state());
   frontend.SetLog(*log);
   group.Elect(PeerId(1));
   NoDeltas sink;
   SimFileSystem disk(1);
   (void)disk.CreateDirectories("data");
-  const auto record = RegistrationRecord::Open(disk, "data");
+  const auto record = metadata::RegistrationRecord::Open(disk, "data");
   registrar.Register(sink, **record, [](const absl::Status& status) { Require(status.ok()); });
   scheduler.RunFor(std::chrono::milliseconds(10));
   int answers = 0;
@@ -92,22 +93,23 @@ void FuzzRequest(std::string_view bytes) {
 }
 
 void FuzzMessages(std::string_view bytes) {
-  if (const auto request = DecodeIntroRequest(bytes); request.ok()) {
-    const std::string once = EncodeIntroRequest(*request);
-    Require(EncodeIntroRequest(*DecodeIntroRequest(once)) == once);
+  if (const auto request = metadata::DecodeIntroRequest(bytes); request.ok()) {
+    const std::string once = metadata::EncodeIntroRequest(*request);
+    Require(metadata::EncodeIntroRequest(*metadata::DecodeIntroRequest(once)) == once);
   }
-  if (const auto answer = DecodeIntroAnswer(bytes); answer.ok()) {
-    const std::string once = EncodeIntroAnswer(*answer);
-    Require(EncodeIntroAnswer(*DecodeIntroAnswer(once)) == once);
+  if (const auto answer = metadata::DecodeIntroAnswer(bytes); answer.ok()) {
+    const std::string once = metadata::EncodeIntroAnswer(*answer);
+    Require(metadata::EncodeIntroAnswer(*metadata::DecodeIntroAnswer(once)) == once);
   }
-  if (const auto status = DecodeClusterStatus(bytes); status.ok()) {
-    const std::string once = EncodeClusterStatus(*status);
-    Require(EncodeClusterStatus(*DecodeClusterStatus(once)) == once);
+  if (const auto status = metadata::DecodeClusterStatus(bytes); status.ok()) {
+    const std::string once = metadata::EncodeClusterStatus(*status);
+    Require(metadata::EncodeClusterStatus(*metadata::DecodeClusterStatus(once)) == once);
   }
-  if (const auto session = DecodeHeartbeat(bytes); session.ok())
-    Require(*DecodeHeartbeat(EncodeHeartbeat(*session)) == *session);
-  const RequestOutcome outcome = DecodeResponse(std::string(bytes));
-  Require(EncodeResponse(DecodeResponse(EncodeResponse(outcome))) == EncodeResponse(outcome));
+  if (const auto session = metadata::DecodeHeartbeat(bytes); session.ok())
+    Require(*metadata::DecodeHeartbeat(metadata::EncodeHeartbeat(*session)) == *session);
+  const metadata::RequestOutcome outcome = metadata::DecodeResponse(std::string(bytes));
+  Require(metadata::EncodeResponse(metadata::DecodeResponse(metadata::EncodeResponse(outcome))) ==
+          metadata::EncodeResponse(outcome));
 }
 
 }  // namespace

@@ -69,17 +69,18 @@ void StepMember(const raft::Message& message) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace bascule;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  if (const auto message = DecodeRaftMessage(raft::NodeId(2), bytes); message.ok()) {
-    const auto again = DecodeRaftMessage(raft::NodeId(2), EncodeRaftMessage(*message));
+  if (const auto message = raft_group::DecodeRaftMessage(raft::NodeId(2), bytes); message.ok()) {
+    const auto again =
+        raft_group::DecodeRaftMessage(raft::NodeId(2), raft_group::EncodeRaftMessage(*message));
     Require(again.ok() && *again == *message);
     StepMember(*message);
   }
   if (const auto change = raft::DecodeConfChange(bytes)) {
     Require(raft::DecodeConfChange(raft::EncodeConfChange(*change)) == change);
   }
-  (void)DecodeMemberNames(bytes);
-  if (const auto body = DecodeSnapshotBody(bytes); body.ok()) {
-    MetaTable table;
+  (void)raft_group::DecodeMemberNames(bytes);
+  if (const auto body = raft_group::DecodeSnapshotBody(bytes); body.ok()) {
+    metadata::MetaTable table;
     (void)table.Restore(MetadataIndex(7), body->state);
   }
   return 0;

@@ -28,7 +28,7 @@ using bascule::wire::PutFixed;
 namespace store = bascule::raft_store;
 
 constexpr char kDirectory[] = "/meta";
-constexpr bascule::RaftStoreOptions kOptions{4096, 0};
+constexpr bascule::raft_store::RaftStoreOptions kOptions{4096, 0};
 
 void Require(bool condition) {
   if (!condition) std::abort();
@@ -36,12 +36,12 @@ void Require(bool condition) {
 
 std::string PathOf(std::string_view name) { return bascule::JoinPath(kDirectory, name); }
 
-std::unique_ptr<bascule::RaftStore> CreateSound(bascule::SimFileSystem& fs) {
+std::unique_ptr<bascule::raft_store::RaftStore> CreateSound(bascule::SimFileSystem& fs) {
   const bascule::raft::SnapshotMeta first{Index(1), Term(1), {{NodeId(1)}, {}}};
-  auto created =
-      bascule::RaftStore::Create(fs, kDirectory, kOptions, {"c", NodeId(1)}, first, "state 1");
+  auto created = bascule::raft_store::RaftStore::Create(fs, kDirectory, kOptions, {"c", NodeId(1)},
+                                                        first, "state 1");
   Require(created.ok());
-  bascule::RaftStore& sound = **created;
+  bascule::raft_store::RaftStore& sound = **created;
   for (uint64_t i = 2; i <= 6; ++i) {
     const Entry entry{Index(i), Term(1), {}, "entry"};
     Require(sound.Save(std::nullopt, {entry}, Index(i)).ok());
@@ -109,10 +109,10 @@ void Place(bascule::SimFileSystem& fs, unsigned pick, bool mend, std::string byt
 }
 
 // Opens; false when it was refused.
-bool Open(bascule::SimFileSystem& fs, bascule::StoredRaft& found,
-          std::unique_ptr<bascule::RaftStore>& opened) {
+bool Open(bascule::SimFileSystem& fs, bascule::raft_store::StoredRaft& found,
+          std::unique_ptr<bascule::raft_store::RaftStore>& opened) {
   opened.reset();
-  auto result = bascule::RaftStore::Open(fs, kDirectory, kOptions, found);
+  auto result = bascule::raft_store::RaftStore::Open(fs, kDirectory, kOptions, found);
   if (!result.ok()) {
     Require(!result.status().message().empty());
     return false;
@@ -136,10 +136,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   bascule::SimFileSystem fs(1);
   CreateSound(fs).reset();
   Place(fs, data[0] & 0x7f, (data[0] & 0x80) != 0, std::string(input.substr(1)));
-  bascule::StoredRaft found;
-  std::unique_ptr<bascule::RaftStore> opened;
+  bascule::raft_store::StoredRaft found;
+  std::unique_ptr<bascule::raft_store::RaftStore> opened;
   if (!Open(fs, found, opened)) return 0;
-  bascule::StoredRaft again;
+  bascule::raft_store::StoredRaft again;
   Require(Open(fs, again, opened));
   Require(again.raft.entries == found.raft.entries && again.state == found.state);
   Require(again.raft.hard_state == found.raft.hard_state);

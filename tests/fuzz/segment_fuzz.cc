@@ -25,11 +25,11 @@ enum Choice : uint8_t {
 
 // The header's checksum, and the first batches'.
 void FixFront(std::string& bytes, uint8_t choice) {
-  if (bytes.size() < kSegmentHeaderBytes) return;
+  if (bytes.size() < log::kSegmentHeaderBytes) return;
   if ((choice & kFixHeader) != 0)
     wire::PutFixed<uint32_t>(&bytes[60], Crc32c(std::string_view(bytes).substr(0, 60)));
   if ((choice & kFixBatches) == 0) return;
-  size_t at = kSegmentHeaderBytes;
+  size_t at = log::kSegmentHeaderBytes;
   while (at < bytes.size()) {
     wire::BatchHeader header;
     const std::string_view rest = std::string_view(bytes).substr(at);
@@ -43,15 +43,15 @@ void FixFront(std::string& bytes, uint8_t choice) {
 }
 
 void FixFooter(std::string& bytes) {
-  if (bytes.size() < kFooterTailBytes) return;
-  const size_t tail = bytes.size() - kFooterTailBytes;
+  if (bytes.size() < log::kFooterTailBytes) return;
+  const size_t tail = bytes.size() - log::kFooterTailBytes;
   const uint32_t footer_bytes = wire::GetFixed<uint32_t>(&bytes[tail + 4]);
   if (footer_bytes > tail) return;
   const std::string_view footer = std::string_view(bytes).substr(tail - footer_bytes, footer_bytes);
   wire::PutFixed<uint32_t>(&bytes[tail], Crc32c(footer));
 }
 
-void CheckBatches(const SegmentReadResult& result, const std::string& on_disk) {
+void CheckBatches(const log::SegmentReadResult& result, const std::string& on_disk) {
   std::string_view rest = result.batches.view();
   while (!rest.empty()) {
     wire::BatchHeader header;
@@ -64,10 +64,10 @@ void CheckBatches(const SegmentReadResult& result, const std::string& on_disk) {
 
 // Forward to the end and backward to the beginning, a bounded number of steps; damage is stepped
 // over. The simulated pool's part is done in place.
-void ReadBothWays(LogAtWork& world, const std::string& on_disk) {
+void ReadBothWays(log::LogAtWork& world, const std::string& on_disk) {
   constexpr int kMostSteps = 200;
-  CommitLog& log = *world.log;
-  ReadPlace place;
+  log::CommitLog& log = *world.log;
+  log::ReadPlace place;
   Offset at = log.log_start();
   for (int i = 0; i < kMostSteps && at < log.log_end(); ++i) {
     const auto step = world.Read(at, false, place);
@@ -94,39 +94,41 @@ void ReadBothWays(LogAtWork& world, const std::string& on_disk) {
   }
   for (const int64_t time : {int64_t{0}, int64_t{1003}, log.last_timestamp().value()}) {
     const auto plan = log.PlanFindTimestamp(Timestamp(time));
-    if (plan) (void)FindTimestamp(world.fs, *plan, Timestamp(time)).status();
+    if (plan) (void)log::FindTimestamp(world.fs, *plan, Timestamp(time)).status();
   }
 }
 
 void CheckAnyBytes(uint8_t choice, std::string bytes) {
   FixFront(bytes, choice);
   if ((choice & kFixFooter) != 0) FixFooter(bytes);
-  LogAtWork world;
-  PutFile(world.fs, LogPath(Offset(0)), bytes);
+  log::LogAtWork world;
+  log::PutFile(world.fs, log::LogPath(Offset(0)), bytes);
   std::string on_disk = bytes;
   if ((choice & kSecondSegment) != 0) {
-    SegmentFile second(Offset(5));
-    PutFile(world.fs, LogPath(Offset(5)), second.AddMany(3).bytes);
+    log::SegmentFile second(Offset(5));
+    log::PutFile(world.fs, log::LogPath(Offset(5)), second.AddMany(3).bytes);
     on_disk += second.bytes;
   }
   const auto ignore = [](uint64_t, uint64_t) {};
   BASCULE_CHECK(
-      InspectLog(world.fs, {kLogDirectory, std::nullopt}, InspectDepth::kBytes, ignore).ok());
+      InspectLog(world.fs, {log::kLogDirectory, std::nullopt}, log::InspectDepth::kBytes, ignore)
+          .ok());
   BASCULE_CHECK(
-      InspectLog(world.fs, {kLogDirectory, std::nullopt}, InspectDepth::kFooters, ignore).ok());
+      InspectLog(world.fs, {log::kLogDirectory, std::nullopt}, log::InspectDepth::kFooters, ignore)
+          .ok());
 
-  RecoveryRequest request = Request();
-  SegmentFile point(Offset(0));
-  if ((choice & kWithPoint) != 0) request.point = RecoveryPoint{point.AddMany(2, 40).facts};
-  if ((choice & kCutAt) != 0) request.known_end = KnownEnd{Offset(2), Offset(3)};
-  absl::StatusOr<RecoveredLog> recovered = RecoverLog(world.fs, request);
+  log::RecoveryRequest request = log::Request();
+  log::SegmentFile point(Offset(0));
+  if ((choice & kWithPoint) != 0) request.point = log::RecoveryPoint{point.AddMany(2, 40).facts};
+  if ((choice & kCutAt) != 0) request.known_end = log::KnownEnd{Offset(2), Offset(3)};
+  absl::StatusOr<log::RecoveredLog> recovered = log::RecoverLog(world.fs, request);
   if (!recovered.ok()) {
     BASCULE_CHECK(absl::IsFailedPrecondition(recovered.status()) ||
                   absl::IsDataLoss(recovered.status()));
     return;
   }
-  world.log = CommitLog::Create({world.fs, world.clock, world.shard, world.pool, world.budget},
-                                world.options, *std::move(recovered));
+  world.log = log::CommitLog::Create({world.fs, world.clock, world.shard, world.pool, world.budget},
+                                     world.options, *std::move(recovered));
   if (request.point) BASCULE_CHECK_GE(world.log->log_end(), request.point->active.end_offset);
   ReadBothWays(world, on_disk);
   // A log that was opened takes the next batch and opens again with it.
@@ -134,7 +136,7 @@ void CheckAnyBytes(uint8_t choice, std::string bytes) {
   if (end.value() > int64_t{1} << 62) return;
   BASCULE_CHECK(world.Append({"next"}).ok());
   BASCULE_CHECK(world.Flush().ok());
-  const RecoveryPoint now = world.log->Point();
+  const log::RecoveryPoint now = world.log->Point();
   world.log.reset();
   world.Open(now);
   BASCULE_CHECK_EQ(world.log->log_end(), end + 1);

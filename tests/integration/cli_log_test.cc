@@ -33,14 +33,14 @@ std::string Batch(Offset base, int records) {
 // A segment of one batch, with what stands behind it when it is sealed.
 std::string SegmentBytes(Offset base, int records, bool sealed) {
   const std::string batch = Batch(base, records);
-  std::string bytes = EncodeSegmentHeader({StreamId(7), PartitionId(2), base}) + batch;
+  std::string bytes = log::EncodeSegmentHeader({StreamId(7), PartitionId(2), base}) + batch;
   if (!sealed) return bytes + std::string(4096, '\0');
-  SegmentFooter footer;
+  log::SegmentFooter footer;
   footer.base_offset = footer.end_offset = base;
-  std::vector<IndexEntry> index;
-  NoteBatch(footer, index, batch, FilePosition(kSegmentHeaderBytes));
+  std::vector<log::IndexEntry> index;
+  log::NoteBatch(footer, index, batch, FilePosition(log::kSegmentHeaderBytes));
   footer.index_entries = static_cast<uint32_t>(index.size());
-  return bytes + EncodeSealing(footer, index);
+  return bytes + log::EncodeSealing(footer, index);
 }
 
 void Write(const std::string& path, const std::string& bytes) {
@@ -49,8 +49,8 @@ void Write(const std::string& path, const std::string& bytes) {
 
 struct LogOnDisk {
   TempDir folder;
-  std::string first = folder.Path(SegmentFileName(Offset(0)));
-  std::string second = folder.Path(SegmentFileName(Offset(1000)));
+  std::string first = folder.Path(log::SegmentFileName(Offset(0)));
+  std::string second = folder.Path(log::SegmentFileName(Offset(1000)));
 
   LogOnDisk() {
     Write(first, SegmentBytes(Offset(0), 1000, true));
@@ -77,17 +77,17 @@ TEST_CASE("a sound log: inspect shows its segments, verify says so") {
 TEST_CASE("one changed byte is status 5, and the sentence names the file") {
   LogOnDisk log;
   std::string bytes = SegmentBytes(Offset(0), 1000, true);
-  bytes[kSegmentHeaderBytes + wire::kBatchHeaderBytes + 100] ^= 1;
+  bytes[log::kSegmentHeaderBytes + wire::kBatchHeaderBytes + 100] ^= 1;
   Write(log.first, bytes);
   const RunResult verified = RunLog({"log", "verify", log.folder.path()});
   CHECK(verified.exit.code == 5);
   CHECK(Has(verified.output, ": DAMAGED"));
-  CHECK(Has(verified.output, "! " + SegmentFileName(Offset(0)) + ": "));
+  CHECK(Has(verified.output, "! " + log::SegmentFileName(Offset(0)) + ": "));
 }
 
 TEST_CASE("a missing range is damage, no directory is status 3") {
   LogOnDisk log;
-  Write(log.folder.Path(SegmentFileName(Offset(2000))), SegmentBytes(Offset(2000), 5, false));
+  Write(log.folder.Path(log::SegmentFileName(Offset(2000))), SegmentBytes(Offset(2000), 5, false));
   const RunResult shown = RunLog({"log", "inspect", log.folder.path()});
   CHECK(shown.exit.code == 5);
   CHECK(Has(shown.output, "! offsets 1005 to 1999 are missing"));

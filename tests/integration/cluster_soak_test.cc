@@ -146,7 +146,7 @@ class BusAttack {
     message.value = "x";
     message.ack_inbox = inbox;
     std::string envelope;
-    AppendPublishEnvelope(envelope, message);
+    nats::AppendPublishEnvelope(envelope, message);
     bus_.Publish("junk.soak", envelope);
     bus_.Publish("junk.soak", "reply", absl::StrCat("soak.", std::string(3000, 'r')));
     for (int i = 0; i < 20; ++i)

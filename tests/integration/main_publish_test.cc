@@ -42,7 +42,7 @@ std::string Envelope(const std::string& value, const std::string& inbox, const s
   message.correlation_id = id;
   message.expected_offset = -1;
   std::string bytes;
-  AppendPublishEnvelope(bytes, message);
+  nats::AppendPublishEnvelope(bytes, message);
   return bytes;
 }
 

@@ -30,11 +30,12 @@ int64_t Now() {
 // The gap records of a partition of one segment, from its file: no API shows their times.
 std::vector<wire::GapRecord> GapsOnDisk(const std::string& directory) {
   std::vector<wire::GapRecord> gaps;
-  const std::string path = JoinPath(directory, SegmentFileName(Offset(0)));
+  const std::string path = JoinPath(directory, log::SegmentFileName(Offset(0)));
   auto file = RealFileSystem().Open(path, OpenMode::kRead);
   REQUIRE_MESSAGE(file.ok(), file.status().ToString());
-  BatchScanner scanner(**file, FilePosition(kSegmentHeaderBytes), FilePosition(*(*file)->Size()));
-  while (*scanner.Next() == BatchScanner::Outcome::kBatch) {
+  log::BatchScanner scanner(**file, FilePosition(log::kSegmentHeaderBytes),
+                            FilePosition(*(*file)->Size()));
+  while (*scanner.Next() == log::BatchScanner::Outcome::kBatch) {
     wire::RecordCursor cursor(scanner.payload());
     std::string_view record;
     while (scanner.header().control() && cursor.Next(record))

@@ -37,8 +37,8 @@ void ExpectWorks(NatsWorld& w) {
   w.Close(std::move(feed));
 }
 
-absl::Status StartError(const NatsOptions& options) {
-  return NatsBus::Start(options, RealClock(), RealRng()).status();
+absl::Status StartError(const nats::NatsOptions& options) {
+  return nats::NatsBus::Start(options, RealClock(), RealRng()).status();
 }
 
 TEST_CASE("nats auth: user and password") {
@@ -77,7 +77,7 @@ TEST_CASE("nats auth: NKey seed") {
   NatsWorld w(server);
   const TempDir files;
   w.options.nkey_seed_file = WriteFile(files, "user.nk", user.Seed() + "\n");
-  CHECK(NkeyPublicFromSeed(user.Seed()).value() == user.Public());
+  CHECK(nats::NkeyPublicFromSeed(user.Seed()).value() == user.Public());
   ExpectWorks(w);
 }
 
@@ -305,11 +305,12 @@ TEST_CASE("nats auth: where TLS is asked for, a server without it is told nothin
   const TestNkey user(TestNkey::kUser, 'x');
   const std::string seed = WriteFile(files, "user.nk", user.Seed() + "\n");
   const std::string creds = WriteFile(files, "user.creds", TestTrust().CredsFile());
-  const auto visit = [](NatsOptions options, const std::string& scheme, const std::string& login) {
+  const auto visit = [](nats::NatsOptions options, const std::string& scheme,
+                        const std::string& login) {
     PlaintextServer server;
     options.urls = {Concat(scheme, "://", login, "127.0.0.1:", server.port())};
     options.server_id = "test";
-    auto bus = NatsBus::Start(options, RealClock(), RealRng());
+    auto bus = nats::NatsBus::Start(options, RealClock(), RealRng());
     REQUIRE(bus.ok());
     auto& discovery = (*bus)->discovery();
     const auto query = discovery.Ask("who?", [](std::string_view) {});
@@ -318,7 +319,7 @@ TEST_CASE("nats auth: where TLS is asked for, a server without it is told nothin
     return server.said();
   };
   const auto with = [](auto set) {
-    NatsOptions options;
+    nats::NatsOptions options;
     set(options);
     return options;
   };
@@ -385,7 +386,7 @@ TEST_CASE("nats auth: a subscription without permission is refused with NATS's o
 TEST_CASE("nats auth: what no waiting mends fails the start and says which file") {
   const TempDir files;
   const std::string garbage = WriteFile(files, "garbage", "not what you wanted\n");
-  NatsOptions options;
+  nats::NatsOptions options;
   options.creds_file = files.Path("absent.creds");
   CHECK(StartError(options).code() == absl::StatusCode::kNotFound);
   CHECK(StartError(options).message().find("absent.creds") != absl::string_view::npos);
@@ -408,16 +409,16 @@ TEST_CASE("nats auth: what no waiting mends fails the start and says which file"
 
 TEST_CASE("nats auth: mistyped seeds are noticed") {
   const std::string seed = TestNkey(TestNkey::kUser, 'x').Seed();
-  CHECK(NkeyPublicFromSeed(seed).ok());
+  CHECK(nats::NkeyPublicFromSeed(seed).ok());
   for (size_t i = 0; i < seed.size(); ++i) {
     std::string typo = seed;
     typo[i] = typo[i] == 'A' ? 'B' : 'A';
-    CHECK(!NkeyPublicFromSeed(typo).ok());
-    CHECK(!NkeyPublicFromSeed(seed.substr(0, i)).ok());
+    CHECK(!nats::NkeyPublicFromSeed(typo).ok());
+    CHECK(!nats::NkeyPublicFromSeed(seed.substr(0, i)).ok());
   }
-  CHECK(!NkeyPublicFromSeed(TestNkey(TestNkey::kAccount, 'x').Seed()).ok());
-  CHECK(FindNkeySeed("-----BEGIN USER NKEY SEED-----\n" + seed + "\n----") == seed);
-  CHECK(FindNkeySeed("SUPERB").empty());
+  CHECK(!nats::NkeyPublicFromSeed(TestNkey(TestNkey::kAccount, 'x').Seed()).ok());
+  CHECK(nats::FindNkeySeed("-----BEGIN USER NKEY SEED-----\n" + seed + "\n----") == seed);
+  CHECK(nats::FindNkeySeed("SUPERB").empty());
 }
 
 }  // namespace

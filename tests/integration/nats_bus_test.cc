@@ -156,7 +156,7 @@ TEST_CASE("nats bus: inboxes are nobody's to guess, and what answers nothing is 
   CHECK(second->subject().substr(0, secret_at) == subject.substr(0, secret_at));
   CHECK(second->subject().substr(secret_at, 8) != secret.substr(0, 8));
   std::string ack;
-  AppendEnvelopeHeader(ack, EnvelopeType::kAck);
+  nats::AppendEnvelopeHeader(ack, nats::EnvelopeType::kAck);
   wire::AppendAck(ack, {});
   PlainClient forger(w.server->url());
   const auto counter = [&](const std::string& name) { return w.bus->ReadCounters()[name]; };
@@ -277,7 +277,7 @@ TEST_CASE(
   message.headers = {{"h", "v"}};
   message.correlation_id = "c";
   std::string good;
-  AppendPublishEnvelope(good, message);
+  nats::AppendPublishEnvelope(good, message);
   uint64_t state = 42;
   const auto next = [&] {
     return state = state * 6364136223846793005u + 1442695040888963407u, state >> 33;

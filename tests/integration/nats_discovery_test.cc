@@ -35,8 +35,8 @@ class Findings {
   size_t count_ = 0;
 };
 
-std::unique_ptr<NatsBus> StartBus(const NatsOptions& options) {
-  auto bus = NatsBus::Start(options, RealClock(), RealRng());
+std::unique_ptr<nats::NatsBus> StartBus(const nats::NatsOptions& options) {
+  auto bus = nats::NatsBus::Start(options, RealClock(), RealRng());
   REQUIRE_MESSAGE(bus.ok(), bus.status().ToString());
   return *std::move(bus);
 }
@@ -46,7 +46,7 @@ TEST_CASE("nats discovery: everybody of the namespace who has an answer is found
   w.StartBus();
   const auto second = StartBus(w.options);
   const auto silent = StartBus(w.options);
-  NatsOptions elsewhere = w.options;
+  nats::NatsOptions elsewhere = w.options;
   elsewhere.cluster_namespace = "other";
   const auto foreign = StartBus(elsewhere);
   w.bus->discovery().AnswerQueries([](auto question) { return Concat("first: ", question); });

@@ -12,8 +12,8 @@
 namespace bascule {
 namespace {
 
-EmbeddedNatsOptions In(const TempDir& directory) {
-  EmbeddedNatsOptions options;
+nats::EmbeddedNatsOptions In(const TempDir& directory) {
+  nats::EmbeddedNatsOptions options;
   options.directory = directory.Path("nats");
   return options;
 }
@@ -22,9 +22,9 @@ bool Alive(int pid) { return kill(pid, 0) == 0; }
 
 TEST_CASE("nats embedded: starts on a free port, ends with Stop") {
   const TempDir files;
-  EmbeddedNatsOptions options = In(files);
+  nats::EmbeddedNatsOptions options = In(files);
   options.max_payload = 4 << 20;
-  auto nats = EmbeddedNats::Start(options, RealClock());
+  auto nats = nats::EmbeddedNats::Start(options, RealClock());
   REQUIRE_MESSAGE(nats.ok(), nats.status().ToString());
   const int pid = (*nats)->pid();
   {
@@ -39,8 +39,8 @@ TEST_CASE("nats embedded: starts on a free port, ends with Stop") {
 
 TEST_CASE("nats embedded: two at once, and a bus on one of them") {
   const TempDir a, b;
-  auto first = EmbeddedNats::Start(In(a), RealClock());
-  auto second = EmbeddedNats::Start(In(b), RealClock());
+  auto first = nats::EmbeddedNats::Start(In(a), RealClock());
+  auto second = nats::EmbeddedNats::Start(In(b), RealClock());
   REQUIRE(first.ok());
   REQUIRE(second.ok());
   CHECK((*first)->url() != (*second)->url());
@@ -49,7 +49,7 @@ TEST_CASE("nats embedded: two at once, and a bus on one of them") {
 
 TEST_CASE("nats embedded: started again on the same port when it dies") {
   const TempDir files;
-  auto nats = EmbeddedNats::Start(In(files), RealClock());
+  auto nats = nats::EmbeddedNats::Start(In(files), RealClock());
   REQUIRE(nats.ok());
   const std::string url = (*nats)->url();
   const int first = (*nats)->pid();
@@ -62,12 +62,12 @@ TEST_CASE("nats embedded: started again on the same port when it dies") {
 
 TEST_CASE("nats embedded: a user's own configuration and log file") {
   const TempDir files;
-  EmbeddedNatsOptions options = In(files);
+  nats::EmbeddedNatsOptions options = In(files);
   options.config_file = files.Path("own.conf");
   options.log_file = files.Path("nats.log");
   std::ofstream(options.config_file)
       << "listen: 127.0.0.1:-1\nmax_payload: 2MB\nauthorization: { token: abc }\n";
-  auto nats = EmbeddedNats::Start(options, RealClock());
+  auto nats = nats::EmbeddedNats::Start(options, RealClock());
   REQUIRE_MESSAGE(nats.ok(), nats.status().ToString());
   std::string url = (*nats)->url();
   url.insert(url.find("//") + 2, "abc@");
@@ -80,24 +80,24 @@ TEST_CASE("nats embedded: a user's own configuration and log file") {
 
 TEST_CASE("nats embedded: clear errors") {
   const TempDir files;
-  EmbeddedNatsOptions options = In(files);
+  nats::EmbeddedNatsOptions options = In(files);
   options.binary = "no-such-nats-server";
-  auto missing = EmbeddedNats::Start(options, RealClock()).status();
+  auto missing = nats::EmbeddedNats::Start(options, RealClock()).status();
   CHECK(missing.code() == absl::StatusCode::kNotFound);
   CHECK(missing.message().find("apt install nats-server") != absl::string_view::npos);
   options.binary = "nats-server";
   options.config_file = files.Path("bad.conf");
   std::ofstream(options.config_file) << "listen: [\n";
-  auto bad = EmbeddedNats::Start(options, RealClock()).status();
+  auto bad = nats::EmbeddedNats::Start(options, RealClock()).status();
   CHECK(bad.code() == absl::StatusCode::kFailedPrecondition);
   CHECK_MESSAGE(bad.message().find("bad.conf") != absl::string_view::npos, bad.ToString());
   // A port that somebody else has.
-  auto other = EmbeddedNats::Start(In(files), RealClock());
+  auto other = nats::EmbeddedNats::Start(In(files), RealClock());
   REQUIRE(other.ok());
   const TempDir second;
-  EmbeddedNatsOptions taken = In(second);
+  nats::EmbeddedNatsOptions taken = In(second);
   taken.port = std::stoi((*other)->url().substr((*other)->url().rfind(':') + 1));
-  const auto in_use = EmbeddedNats::Start(taken, RealClock()).status();
+  const auto in_use = nats::EmbeddedNats::Start(taken, RealClock()).status();
   CHECK(in_use.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(in_use.message().find("address already in use") != absl::string_view::npos);
 }

@@ -78,9 +78,9 @@ TEST_CASE(
 }
 
 // Blocks in its first message until let go.
-class StuckListener : public BusListener {
+class StuckListener : public nats::BusListener {
  public:
-  void OnMessage(const BusMessage&) override {
+  void OnMessage(const nats::BusMessage&) override {
     stuck.wait(true);
     ++messages;
   }
@@ -99,9 +99,10 @@ class StuckListener : public BusListener {
 TEST_CASE("nats overload: what nats.c drops becomes a gap with its count") {
   auto server = NatsServer::Start();
   REQUIRE(server.ok());
-  NatsOptions options;
+  nats::NatsOptions options;
   options.urls = {(*server)->url()};
-  auto connection = NatsConnection::Start(options, ConnectionRole::kIngest, RealClock(), 1);
+  auto connection =
+      nats::NatsConnection::Start(options, nats::ConnectionRole::kIngest, RealClock(), 1);
   REQUIRE(connection.ok());
   const auto listener = std::make_shared<StuckListener>();
   (*connection)->Subscribe("big", "", listener);

@@ -61,7 +61,7 @@ std::string EnvelopeTo(const std::string& inbox) {
   message.value = "v";
   message.ack_inbox = inbox;
   std::string bytes;
-  AppendPublishEnvelope(bytes, message);
+  nats::AppendPublishEnvelope(bytes, message);
   return bytes;
 }
 

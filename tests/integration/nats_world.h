@@ -122,7 +122,7 @@ class NatsWorld {
   }
 
   void StartBus() {
-    auto started = NatsBus::Start(options, RealClock(), RealRng());
+    auto started = nats::NatsBus::Start(options, RealClock(), RealRng());
     REQUIRE_MESSAGE(started.ok(), started.status().ToString());
     bus = std::move(*started);
     partition.sink = bus.get();
@@ -164,10 +164,10 @@ class NatsWorld {
   }
 
   std::unique_ptr<NatsServer> server;
-  NatsOptions options;
+  nats::NatsOptions options;
   NotingPartition partition;
   ThreadExecutor shard{"shard", 1};
-  std::unique_ptr<NatsBus> bus;
+  std::unique_ptr<nats::NatsBus> bus;
 };
 
 }  // namespace bascule

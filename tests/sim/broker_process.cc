@@ -14,26 +14,27 @@ constexpr SimExecutorOptions kPool{.order = TaskOrder::kAny,
 }  // namespace
 
 BrokerProcess::BrokerProcess(SimKernel& kernel, SimMachine& machine, SimBus& bus,
-                             FakeDiscoveryBus& discovery, const Config& config)
+                             FakeDiscoveryBus& discovery, const config::Config& config)
     : kernel_(kernel), machine_(machine), discovery_(discovery), bus_(bus.Connect()) {
   if (const absl::Status started = Start(config); !started.ok()) Die(started);
 }
 
 BrokerProcess::~BrokerProcess() = default;
 
-absl::Status BrokerProcess::Start(const Config& config) {
-  ASSIGN_OR_RETURN(DataDirectory directory, DataDirectory::Open(machine_.disk, machine_.rng,
-                                                                config.data_dir, machine_.name));
-  BrokerSeams seams{SeamsOf(kernel_, machine_, discovery_,
-                            [this] { Die(absl::InternalError("it says so itself")); }),
-                    {&machine_.NewThread("shard0"), &machine_.NewThread("shard1")},
-                    machine_.NewThread("disk", kPool),
-                    machine_.NewThread("sync", kPool),
-                    *bus_,
-                    *bus_};
-  broker_ = std::make_unique<Broker>(
+absl::Status BrokerProcess::Start(const config::Config& config) {
+  ASSIGN_OR_RETURN(
+      broker::DataDirectory directory,
+      broker::DataDirectory::Open(machine_.disk, machine_.rng, config.data_dir, machine_.name));
+  broker::BrokerSeams seams{SeamsOf(kernel_, machine_, discovery_,
+                                    [this] { Die(absl::InternalError("it says so itself")); }),
+                            {&machine_.NewThread("shard0"), &machine_.NewThread("shard1")},
+                            machine_.NewThread("disk", kPool),
+                            machine_.NewThread("sync", kPool),
+                            *bus_,
+                            *bus_};
+  broker_ = std::make_unique<broker::Broker>(
       std::move(seams),
-      BrokerOptions{config, Concat("machine ", machine_.name), SmallMetadataStore()},
+      broker::BrokerOptions{config, Concat("machine ", machine_.name), SmallMetadataStore()},
       std::move(directory));
   broker_->Start([this](const absl::Status& status) {
     if (!status.ok()) return Die(status);

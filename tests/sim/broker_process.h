@@ -16,7 +16,7 @@ namespace bascule {
 class BrokerProcess final : public SimKernel::Process {
  public:
   BrokerProcess(SimKernel& kernel, SimMachine& machine, SimBus& bus, FakeDiscoveryBus& discovery,
-                const Config& config);
+                const config::Config& config);
   ~BrokerProcess() override;
 
   // Its ports may be used: it is a member, and registered.
@@ -25,14 +25,14 @@ class BrokerProcess final : public SimKernel::Process {
   const std::optional<absl::Status>& dead() const { return dead_; }
   const std::string& name() const { return machine_.name; }
   uint64_t life() const { return life_; }
-  Broker& broker() { return *broker_; }
-  const MetaTable& table() { return broker_->metadata().frontend().table(); }
+  broker::Broker& broker() { return *broker_; }
+  const metadata::MetaTable& table() { return broker_->metadata().frontend().table(); }
   SimBusConnection& bus() { return *bus_; }
   // Its port of a partition that it leads, as its clients find it; null otherwise.
   std::shared_ptr<PartitionPort> Leading(const std::string& stream, size_t partition);
 
  private:
-  absl::Status Start(const Config& config);
+  absl::Status Start(const config::Config& config);
   void Die(const absl::Status& why);
 
   SimKernel& kernel_;
@@ -40,7 +40,7 @@ class BrokerProcess final : public SimKernel::Process {
   const uint64_t life_ = machine_.incarnation;
   FakeDiscovery discovery_;
   std::unique_ptr<SimBusConnection> bus_;
-  std::unique_ptr<Broker> broker_;
+  std::unique_ptr<broker::Broker> broker_;
   bool ready_ = false;
   std::optional<absl::Status> dead_;
 };

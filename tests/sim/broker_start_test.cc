@@ -22,8 +22,8 @@ struct StartWorld {
   }
   ~StartWorld() { kernel.EndAll(); }
 
-  Config ConfigOf(uint64_t machine) const {
-    Config config;
+  config::Config ConfigOf(uint64_t machine) const {
+    config::Config config;
     config.data_dir = "data";
     config.disk_reserve = {0, 0};
     config.cluster.enabled = config.cluster.insecure = clustered;
@@ -116,7 +116,7 @@ TEST_CASE("broker start: alone it founds a group of one, and opens that again") 
   StartWorld world(1, false);
   world.Start(1);
   const std::string id = world.ClusterId(1);
-  CHECK(world.Disk(1).VisibleBytes("data/cluster") == BindingText(id));
+  CHECK(world.Disk(1).VisibleBytes("data/cluster") == metadata::BindingText(id));
   REQUIRE(world.Create(1, "s").ok());
   world.kernel.Crash(1);
   world.Start(1);

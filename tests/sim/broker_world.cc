@@ -51,8 +51,8 @@ BrokerWorld::BrokerWorld(uint64_t seed)
 
 BrokerWorld::~BrokerWorld() { kernel_.EndAll(); }
 
-Config BrokerWorld::ConfigOf(uint64_t machine) const {
-  Config config;
+config::Config BrokerWorld::ConfigOf(uint64_t machine) const {
+  config::Config config;
   config.data_dir = "data";
   config.disk_reserve = {limits::kMiB, 0};
   config.cluster.snapshot_entries = snapshot_entries_;
@@ -88,7 +88,7 @@ bool BrokerWorld::IsDead(uint64_t number) {
   if (!process->dead()) return false;
   if (absl::IsDataLoss(*process->dead()))
     Fail(Concat(process->name(), " finds damage: ", FromAbsl(process->dead()->message())));
-  const auto record = RegistrationRecord::Open(kernel_.machine(number).disk, "data");
+  const auto record = metadata::RegistrationRecord::Open(kernel_.machine(number).disk, "data");
   if (record.ok() && (*record)->must_rejoin())
     Fail(Concat(process->name(), " takes itself for an older copy"));
   return true;

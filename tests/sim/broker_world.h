@@ -36,7 +36,7 @@ class BrokerWorld {
   size_t reads() const { return reads_; }
 
  private:
-  Config ConfigOf(uint64_t machine) const;
+  config::Config ConfigOf(uint64_t machine) const;
   std::unique_ptr<SimKernel::Process> MakeBroker(SimMachine& machine);
   BrokerProcess* At(uint64_t machine);  // null while it is down, on its way up, or cannot go on
   bool IsDead(uint64_t machine);
@@ -53,8 +53,8 @@ class BrokerWorld {
   bool Converged();
   std::string WhyNotConverged();
   void CheckEnd();
-  void CheckTakesMessages(const MetaTable& table);
-  void CheckEverythingThere(const MetaTable& table);
+  void CheckTakesMessages(const metadata::MetaTable& table);
+  void CheckEverythingThere(const metadata::MetaTable& table);
 
   SimKernel kernel_;
   NotedLog log_{kernel_};

@@ -23,7 +23,7 @@ struct PartitionReading {
   bool must_succeed = false;
   Offset at;
   Offset end;
-  PartitionContent content;
+  partition::PartitionContent content;
 };
 
 void BrokerWorld::Read(const std::shared_ptr<PartitionPort>& port, const std::string& stream,
@@ -61,11 +61,11 @@ void BrokerWorld::ReadOn(std::shared_ptr<PartitionReading> reading) {
             if (wrong) Fail(Concat("reading ", reading->subject, ": ", chunk.status().ToString()));
             return;
           }
-          WalkBatches(chunk->batches.view(),
-                      [&](const wire::BatchHeader& header, std::string_view payload) {
-                        if (header.base_offset >= reading->at)
-                          reading->content.Take(header, payload);
-                      });
+          partition::WalkBatches(chunk->batches.view(),
+                                 [&](const wire::BatchHeader& header, std::string_view payload) {
+                                   if (header.base_offset >= reading->at)
+                                     reading->content.Take(header, payload);
+                                 });
           reading->at = chunk->next;
           ReadOn(reading);
         });
@@ -85,19 +85,19 @@ void BrokerWorld::CheckEnd() {
   if (!kernel_.scheduler().RunUntil([this] { return Converged(); }, kPatience))
     return Fail(Concat("the brokers do not come to the same: ", WhyNotConverged()));
   kernel_.scheduler().RunFor(kSettled);
-  const MetaTable& table = At(1)->table();
+  const metadata::MetaTable& table = At(1)->table();
   client_.CheckTable(table, client_.MustBe(), client_.MustNotBe(), "at the end the table");
   client_.CheckNothingLost(table);
   if (violation_.empty()) CheckTakesMessages(table);
   if (violation_.empty()) CheckEverythingThere(table);
 }
 
-void BrokerWorld::CheckTakesMessages(const MetaTable& table) {
+void BrokerWorld::CheckTakesMessages(const metadata::MetaTable& table) {
   std::map<std::string, std::string> asked;  // inbox to subject
   for (const auto& [name, stream] : table.streams()) {
     for (const PartitionDescription& partition : stream.partitions) {
       const std::string subject = PartitionSubject(stream.subject, partition.id);
-      const TestMessage message = messages_.NewMessage(subject, AckPolicy::kAll);
+      const partition::TestMessage message = messages_.NewMessage(subject, AckPolicy::kAll);
       if (bus_.Publish(subject, message) != 1) Fail(Concat("not one listens on ", subject));
       asked[message.inbox] = subject;
     }
@@ -108,7 +108,7 @@ void BrokerWorld::CheckTakesMessages(const MetaTable& table) {
   }
 }
 
-void BrokerWorld::CheckEverythingThere(const MetaTable& table) {
+void BrokerWorld::CheckEverythingThere(const metadata::MetaTable& table) {
   for (const auto& [name, stream] : table.streams()) {
     if (!client_.MustBe().contains(name)) continue;
     for (size_t p = 0; p < stream.partitions.size(); ++p) {

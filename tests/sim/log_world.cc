@@ -32,14 +32,14 @@ LogWorld::~LogWorld() {
   scheduler_.DropAll();
 }
 
-absl::StatusOr<RecoveredLog> LogWorld::TryRecover() {
-  return RecoverLog(fs_, {kDirectory, StreamId(7), PartitionId(0), point_, known_end_});
+absl::StatusOr<log::RecoveredLog> LogWorld::TryRecover() {
+  return log::RecoverLog(fs_, {kDirectory, StreamId(7), PartitionId(0), point_, known_end_});
 }
 
 void LogWorld::Recover() {
   fs_.faults().rates = SimFaultRates{};
   fs_.faults().rates.short_read = options_.short_read;
-  absl::StatusOr<RecoveredLog> recovered = TryRecover();
+  absl::StatusOr<log::RecoveredLog> recovered = TryRecover();
   INFO("seed ", seed_, " life ", life_, ": ", recovered.status().ToString());
   REQUIRE(recovered.ok());
   Adopt(*std::move(recovered));
@@ -48,14 +48,14 @@ void LogWorld::Recover() {
 void LogWorld::RecoverThroughCrashes(int crashes) {
   for (int i = 0; i < crashes; ++i) {
     fs_.faults().PowerOffAfter(1 + rng_.Below(12));
-    const absl::StatusOr<RecoveredLog> half = TryRecover();
+    const absl::StatusOr<log::RecoveredLog> half = TryRecover();
     (void)half;  // done or not: the power goes now
     fs_.Crash(rng_);
   }
   Recover();
 }
 
-void LogWorld::Adopt(RecoveredLog recovered) {
+void LogWorld::Adopt(log::RecoveredLog recovered) {
   ++life_;
   failed_ = false;
   known_end_.reset();
@@ -65,14 +65,14 @@ void LogWorld::Adopt(RecoveredLog recovered) {
   }
   known_damage_ = recovered.damaged;
   said_lost_.clear();
-  LogOptions log_options;
+  log::LogOptions log_options;
   log_options.directory = kDirectory;
   log_options.stream = StreamId(7);
   log_options.limits.segment_max_bytes = options_.segment_bytes;
   log_options.preallocate = options_.preallocate;
   log_options.limits.retention.max_messages = options_.retention_messages;
-  log_ =
-      CommitLog::Create({fs_, clock_, *shard_, *pool_, budget_}, log_options, std::move(recovered));
+  log_ = log::CommitLog::Create({fs_, clock_, *shard_, *pool_, budget_}, log_options,
+                                std::move(recovered));
   const Offset end = log_->log_end();
   INFO("seed ", seed_, " life ", life_, " end ", end.value(), " durable before ",
        durable_end_.value());
@@ -121,7 +121,7 @@ void LogWorld::StartFlush() {
   auto ticket = log_->TakeFlush();
   if (!ticket) return;
   sync_.Flush(*std::move(ticket), *shard_,
-              [this, log = log_](const FlushTicket& done, const absl::Status& status) {
+              [this, log = log_](const log::FlushTicket& done, const absl::Status& status) {
                 if (log != log_ || failed_) return;
                 if (log_->FlushDone(done, status).ok()) {
                   durable_end_ = std::max(durable_end_, log_->flushed_end());
@@ -134,8 +134,8 @@ void LogWorld::StartFlush() {
 
 // What FlushDone called durable is on the simulated disk, byte for byte.
 void LogWorld::CheckFlushed() {
-  const SegmentFooter active = log_->Point().active;
-  const std::string path = JoinPath(kDirectory, SegmentFileName(active.base_offset));
+  const log::SegmentFooter active = log_->Point().active;
+  const std::string path = JoinPath(kDirectory, log::SegmentFileName(active.base_offset));
   const size_t end = active.data_end.value();
   INFO("seed ", seed_, " life ", life_, " flushed to ", active.end_offset.value());
   REQUIRE(fs_.DurableBytes(path).substr(0, end) == fs_.VisibleBytes(path).substr(0, end));
@@ -177,7 +177,7 @@ void LogWorld::Live(int steps) {
     }
     if (failed_ && !log_->busy()) {
       // The partition reopens its log and trusts nothing behind its last good sync.
-      known_end_ = KnownEnd{log_->flushed_end(), log_->flushed_end()};
+      known_end_ = log::KnownEnd{log_->flushed_end(), log_->flushed_end()};
       log_.reset();
       scheduler_.RunUntilIdle();
       Recover();
@@ -211,27 +211,29 @@ void LogWorld::LoseRandomSegment() {
   REQUIRE(entries.ok());
   std::vector<std::string> segments;
   for (const DirectoryEntry& entry : *entries) {
-    if (ParseSegmentFileName(entry.name)) segments.push_back(entry.name);
+    if (log::ParseSegmentFileName(entry.name)) segments.push_back(entry.name);
   }
   REQUIRE(fs_.Remove(JoinPath(kDirectory, segments[rng_.Below(segments.size())])).ok());
   REQUIRE(fs_.SyncDir(kDirectory).ok());
 }
 
-absl::StatusOr<SegmentReadResult> LogWorld::ReadStep(Offset from, bool reverse, ReadPlace& place) {
-  ASSIGN_OR_RETURN(CommitLog::ReadStep step,
+absl::StatusOr<log::SegmentReadResult> LogWorld::ReadStep(Offset from, bool reverse,
+                                                          log::ReadPlace& place) {
+  ASSIGN_OR_RETURN(log::CommitLog::ReadStep step,
                    log_->Read(from, log_->log_end(), reverse, kReadBytes, place));
   if (step.result) return *std::move(step.result);
-  ASSIGN_OR_RETURN(SegmentReadResult result, ReadSegment(fs_, *step.plan, ReadWait::kWait));
+  ASSIGN_OR_RETURN(log::SegmentReadResult result,
+                   log::ReadSegment(fs_, *step.plan, log::ReadWait::kWait));
   log_->NoteRead(*step.plan, result, place);
   return result;
 }
 
 std::map<Offset, LogWorld::Told> LogWorld::ReadForward(Offset from, Offset to) {
   std::map<Offset, Told> read;
-  ReadPlace place;
+  log::ReadPlace place;
   Offset at = std::max(from, log_->log_start());
   while (at < to) {
-    absl::StatusOr<SegmentReadResult> step = ReadStep(at, false, place);
+    absl::StatusOr<log::SegmentReadResult> step = ReadStep(at, false, place);
     if (absl::IsDataLoss(step.status()) && damaged_) {
       said_lost_.insert(at);
       at += 1;  // said so; what lies behind must still be readable
@@ -285,9 +287,9 @@ void LogWorld::CheckReads() {
   if (damaged_) return;
   // Backwards: every offset, descending.
   Offset expect = from;
-  ReadPlace place;
+  log::ReadPlace place;
   while (expect >= start) {
-    const absl::StatusOr<SegmentReadResult> step = ReadStep(expect, true, place);
+    const absl::StatusOr<log::SegmentReadResult> step = ReadStep(expect, true, place);
     INFO("seed ", seed_, " life ", life_, " at ", expect.value(), ": ", step.status().ToString());
     REQUIRE(step.ok());
     wire::BatchHeader header;
@@ -305,7 +307,7 @@ void LogWorld::CheckReads() {
                                   [&](const auto& t) { return t.second.timestamp >= time; });
   const auto plan = log_->PlanFindTimestamp(time);
   REQUIRE(plan.has_value());
-  const absl::StatusOr<Offset> found = FindTimestamp(fs_, *plan, time);
+  const absl::StatusOr<Offset> found = log::FindTimestamp(fs_, *plan, time);
   REQUIRE(found.ok());
   CHECK(*found == first->first);
 }

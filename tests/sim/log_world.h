@@ -52,7 +52,7 @@ class LogWorld {
   void CheckReads();
 
   Offset durable_end() const { return durable_end_; }
-  CommitLog& log() { return *log_; }
+  log::CommitLog& log() { return *log_; }
   SimRng& rng() { return rng_; }
 
  private:
@@ -60,14 +60,14 @@ class LogWorld {
     std::string value;
     Timestamp timestamp;
   };
-  absl::StatusOr<RecoveredLog> TryRecover();
-  void Adopt(RecoveredLog recovered);
+  absl::StatusOr<log::RecoveredLog> TryRecover();
+  void Adopt(log::RecoveredLog recovered);
   void AppendOne();
   void StartFlush();
   void SavePoint();
   void CheckFlushed();
   std::map<Offset, Told> ReadForward(Offset from, Offset to);
-  absl::StatusOr<SegmentReadResult> ReadStep(Offset from, bool reverse, ReadPlace& place);
+  absl::StatusOr<log::SegmentReadResult> ReadStep(Offset from, bool reverse, log::ReadPlace& place);
   void CheckAgainstModel(const std::map<Offset, Told>& read, Offset from, Offset to);
 
   const uint64_t seed_;
@@ -78,18 +78,18 @@ class LogWorld {
   SimExecutor* shard_;
   SimExecutor* pool_;
   SimFileSystem fs_;
-  TailCacheBudget budget_;
-  SyncScheduler sync_;
-  std::shared_ptr<CommitLog> log_;
-  std::optional<RecoveryPoint> point_;  // as saved durably
-  std::optional<KnownEnd> known_end_;   // after a failed sync
+  log::TailCacheBudget budget_;
+  log::SyncScheduler sync_;
+  std::shared_ptr<log::CommitLog> log_;
+  std::optional<log::RecoveryPoint> point_;  // as saved durably
+  std::optional<log::KnownEnd> known_end_;   // after a failed sync
   bool failed_ = false;
   bool damaged_ = false;
   uint64_t life_ = 0;
 
   std::map<Offset, Told> told_;  // what each offset was last given
   Offset durable_end_;           // FlushDone has said so
-  std::vector<DamagedRange> known_damage_;
+  std::vector<log::DamagedRange> known_damage_;
   std::set<Offset> said_lost_;  // reads of this life that ended with DataLoss
 };
 

@@ -6,8 +6,8 @@
 
 namespace bascule {
 
-TestMessage MessageModel::NewMessage(const std::string& subject, AckPolicy policy) {
-  TestMessage message;
+partition::TestMessage MessageModel::NewMessage(const std::string& subject, AckPolicy policy) {
+  partition::TestMessage message;
   message.value = message.inbox = Concat(subject, "/", ++messages_);
   message.policy = policy;
   sent_[message.value] = subject;
@@ -43,7 +43,7 @@ void MessageModel::OnAck(const BusAck& ack) {
   Place(sent->second, ack.offset, ack.inbox, Concat("an ack of ", ack.stream));
 }
 
-void MessageModel::OnRead(const std::string& subject, const PartitionContent& content) {
+void MessageModel::OnRead(const std::string& subject, const partition::PartitionContent& content) {
   for (const auto& [offset, value] : content.messages) Place(subject, offset, value, "a reader");
   if (!std::is_sorted(content.epochs.begin(), content.epochs.end()))
     fail_(Concat("epochs of ", subject, " go back"));

@@ -17,10 +17,10 @@ class MessageModel {
 
   explicit MessageModel(std::function<void(const std::string&)> fail) : fail_(std::move(fail)) {}
 
-  TestMessage NewMessage(const std::string& subject, AckPolicy policy);
+  partition::TestMessage NewMessage(const std::string& subject, AckPolicy policy);
   void OnAck(const BusAck& ack);
   // What a reader was shown of a partition.
-  void OnRead(const std::string& subject, const PartitionContent& content);
+  void OnRead(const std::string& subject, const partition::PartitionContent& content);
   // What any later reader must be shown.
   const Places& MustHold(const std::string& subject) { return places_[subject]; }
   bool IsAcked(const std::string& value) const { return acked_.contains(value); }

@@ -13,7 +13,7 @@ namespace {
 constexpr char kDirectory[] = "data";
 constexpr char kClusterId[] = "cluster";
 
-BrokerOptions Clustered(BrokerOptions options) {
+broker::BrokerOptions Clustered(broker::BrokerOptions options) {
   options.config.data_dir = kDirectory;
   options.config.cluster.enabled = true;
   options.config.cluster.insecure = true;
@@ -24,7 +24,7 @@ BrokerOptions Clustered(BrokerOptions options) {
 }  // namespace
 
 MetadataBroker::MetadataBroker(SimKernel& kernel, SimMachine& machine, FakeDiscoveryBus& bus,
-                               int founders, BrokerOptions options)
+                               int founders, broker::BrokerOptions options)
     : kernel_(kernel),
       machine_(machine),
       founders_(founders),
@@ -37,17 +37,18 @@ MetadataBroker::MetadataBroker(SimKernel& kernel, SimMachine& machine, FakeDisco
 // none of them counts as emptied.
 absl::Status MetadataBroker::Found() {
   raft::SnapshotMeta first{raft::Index(1), raft::Term(1), {}};
-  MemberBook members;
+  raft_group::MemberBook members;
   for (int i = 1; i <= founders_; ++i) {
     const std::string server = Concat("b", i);
     first.configuration.voters.emplace_back(i);
     members[raft::NodeId(static_cast<uint64_t>(i))] = {server, server + ":9293"};
   }
-  RETURN_IF_ERROR(
-      WriteFileAtomically(machine_.disk, BindingFile(kDirectory), BindingText(kClusterId)));
-  const MetaIdentity identity{kClusterId, raft::NodeId(machine_.id.value())};
-  return RaftStore::Create(machine_.disk, JoinPath(kDirectory, "meta"), options_.metadata_store,
-                           identity, first, EncodeSnapshotBody(members, MetaTable().Snapshot()))
+  RETURN_IF_ERROR(WriteFileAtomically(machine_.disk, metadata::BindingFile(kDirectory),
+                                      metadata::BindingText(kClusterId)));
+  const raft_store::MetaIdentity identity{kClusterId, raft::NodeId(machine_.id.value())};
+  return raft_store::RaftStore::Create(
+             machine_.disk, JoinPath(kDirectory, "meta"), options_.metadata_store, identity, first,
+             EncodeSnapshotBody(members, metadata::MetaTable().Snapshot()))
       .status();
 }
 
@@ -59,12 +60,15 @@ absl::Status MetadataBroker::Open() {
 }
 
 absl::Status MetadataBroker::Start() {
-  ASSIGN_OR_RETURN(directory_,
-                   DataDirectory::Open(machine_.disk, machine_.rng, kDirectory, machine_.name));
-  if (!RaftStore::Exists(machine_.disk, JoinPath(kDirectory, "meta"))) RETURN_IF_ERROR(Found());
-  ASSIGN_OR_RETURN(const auto record, RegistrationRecord::Open(machine_.disk, kDirectory));
+  ASSIGN_OR_RETURN(directory_, broker::DataDirectory::Open(machine_.disk, machine_.rng, kDirectory,
+                                                           machine_.name));
+  if (!raft_store::RaftStore::Exists(machine_.disk, JoinPath(kDirectory, "meta")))
+    RETURN_IF_ERROR(Found());
+  ASSIGN_OR_RETURN(const auto record,
+                   metadata::RegistrationRecord::Open(machine_.disk, kDirectory));
   if (record->must_rejoin()) return absl::DataLossError("it takes itself for an older copy");
-  node_ = std::make_unique<MetadataNode>(seams_, options_, *directory_, [](const std::string&) {});
+  node_ = std::make_unique<broker::MetadataNode>(seams_, options_, *directory_,
+                                                 [](const std::string&) {});
   node_->Start([this](const absl::Status& status) { OnMember(status); });
   return absl::OkStatus();
 }

@@ -16,7 +16,7 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
  public:
   // Machines 1 to `founders` are the group's first voters.
   MetadataBroker(SimKernel& kernel, SimMachine& machine, FakeDiscoveryBus& bus, int founders,
-                 BrokerOptions options);
+                 broker::BrokerOptions options);
 
   // Founds its part of the group on an empty disk, or finds what is there, and starts; an error that
   // shows at once. dead() too.
@@ -26,8 +26,8 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   const std::optional<absl::Status>& dead() const { return dead_; }
   const std::string& name() const { return machine_.name; }
   uint64_t incarnation() const { return incarnation_; }
-  MetaFrontend& frontend() { return node_->frontend(); }
-  RaftGroup& group() { return node_->group(); }
+  metadata::MetaFrontend& frontend() { return node_->frontend(); }
+  raft_group::RaftGroup& group() { return node_->group(); }
   std::string Describe() const;
 
   void OnDelta(const MetaDelta&, absl::AnyInvocable<void(absl::Status)> settled) override {
@@ -43,12 +43,12 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   SimKernel& kernel_;
   SimMachine& machine_;
   const int founders_;
-  const BrokerOptions options_;
+  const broker::BrokerOptions options_;
   const uint64_t incarnation_ = machine_.incarnation;
   FakeDiscovery discovery_;
-  const MetadataSeams seams_;
-  std::optional<DataDirectory> directory_;
-  std::unique_ptr<MetadataNode> node_;
+  const broker::MetadataSeams seams_;
+  std::optional<broker::DataDirectory> directory_;
+  std::unique_ptr<broker::MetadataNode> node_;
   bool ready_ = false;
   std::optional<absl::Status> dead_;
 };

@@ -40,7 +40,7 @@ class CopyWorld {
     for (int i = 1; i <= voters; ++i) {
       kernel.AddMachine(Concat("b", i), [this, voters](SimMachine& machine) {
         auto broker =
-            std::make_unique<MetadataBroker>(kernel, machine, bus, voters, BrokerOptions());
+            std::make_unique<MetadataBroker>(kernel, machine, bus, voters, broker::BrokerOptions());
         REQUIRE(broker->Open().ok());
         return broker;
       });

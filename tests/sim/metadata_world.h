@@ -51,7 +51,7 @@ class MetadataWorld {
   MachineFaults faults_;
   int brokers_ = 3;
   double transfers_ = 0;  // of the lead, each second
-  BrokerOptions options_;
+  broker::BrokerOptions options_;
   size_t reads_ = 0;
   std::string violation_;
   // What brokers call back after the world's end finds it gone.

@@ -37,10 +37,10 @@ void PartitionCrashWorld::Delete(const std::string& name) {
 
 void PartitionCrashWorld::Publish(const std::string& name) {
   if (!machine.Listens(name)) return;
-  std::vector<TestMessage> messages;
+  std::vector<partition::TestMessage> messages;
   const uint64_t count = Between(rng, 1, 8);
   for (uint64_t i = 0; i < count; ++i) {
-    TestMessage message;
+    partition::TestMessage message;
     // The generation stands in it, so that a deleted stream's message is known when it comes back.
     message.value = Concat(name, "/", streams_[name].generation, "/", 1'000'000 + messages_++);
     message.inbox = rng.Below(5) == 0 ? "" : message.value;
@@ -86,7 +86,7 @@ void PartitionCrashWorld::CheckStream(const std::string& name, Stream& stream) {
   const auto entry = machine.broker->catalog.Find(name);
   std::map<Offset, std::string> acked;
   const std::string prefix = Concat(name, "/", stream.generation, "/");
-  for (const SentAck& ack : machine.acks.sent) {
+  for (const partition::SentAck& ack : machine.acks.sent) {
     if (!ack.inbox.starts_with(prefix)) continue;
     REQUIRE(ack.error == AckError::kOk);
     CHECK_MESSAGE(acked.emplace(ack.offset, ack.inbox).second, "two acks for offset ",
@@ -98,7 +98,7 @@ void PartitionCrashWorld::CheckStream(const std::string& name, Stream& stream) {
   if (stream.fate == Fate::kGone) CHECK(entry == nullptr);
   stream.fate = entry ? Fate::kExists : Fate::kGone;
   if (!entry) return;
-  const PartitionContent content = machine.Read(name);
+  const partition::PartitionContent content = machine.Read(name);
   for (const auto& [offset, value] : acked) {
     const auto found = content.messages.find(offset);
     REQUIRE_MESSAGE(found != content.messages.end(), value, " was acked at ", offset.value());

@@ -24,7 +24,7 @@ class PartitionCrashWorld {
   void Check();
 
   SimRng rng;
-  Machine machine;
+  partition::Machine machine;
 
  private:
   // What the requester knows.

@@ -77,8 +77,8 @@ void RaftStoreWorld::Create(int crashes) {
   stored_commit_ = commit_ = known_.snapshot.index;
   for (; crashes >= 0; --crashes) {
     if (crashes > 0) PlanPowerOff(30);
-    auto created = RaftStore::Create(fs_, kDirectory, options_.store, identity_, known_.snapshot,
-                                     known_.snapshot_state);
+    auto created = raft_store::RaftStore::Create(fs_, kDirectory, options_.store, identity_,
+                                                 known_.snapshot, known_.snapshot_state);
     if (created.ok()) {
       store_ = *std::move(created);
       break;
@@ -86,7 +86,7 @@ void RaftStoreWorld::Create(int crashes) {
     REQUIRE_MESSAGE(crashes > 0, seed_, ": ", created.status().ToString());
     Crash();
     // The crash came before it was a member, or after.
-    if (RaftStore::Exists(fs_, kDirectory)) return Open();
+    if (raft_store::RaftStore::Exists(fs_, kDirectory)) return Open();
   }
   SetFaults(true);
 }
@@ -254,13 +254,13 @@ void RaftStoreWorld::CheckLoadSnapshot() {
 
 // --- after a crash ---
 
-absl::Status RaftStoreWorld::TryOpen(StoredRaft& stored) {
-  auto opened = RaftStore::Open(fs_, kDirectory, options_.store, stored);
+absl::Status RaftStoreWorld::TryOpen(raft_store::StoredRaft& stored) {
+  auto opened = raft_store::RaftStore::Open(fs_, kDirectory, options_.store, stored);
   if (opened.ok()) store_ = *std::move(opened);
   return opened.status();
 }
 
-bool RaftStoreWorld::Admissible(const StoredRaft& stored, State state) const {
+bool RaftStoreWorld::Admissible(const raft_store::StoredRaft& stored, State state) const {
   State found{stored.raft.hard_state, stored.raft.snapshot, stored.state, stored.raft.entries};
   if (options_.disk_lies) {
     // The one before it and the log say the same as a snapshot that is damaged or lost.
@@ -282,7 +282,7 @@ bool RaftStoreWorld::Admissible(const StoredRaft& stored, State state) const {
          found.entries == state.entries;
 }
 
-std::string RaftStoreWorld::Describe(const StoredRaft& stored) const {
+std::string RaftStoreWorld::Describe(const raft_store::StoredRaft& stored) const {
   const auto text = [](const raft::HardState& hard, const raft::SnapshotMeta& meta,
                        const std::vector<raft::Entry>& entries) {
     std::string out = Concat("term ", hard.term, " vote ", hard.vote, " snapshot ", meta.index, "/",
@@ -295,7 +295,7 @@ std::string RaftStoreWorld::Describe(const StoredRaft& stored) const {
                 "\n known: ", text(known_.hard_state, known_.snapshot, known_.entries), "\n");
 }
 
-void RaftStoreWorld::Adopt(const StoredRaft& stored) {
+void RaftStoreWorld::Adopt(const raft_store::StoredRaft& stored) {
   known_.hard_state = stored.raft.hard_state;
   known_.snapshot = stored.raft.snapshot;
   known_.snapshot_state = stored.state;
@@ -308,7 +308,7 @@ void RaftStoreWorld::Adopt(const StoredRaft& stored) {
 }
 
 void RaftStoreWorld::Open(int crashes) {
-  StoredRaft stored;
+  raft_store::StoredRaft stored;
   SetFaults(false);
   absl::Status opened;
   for (; crashes >= 0; --crashes) {
@@ -363,7 +363,7 @@ void RaftStoreWorld::FlipBitAndOpen() {
   const int bit = static_cast<int>(rng_.Below(8));
   const uint64_t before = fs_.faults().Calls(kWrite);
   fs_.FlipBit(path, at, bit);
-  StoredRaft stored;
+  raft_store::StoredRaft stored;
   const absl::Status opened = TryOpen(stored);
   if (opened.ok()) {
     ++accepted_;
@@ -402,7 +402,7 @@ void RaftStoreWorld::LoseFileAndOpen() {
   const std::string path = JoinPath(kDirectory, name);
   const std::string aside = JoinPath("/data", name);
   MoveDurably(path, aside);
-  StoredRaft stored;
+  raft_store::StoredRaft stored;
   const absl::Status opened = TryOpen(stored);
   if (!opened.ok()) {
     ++refused_;

@@ -13,7 +13,7 @@
 namespace bascule {
 
 struct RaftStoreWorldOptions {
-  RaftStoreOptions store{2048, 0};
+  raft_store::RaftStoreOptions store{2048, 0};
   size_t max_data = 120;
   double write_error = 0;
   double sync_error = 0;  // of files
@@ -78,18 +78,18 @@ class RaftStoreWorld {
   // is the one that it acknowledges.
   void Call(const absl::Status& status, std::vector<State> after);
   void SetFaults(bool on);
-  absl::Status TryOpen(StoredRaft& stored);
-  bool Admissible(const StoredRaft& stored, State state) const;
+  absl::Status TryOpen(raft_store::StoredRaft& stored);
+  bool Admissible(const raft_store::StoredRaft& stored, State state) const;
   void MoveDurably(const std::string& from, const std::string& to);
-  void Adopt(const StoredRaft& stored);
-  std::string Describe(const StoredRaft& stored) const;
+  void Adopt(const raft_store::StoredRaft& stored);
+  std::string Describe(const raft_store::StoredRaft& stored) const;
 
   const uint64_t seed_;
   const RaftStoreWorldOptions options_;
   SimRng rng_;
   SimFileSystem fs_;
-  std::unique_ptr<RaftStore> store_;
-  MetaIdentity identity_;
+  std::unique_ptr<raft_store::RaftStore> store_;
+  raft_store::MetaIdentity identity_;
   State known_;                  // acknowledged
   std::vector<State> possible_;  // what else a crash may leave
   std::vector<State>

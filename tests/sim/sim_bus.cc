@@ -25,11 +25,11 @@ class SimFeed final : public SubjectFeed {
     return connection_.connected_ && subject == subject_;
   }
   // In order: what comes later never arrives before.
-  void Deliver(const TestMessage& message, MonotonicTime now) {
+  void Deliver(const partition::TestMessage& message, MonotonicTime now) {
     const MonotonicTime due = Add(now, connection_.bus_.DrawDelay());
     last_ = std::max(last_, due);
     shard_.After(Between(now, last_), [this, alive = std::weak_ptr<bool>(alive_), message] {
-      if (!alive.expired()) bascule::Deliver(partition_, {message});
+      if (!alive.expired()) bascule::partition::Deliver(partition_, {message});
     });
   }
   void TellGap(Timestamp from, Timestamp to) {
@@ -84,7 +84,7 @@ void SimBusConnection::Send(std::span<const Ack> acks) {
   }
 }
 
-size_t SimBus::Publish(const std::string& subject, const TestMessage& message) {
+size_t SimBus::Publish(const std::string& subject, const partition::TestMessage& message) {
   size_t heard = 0;
   for (const auto& [number, feed] : feeds_) {
     if (!feed->Hears(subject)) continue;

@@ -59,7 +59,7 @@ class SimBus {
 
   std::unique_ptr<SimBusConnection> Connect() { return std::make_unique<SimBusConnection>(*this); }
   // How many feeds will hear it.
-  size_t Publish(const std::string& subject, const TestMessage& message);
+  size_t Publish(const std::string& subject, const partition::TestMessage& message);
   // Also of processes that have ended since.
   std::function<void(const BusAck&)> on_ack;
   Duration delay = std::chrono::milliseconds(2);  // up to

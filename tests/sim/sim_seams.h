@@ -9,8 +9,8 @@
 namespace bascule {
 
 // Clustered by cluster.enabled of the configuration only; `fatal` on the machine's home thread.
-inline MetadataSeams SeamsOf(SimKernel& kernel, SimMachine& machine, Discovery& discovery,
-                             std::function<void()> fatal) {
+inline broker::MetadataSeams SeamsOf(SimKernel& kernel, SimMachine& machine, Discovery& discovery,
+                                     std::function<void()> fatal) {
   const auto open = [&machine](const PeerIdentity& self, const std::string& cluster_id,
                                PeerEvents& events) -> absl::StatusOr<OpenedPeerPort> {
     OpenedPeerPort opened{machine.Connect(self, &events), machine.address()};
@@ -28,8 +28,8 @@ inline MetadataSeams SeamsOf(SimKernel& kernel, SimMachine& machine, Discovery& 
 }
 
 // A metadata store whose files are full every few commands.
-inline RaftStoreOptions SmallMetadataStore() {
-  RaftStoreOptions options;
+inline raft_store::RaftStoreOptions SmallMetadataStore() {
+  raft_store::RaftStoreOptions options;
   options.segment_bytes = 16 * 1024;
   options.reserve_bytes = 4 * 1024;
   return options;

@@ -79,7 +79,7 @@ std::set<std::string> StreamClient::MustNotBe() const {
   return names;
 }
 
-void StreamClient::CheckTable(const MetaTable& table, const std::set<std::string>& there,
+void StreamClient::CheckTable(const metadata::MetaTable& table, const std::set<std::string>& there,
                               const std::set<std::string>& gone, const std::string& where) {
   for (const std::string& name : there) {
     if (table.Find(name) != nullptr) continue;
@@ -96,7 +96,7 @@ void StreamClient::CheckTable(const MetaTable& table, const std::set<std::string
   }
 }
 
-void StreamClient::CheckNothingLost(const MetaTable& table) {
+void StreamClient::CheckNothingLost(const metadata::MetaTable& table) {
   for (const auto& [name, stream] : table.streams()) {
     for (const PartitionDescription& partition : stream.partitions) {
       if (partition.isr.empty() && partition.elr.empty())

@@ -32,10 +32,10 @@ class StreamClient {
   std::set<std::string> MustBe() const;
   std::set<std::string> MustNotBe() const;
   // Whether `table` holds to what was true when the sets were made; `where` is for people.
-  void CheckTable(const MetaTable& table, const std::set<std::string>& there,
+  void CheckTable(const metadata::MetaTable& table, const std::set<std::string>& there,
                   const std::set<std::string>& gone, const std::string& where);
   // Where no disk was emptied or put back no broker may say that it lost anything, whatever crashes.
-  void CheckNothingLost(const MetaTable& table);
+  void CheckNothingLost(const metadata::MetaTable& table);
   size_t acknowledged() const { return acknowledged_; }
 
  private:

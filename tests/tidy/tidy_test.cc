@@ -9,6 +9,7 @@
 #include "tests/tidy/definition_rules.h"
 #include "tests/tidy/include_rules.h"
 #include "tests/tidy/lock_rules.h"
+#include "tests/tidy/namespace_rules.h"
 #include "tests/tidy/size_rules.h"
 #include "tests/tidy/source.h"
 #include "tests/tidy/text_rules.h"
@@ -65,6 +66,7 @@ TEST_CASE("who is still there is asked of a Lifetime") { CheckEvery(CheckAliveTo
 
 TEST_CASE("no paths of one machine") { CheckEvery(CheckMachinePaths); }
 TEST_CASE("a type is defined once per namespace") { Report(CheckDefinedOnce(ProjectTree())); }
+TEST_CASE("what a layer defines is in its namespace") { CheckEvery(CheckNamespaces); }
 TEST_CASE("locks are absl's, and waited on by the monotonic clock") { CheckEvery(CheckLocks); }
 TEST_CASE("mutexes say what they guard") { CheckEvery(CheckGuards); }
 TEST_CASE("headers and scripts begin as they should") { CheckEvery(CheckFirstLines); }

@@ -9,7 +9,7 @@
 #include "tests/unit/api_test_certs.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // Each call that changes the cluster, as "<code>" of its answers.
@@ -130,4 +130,4 @@ TEST_CASE("TLS: a listed client certificate may change the cluster, another one 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

@@ -4,7 +4,7 @@
 #include "bascule/v1/bascule.grpc.pb.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 struct OwnWorld : ApiWorld {
@@ -272,4 +272,4 @@ TEST_CASE("server info: the facts and the counts") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

@@ -4,7 +4,7 @@
 
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 std::string Batch(int64_t base, int count, uint8_t attributes = 0) {
@@ -78,4 +78,4 @@ TEST_CASE("bytes that cannot be read end the walk with a reason, after what stoo
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

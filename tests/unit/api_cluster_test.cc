@@ -4,7 +4,7 @@
 #include "bascule/v1/bascule.grpc.pb.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 struct ClusterWorld : ApiWorld {
@@ -165,4 +165,4 @@ TEST_CASE("cluster calls without a deadline get the default one") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

@@ -6,7 +6,7 @@
 
 #include "core/ports/cluster_admin.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // Answers at once with `answer`, or `status` when that is OK.
 class FakeCluster final : public ClusterAdmin {
@@ -39,4 +39,4 @@ class FakeCluster final : public ClusterAdmin {
   }
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -26,7 +26,7 @@
 #include "core/wire/batch.h"
 #include "core/wire/record.h"
 
-namespace bascule {
+namespace bascule::api {
 
 // A record body with a value alone.
 inline std::string ValueBody(std::string_view value) {
@@ -463,4 +463,4 @@ class FakeFacts final : public ServerFactsSource {
   ServerFacts facts;
 };
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -6,7 +6,7 @@
 #include "core/wire/record.h"
 #include "tests/unit/wire_samples.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 std::string Record(int64_t offset, int64_t timestamp, std::string_view body) {
@@ -133,4 +133,4 @@ TEST_CASE("bytes that are not a record are refused") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

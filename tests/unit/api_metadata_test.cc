@@ -3,7 +3,7 @@
 
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 PartitionStatus StatusWith(int64_t hw, int64_t end) {
@@ -297,4 +297,4 @@ TEST_CASE("calls that are not built yet say so") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

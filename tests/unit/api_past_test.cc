@@ -4,7 +4,7 @@
 #include "bascule/v1/bascule.grpc.pb.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 struct PastWorld : ApiWorld {
@@ -73,4 +73,4 @@ TEST_CASE("what would be said from the past is Unavailable, and why; again when 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

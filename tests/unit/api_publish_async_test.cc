@@ -9,7 +9,7 @@
 #include "tests/support/side_thread.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 struct Session {
@@ -330,4 +330,4 @@ TEST_CASE("publish async: without an inbox there is no session") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

@@ -10,7 +10,7 @@
 #include "core/api/response_batch.h"
 #include "tests/unit/wire_samples.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 void CheckSame(const PublishRequestView& view, const proto::PublishRequest& wanted) {
@@ -263,4 +263,4 @@ TEST_CASE("an aged request weighs what is kept of it, not what it was sent with"
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

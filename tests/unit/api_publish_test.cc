@@ -4,7 +4,7 @@
 #include "tests/support/eventually.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 proto::PublishRequest To(std::string stream, std::string value = "v") {
@@ -299,4 +299,4 @@ TEST_CASE("publish to subject: any subject, the first ack, errors stay inside") 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

@@ -13,7 +13,7 @@
 #include "tests/unit/api_test_certs.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 // One exchange with a service that has no stub here; protobuf by hand. Empty on an error status.
@@ -316,4 +316,4 @@ TEST_CASE("TLS: a client certificate that another authority signed does not get 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

@@ -7,7 +7,7 @@
 #include "tests/support/http2_client.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 StreamBounds SmallBounds() {
@@ -99,4 +99,4 @@ TEST_CASE("stream police: a connection of a real server is ended, and its addres
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

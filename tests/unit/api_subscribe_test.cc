@@ -5,7 +5,7 @@
 #include "tests/support/eventually.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 proto::SubscribeRequest From(std::string stream, proto::StartPosition start, int64_t offset = 0) {
@@ -432,4 +432,4 @@ TEST_CASE("subscribe: a client that goes away in the middle frees its session") 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

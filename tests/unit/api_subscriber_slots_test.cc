@@ -7,7 +7,7 @@
 #include "tests/support/eventually.h"
 #include "tests/unit/api_world.h"
 
-namespace bascule {
+namespace bascule::api {
 namespace {
 
 using Verdict = SubscriberSlots::Verdict;
@@ -154,4 +154,4 @@ TEST_CASE("subscribe: who takes nothing gets no more subscriptions, until it end
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::api

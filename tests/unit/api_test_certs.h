@@ -2,7 +2,7 @@
 // hundred years. They protect nothing.
 #pragma once
 
-namespace bascule {
+namespace bascule::api {
 
 inline constexpr const char* kTestCa = R"(-----BEGIN CERTIFICATE-----
 MIIBezCCASGgAwIBAgIUE8ohax4iGOFBCGXaJ0wqqwo4uaswCgYIKoZIzj0EAwIw
@@ -56,4 +56,4 @@ jcVuzYX9xt5oDr8gWfj6A5jN35eZaQzuVPoaVjpbnr0raPv6oS0qHX7U
 -----END PRIVATE KEY-----
 )";
 
-}  // namespace bascule
+}  // namespace bascule::api

@@ -14,7 +14,7 @@
 #include "tests/unit/api_fake_cluster.h"
 #include "tests/unit/api_fakes.h"
 
-namespace bascule {
+namespace bascule::api {
 
 struct ApiWorld {
   explicit ApiWorld(ApiOptions options = {}) {
@@ -83,4 +83,4 @@ inline std::string Shown(const grpc::Status& status) {
   return std::to_string(static_cast<int>(status.error_code())) + " " + status.error_message();
 }
 
-}  // namespace bascule
+}  // namespace bascule::api

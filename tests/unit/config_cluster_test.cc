@@ -3,7 +3,7 @@
 
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 using namespace std::chrono_literals;
@@ -190,4 +190,4 @@ TEST_CASE("config cluster: ranges") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

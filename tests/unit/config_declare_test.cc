@@ -4,7 +4,7 @@
 #include "core/config/settings.h"
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 using namespace std::chrono_literals;
@@ -125,4 +125,4 @@ TEST_CASE("config declare: every stream setting has a broker-wide default of the
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

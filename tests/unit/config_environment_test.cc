@@ -6,7 +6,7 @@
 #include "core/config/settings.h"
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 TEST_CASE("config environment: names derive from keys, one to one") {
@@ -80,4 +80,4 @@ TEST_CASE("config environment: Kubernetes' addresses of a service named bascule 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

@@ -6,7 +6,7 @@
 
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::daemon {
 namespace {
 
 Flags Parse(std::vector<const char*> arguments) {
@@ -82,9 +82,9 @@ TEST_CASE("config flags: every key that a flag sets exists") {
       Parse({"--id=a", "--ns=n", "-n", "a", "-e", "--nc=f", "-d", "d", "-p", "1", "--tls-cert=c",
              "--tls-key=k", "-l", "debug", "--listen=h:1", "--raft-bootstrap-seed"});
   CHECK(flags.overrides.size() == 12);
-  ConfigSources sources;
+  config::ConfigSources sources;
   sources.flags = flags.overrides;
-  CHECK(LoadConfig(sources).status().message() ==
+  CHECK(config::LoadConfig(sources).status().message() ==
         "--nats-servers: \"nats.servers\" names servers, but an embedded one is asked for; remove "
         "one of the two");
   const Flags cluster =
@@ -93,9 +93,9 @@ TEST_CASE("config flags: every key that a flag sets exists") {
              "--cluster-tls-ca=1", "--cluster-tls-cert=2", "--cluster-tls-key=3"});
   CHECK(cluster.overrides.size() == 9);
   sources.flags = cluster.overrides;
-  CHECK(LoadConfig(sources).status().message() == "");
+  CHECK(config::LoadConfig(sources).status().message() == "");
   sources.flags = Parse({"--cluster-insecure", "--cluster-listen=h:1"}).overrides;
-  CHECK(LoadConfig(sources).status().message() == "");
+  CHECK(config::LoadConfig(sources).status().message() == "");
 }
 
 TEST_CASE("config flags: mistakes") {
@@ -149,7 +149,7 @@ TEST_CASE("config flags: help names every flag and shows examples") {
                              "--cluster-join",
                              "--cluster-insecure",
                              "Examples:"})
-      CHECK(Holds(flags.text, part));
+      CHECK(config::Holds(flags.text, part));
   }
 }
 
@@ -157,12 +157,12 @@ TEST_CASE("config flags: version and reference") {
   CHECK(Parse({"--version"}).text == "basculed 1.2.3\n");
   CHECK(Parse({"-v"}).action == Flags::Action::kVersion);
   CHECK(Parse({"--help-config"}).action == Flags::Action::kHelpConfig);
-  CHECK(Parse({"--help-config"}).text == ConfigReference());
+  CHECK(Parse({"--help-config"}).text == config::ConfigReference());
 }
 
 TEST_CASE("config flags: the file comes from the flag, else from BASCULE_CONFIG") {
   const char* const entries[] = {"BASCULE_CONFIG=/env.yaml", "A=b=c", "odd", nullptr};
-  const Variables environment = ReadEnvironment(entries);
+  const config::Variables environment = ReadEnvironment(entries);
   CHECK(environment.at("A") == "b=c");
   CHECK(environment.count("odd") == 0);
   CHECK(ConfigFile(Parse({}), environment) == "/env.yaml");
@@ -172,4 +172,4 @@ TEST_CASE("config flags: the file comes from the flag, else from BASCULE_CONFIG"
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::daemon

@@ -3,7 +3,7 @@
 
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 using namespace std::chrono_literals;
@@ -214,4 +214,4 @@ TEST_CASE("config load: flags name themselves in errors") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

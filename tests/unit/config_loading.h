@@ -6,7 +6,7 @@
 
 #include "core/config/config.h"
 
-namespace bascule {
+namespace bascule::config {
 
 using Variables = std::map<std::string, std::string>;
 
@@ -31,4 +31,4 @@ inline bool Holds(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-}  // namespace bascule
+}  // namespace bascule::config

@@ -12,7 +12,7 @@
 #include "core/config/yaml_reader.h"
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 std::string ExampleText() {
@@ -92,4 +92,4 @@ TEST_CASE("config reference: the example file mentions every setting that works"
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

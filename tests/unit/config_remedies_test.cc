@@ -5,7 +5,7 @@
 
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 #define BASCULE_MEMBER "cluster.listen: 10.0.0.1:9300\n"
@@ -95,4 +95,4 @@ TEST_CASE("config: each remedy that a message names works") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

@@ -5,7 +5,7 @@
 #include "core/config/settings.h"
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 TEST_CASE("config rules: where to listen and what to advertise") {
@@ -168,4 +168,4 @@ TEST_CASE("config rules: the disk reserve") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

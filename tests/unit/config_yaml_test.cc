@@ -4,7 +4,7 @@
 #include "core/config/yaml_reader.h"
 #include "tests/unit/config_loading.h"
 
-namespace bascule {
+namespace bascule::config {
 namespace {
 
 std::string Repeat(const std::string& part, size_t bytes) {
@@ -75,4 +75,4 @@ TEST_CASE("config yaml: the number of reported mistakes is bounded") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::config

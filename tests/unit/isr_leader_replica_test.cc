@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-namespace bascule {
+namespace bascule::isr {
 namespace {
 
 constexpr LeaderEpoch kEpoch(7);
@@ -107,4 +107,4 @@ TEST_CASE("R5c: a new leader starts at the high watermark it knew, and no higher
   CHECK(pair.high_watermark() == Offset(4));
 }
 
-}  // namespace bascule
+}  // namespace bascule::isr

@@ -4,7 +4,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 const StoredLogBounds kSample{{StreamId(7), PartitionId(2)}, {Offset(100), Offset(200), 3}};
@@ -93,4 +93,4 @@ TEST_CASE("a file that is longer than bounds can be is damaged, and errors name 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

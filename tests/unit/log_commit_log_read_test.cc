@@ -3,7 +3,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 using std::chrono::milliseconds;
@@ -442,4 +442,4 @@ TEST_CASE("a flush into a file that has lost its name fails: nothing of it is ca
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -4,7 +4,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 using std::chrono::milliseconds;
@@ -461,4 +461,4 @@ TEST_CASE("after the clock was ahead, segments age and go by when they were stor
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

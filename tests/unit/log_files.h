@@ -15,7 +15,7 @@
 #include "tests/support/sim_executor.h"
 #include "tests/support/sim_file_system.h"
 
-namespace bascule {
+namespace bascule::log {
 
 inline constexpr char kLogDirectory[] = "/data/streams/7/0";
 inline constexpr StreamId kLogStream{7};
@@ -233,4 +233,4 @@ class LogAtWork {
   bool planned = false;  // whether the last Read went to the disk
 };
 
-}  // namespace bascule
+}  // namespace bascule::log

@@ -5,7 +5,7 @@
 #include "core/wire/coding.h"
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 // "0a ff" as bytes; blanks do not count.
@@ -228,4 +228,4 @@ TEST_CASE("names of files") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -5,7 +5,7 @@
 #include "core/log/log_bounds.h"
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 LogReport Inspect(SimFileSystem& fs, InspectDepth depth = InspectDepth::kBytes) {
@@ -197,4 +197,4 @@ TEST_CASE("recovery.points names the logs that are gone, and where the others en
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

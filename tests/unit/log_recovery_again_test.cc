@@ -5,7 +5,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 // All that the log holds and says, so that two recoveries can be compared.
@@ -159,4 +159,4 @@ TEST_CASE("an error of the disk is an error, never a shorter log") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

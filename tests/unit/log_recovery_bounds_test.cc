@@ -4,7 +4,7 @@
 #include "core/log/recovery.h"
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 // Offsets 0 to 2, 3 to 5 and 6 to 8 in three segments, the last one active; bounds as given.
@@ -265,4 +265,4 @@ TEST_CASE("13. log.bounds of another partition: refused, and nothing is touched"
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

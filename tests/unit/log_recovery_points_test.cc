@@ -4,7 +4,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 RecoveryPointSet Samples() {
@@ -151,4 +151,4 @@ TEST_CASE("a damaged file is reported with its name") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -5,7 +5,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 TEST_CASE("a new directory becomes an empty log, durably") {
@@ -383,4 +383,4 @@ TEST_CASE("another partition's directory, a newer version, another segment's nam
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

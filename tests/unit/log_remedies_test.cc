@@ -6,7 +6,7 @@
 #include "core/log/inspect.h"
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 constexpr char kElsewhere[] = "/elsewhere";
@@ -110,4 +110,4 @@ TEST_CASE("remedies for a log that is not as it was work") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 using std::chrono::milliseconds;
@@ -99,4 +99,4 @@ TEST_CASE("age: a clock that was behind makes nothing older than it is") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -4,7 +4,7 @@
 
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 // A sealed segment of one-record batches, 100 bytes each and more, timestamps 1000 + offset.
@@ -226,4 +226,4 @@ TEST_CASE("by time over damage: what is behind it is found") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 // A cache looks at no bytes, so any will do: 10 of the letter that belongs to the offset.
@@ -134,4 +134,4 @@ TEST_CASE("a cache that goes away gives its share back; bytes that were read sta
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -6,7 +6,7 @@
 #include "core/log/log_bounds.h"
 #include "tests/unit/log_files.h"
 
-namespace bascule {
+namespace bascule::log {
 namespace {
 
 TEST_CASE("zeros laid ahead begin small with each segment, and grow with it") {
@@ -168,4 +168,4 @@ TEST_CASE("zeros that cannot be laid are tried again with a later append, each t
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::log

@@ -5,7 +5,7 @@
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 StreamSettings Defaults(Durability durability, LeaderAcks leader_acks) {
@@ -123,4 +123,4 @@ TEST_CASE("settings are encoded as versions before wrote them, and unknown ones 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "replication/meta/table/command_remove_broker.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using std::chrono::milliseconds;
@@ -375,4 +375,4 @@ TEST_CASE("loss, delay and changing leaders: each request has one outcome, and t
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

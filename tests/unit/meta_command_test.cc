@@ -12,7 +12,7 @@
 #include "tests/support/sim_rng.h"
 #include "tests/unit/meta_samples.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // A command of that kind whose content is `body`, as its field in Command.
@@ -146,4 +146,4 @@ TEST_CASE(
   CHECK(FindRequest(99) == nullptr);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -5,7 +5,7 @@
 
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using std::chrono::milliseconds;
@@ -365,4 +365,4 @@ TEST_CASE(
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

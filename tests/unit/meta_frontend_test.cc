@@ -7,7 +7,7 @@
 #include "core/base/limits.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(5);
@@ -278,4 +278,4 @@ TEST_CASE("more requests than may wait are refused, not queued") {
   CHECK(world[1].table().streams().size() == limits::kMetaRequestsInFlight);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

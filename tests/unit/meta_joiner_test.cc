@@ -8,7 +8,7 @@
 #include "tests/support/fake_peer_transport.h"
 #include "tests/support/sim_file_system.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr Duration kSecond = std::chrono::seconds(1);
@@ -482,4 +482,4 @@ TEST_CASE("a data directory remembers that there is a cluster") {
   CHECK(read("ns")->cluster_id.empty());
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using std::chrono::milliseconds;
@@ -256,4 +256,4 @@ TEST_CASE("a joined learner is promoted, and a dead voter's place goes to it whe
   CHECK(votes("b4"));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

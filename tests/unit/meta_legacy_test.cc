@@ -9,7 +9,7 @@
 #include "tests/support/sim_file_system.h"
 #include "tests/unit/meta_samples.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr char kLog[] = "/data/meta/log";
@@ -215,4 +215,4 @@ TEST_CASE("nothing is written: the old files stay for the version that wrote the
   CHECK(files.fs.VisibleBytes(kLog) == files.log);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "tests/unit/meta_world.h"
 #include "tests/unit/raft_group_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using std::chrono::milliseconds;
@@ -16,7 +16,7 @@ using std::chrono::seconds;
 
 size_t Encoded(const StreamDescription& stream) {
   meta::Snapshot snapshot;
-  meta::ToProto(stream, *snapshot.add_streams());
+  ToProto(stream, *snapshot.add_streams());
   return snapshot.ByteSizeLong();
 }
 
@@ -126,7 +126,7 @@ TEST_CASE("a broker's texts are bounded where it registers") {
   request.set_broker("b2");
   BrokerRegistration registration = Broker("b2", world[2].self.incarnation);
   registration.rack = std::string(limits::kPeerNameBytes + 1, 'r');
-  meta::ToProto(registration, *request.mutable_register_broker());
+  ToProto(registration, *request.mutable_register_broker());
   std::optional<absl::Status> outcome;
   world[2].frontend->Ask(request, seconds(5), [&](const RequestOutcome& o) { outcome = o.status; });
   world.Run(seconds(1));
@@ -136,7 +136,7 @@ TEST_CASE("a broker's texts are bounded where it registers") {
 }
 
 TEST_CASE("a command that could be sent to nobody is refused, not proposed") {
-  GroupWorld world(3);
+  raft::GroupWorld world(3);
   world.FoundThree();
   const uint64_t leader = world.Lead();
   const absl::Status refused =
@@ -215,4 +215,4 @@ TEST_CASE("only what makes the table larger waits for room") {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "tests/support/fake_discovery.h"
 #include "tests/support/fake_peer_transport.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 struct LookoutWorld;
@@ -401,4 +401,4 @@ TEST_CASE("another cluster in the namespace is told of") {
   CHECK_FALSE(b1.fatal.has_value());
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

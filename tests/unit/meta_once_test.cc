@@ -5,7 +5,7 @@
 #include "replication/meta/table/meta_table.h"
 #include "tests/unit/meta_samples.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 TEST_CASE("a command that comes again gives its result again and changes nothing") {
   MetaTable table = TableWith({"b1"});
@@ -68,4 +68,4 @@ TEST_CASE("a process with too many unanswered requests is refused, not remembere
       table.Apply(MetadataIndex(12), EncodeDeleteStream("s", {"b1", 1, 4096, 0})).result));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -4,7 +4,7 @@
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 StreamSpec Answering(const std::string& name, const std::string& subject) {
@@ -60,4 +60,4 @@ TEST_CASE("reply acks that come from the metadata leader's defaults count too") 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::metadata

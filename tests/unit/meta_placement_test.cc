@@ -11,7 +11,7 @@
 #include "replication/meta/table/partition_rules.h"
 #include "tests/support/sim_rng.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using Names = std::vector<std::string>;
@@ -149,4 +149,4 @@ TEST_CASE(
   CHECK(Changed(ahead, raise, {"a", "b"}) == "a, isr a b, elr, epoch 21, version 2");
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

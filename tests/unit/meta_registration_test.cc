@@ -9,7 +9,7 @@
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using std::chrono::milliseconds;
@@ -384,4 +384,4 @@ TEST_CASE("generations mean nothing until every broker knows of them") {
   CHECK(table.Apply(MetadataIndex(13), EncodeRegisterBroker(second)).result.ok());
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -18,7 +18,7 @@
 #include "replication/meta/table/meta_table.h"
 #include "tests/support/sim_rng.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 using Names = std::vector<std::string>;
 
@@ -115,4 +115,4 @@ inline std::vector<std::string> SampleHistory(uint64_t seed, int length) {
   return commands;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

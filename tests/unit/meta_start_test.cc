@@ -5,7 +5,7 @@
 #include "replication/meta/cluster/cluster_start.h"
 #include "replication/meta/cluster/removal_watch.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr bool kAlone = false;
@@ -174,4 +174,4 @@ TEST_CASE("removal: is believed of the leader of the own cluster, said twice, an
   CHECK_FALSE(watch.OnAnswer(gone, false));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 #include "tests/support/sim_rng.h"
 #include "tests/unit/meta_samples.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 TEST_CASE("a created stream has the index of its command as id and first epoch") {
   MetaTable table = TableWith({"b1"});
@@ -443,4 +443,4 @@ TEST_CASE("no bytes as command or snapshot harm the table") {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 #include "tests/unit/meta_samples.h"
 #include "tests/unit/meta_world.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using std::chrono::milliseconds;
@@ -181,4 +181,4 @@ TEST_CASE("the lead moves around and around, a refusal in between") {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -19,7 +19,7 @@
 #include "tests/support/sim_executor.h"
 #include "tests/support/sim_file_system.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 // Notes deltas; settles them when told.
 class HeldDeltas final : public DeltaSink {
@@ -255,4 +255,4 @@ inline StreamSpec Spec(const std::string& name, int32_t partitions = 1) {
   return spec;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

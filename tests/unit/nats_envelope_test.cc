@@ -8,7 +8,7 @@
 #include "nats_bridge/envelope.h"
 #include "nats_bridge/publish_envelope.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 constexpr std::string_view kMagic("\xB9\x0E\x43\xB4", 4);
@@ -141,4 +141,4 @@ TEST_CASE("nats envelope: what is empty stays away") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -6,7 +6,7 @@
 #include "core/base/limits.h"
 #include "nats_bridge/header_block.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 std::string Read(std::string_view block) {
@@ -44,4 +44,4 @@ TEST_CASE("nats headers: no more than the limit") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -13,7 +13,7 @@
 #include "nats_bridge/publish_envelope.h"
 #include "tests/support/sim_clock.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 // What a partition was handed, copied out of the batch.
@@ -497,4 +497,4 @@ TEST_CASE("nats ingest: gaps from elsewhere keep their place between messages") 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -6,7 +6,7 @@
 #include "nats_bridge/envelope.h"
 #include "nats_bridge/jetstream.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 std::string Answer(const Ack& ack) {
@@ -97,4 +97,4 @@ TEST_CASE("nats subjects: what fits in a PUB line") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::nats

@@ -9,7 +9,7 @@
 #include "nats_bridge/subscription_cap.h"
 #include "tests/support/sim_clock.h"
 
-namespace bascule {
+namespace bascule::nats {
 namespace {
 
 TEST_CASE("control lines are measured as a server does, never too short") {
@@ -147,4 +147,4 @@ TEST_CASE("what is kept is destroyed with its keeper") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::nats

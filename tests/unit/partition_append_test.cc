@@ -1,7 +1,7 @@
 // Appending: which ack is sent when, what is refused, what the log says about what was missed.
 #include "tests/unit/partition_world.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 TestMessage Wanting(const std::string& inbox, AckPolicy policy) {
@@ -326,4 +326,4 @@ TEST_CASE("C4: who listens after having been away says so in the log, who just b
   CHECK(fresh.Status().gap_records == 0);
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -10,7 +10,7 @@
 #include "replication/partition/partition_set.h"
 #include "tests/unit/partition_world.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 inline constexpr Duration kSecond = std::chrono::seconds(1);
 
@@ -42,7 +42,7 @@ class SimBroker {
   absl::Status Start() {
     RETURN_IF_ERROR(StartGroup());
     metadata.SetLog(*group);
-    auto points = LoadRecoveryPoints(parts_.fs, "/data");
+    auto points = log::LoadRecoveryPoints(parts_.fs, "/data");
     if (!points.ok() && !absl::IsNotFound(points.status())) return points.status();
     PartitionSetOptions options;
     options.data_directory = "/data";
@@ -51,8 +51,8 @@ class SimBroker {
     partitions = std::make_unique<PartitionSet>(
         PartitionSetEnvironment{parts_.fs, parts_.clock, parts_.home, parts_.shards, parts_.pool,
                                 sync, parts_.acks, parts_.feeds, catalog, metadata},
-        options, points.ok() ? *std::move(points) : RecoveryPointSet());
-    ASSIGN_OR_RETURN(record, RegistrationRecord::Open(parts_.fs, "/data"));
+        options, points.ok() ? *std::move(points) : log::RecoveryPointSet());
+    ASSIGN_OR_RETURN(record, metadata::RegistrationRecord::Open(parts_.fs, "/data"));
     registrar.Register(*partitions, *record, [this](const absl::Status& status) {
       partitions->Start();
       registered = status.ok();
@@ -61,19 +61,19 @@ class SimBroker {
   }
 
   StreamCatalog catalog;
-  SyncScheduler sync;
-  std::unique_ptr<RegistrationRecord> record;
-  const BrokerSelf self;
-  MetaFrontend metadata;
-  BrokerRegistrar registrar;
-  std::unique_ptr<RaftGroup> group;
+  log::SyncScheduler sync;
+  std::unique_ptr<metadata::RegistrationRecord> record;
+  const metadata::BrokerSelf self;
+  metadata::MetaFrontend metadata;
+  metadata::BrokerRegistrar registrar;
+  std::unique_ptr<raft_group::RaftGroup> group;
   std::unique_ptr<PartitionSet> partitions;
   bool registered = false;
   absl::Status fatal;  // why the process would have ended
 
  private:
-  static BrokerSelf Self(Rng& rng) {
-    BrokerSelf self;
+  static metadata::BrokerSelf Self(Rng& rng) {
+    metadata::BrokerSelf self;
     self.id = "b1";
     self.node = PeerId(1);
     self.incarnation = rng.Next();
@@ -81,19 +81,22 @@ class SimBroker {
   }
   absl::Status StartGroup() {
     const std::string directory = "/data/meta";
-    if (!RaftStore::Exists(parts_.fs, directory)) {
+    if (!raft_store::RaftStore::Exists(parts_.fs, directory)) {
       const GroupMember member{PeerId(1), "b1", "", true};
-      RETURN_IF_ERROR(RaftStore::Create(parts_.fs, directory, {}, {"cluster", raft::NodeId(1)},
-                                        {MetadataIndex(1), raft::Term(1), {{raft::NodeId(1)}, {}}},
-                                        RaftGroup::InitialSnapshot(member, MetaTable().Snapshot()))
-                          .status());
+      RETURN_IF_ERROR(
+          raft_store::RaftStore::Create(
+              parts_.fs, directory, {}, {"cluster", raft::NodeId(1)},
+              {MetadataIndex(1), raft::Term(1), {{raft::NodeId(1)}, {}}},
+              raft_group::RaftGroup::InitialSnapshot(member, metadata::MetaTable().Snapshot()))
+              .status());
     }
-    StoredRaft stored;
-    ASSIGN_OR_RETURN(std::unique_ptr<RaftStore> store,
-                     RaftStore::Open(parts_.fs, directory, {}, stored));
-    ASSIGN_OR_RETURN(group, RaftGroup::Start({parts_.home, parts_.rng, nullptr, metadata.state(),
-                                              [this](const absl::Status& why) { fatal = why; }},
-                                             {}, std::move(store), std::move(stored)));
+    raft_store::StoredRaft stored;
+    ASSIGN_OR_RETURN(std::unique_ptr<raft_store::RaftStore> store,
+                     raft_store::RaftStore::Open(parts_.fs, directory, {}, stored));
+    ASSIGN_OR_RETURN(
+        group, raft_group::RaftGroup::Start({parts_.home, parts_.rng, nullptr, metadata.state(),
+                                             [this](const absl::Status& why) { fatal = why; }},
+                                            {}, std::move(store), std::move(stored)));
     return absl::OkStatus();
   }
   const Parts parts_;
@@ -198,4 +201,4 @@ class Machine {
   }
 };
 
-}  // namespace bascule
+}  // namespace bascule::partition

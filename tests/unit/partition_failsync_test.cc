@@ -6,7 +6,7 @@
 #include "replication/meta/table/command_fence_brokers.h"
 #include "tests/unit/partition_broker.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 // One stream "s" on a machine whose partitions' syncs fail when asked to.
@@ -42,8 +42,8 @@ class FailsyncWorld {
     machine.broker->partitions->OnDelta(change_, [](const absl::Status&) {});
   }
   void Fence() {
-    const RegisteredBroker* broker = table().FindBroker("b1");
-    machine.broker->group->Propose(EncodeFenceBrokers({{"b1", broker->incarnation}}),
+    const metadata::RegisteredBroker* broker = table().FindBroker("b1");
+    machine.broker->group->Propose(metadata::EncodeFenceBrokers({{"b1", broker->incarnation}}),
                                    [](const absl::Status&) {});
   }
   void UpdateSettings() {
@@ -81,7 +81,7 @@ class FailsyncWorld {
     return acked;
   }
 
-  const MetaTable& table() { return machine.broker->metadata.table(); }
+  const metadata::MetaTable& table() { return machine.broker->metadata.table(); }
 
   SimRng rng;
   Machine machine;
@@ -217,4 +217,4 @@ TEST_CASE("failsync: no ack is ever taken back, whatever fails while whatever ha
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -1,7 +1,7 @@
 // Failed syncs and writes, reopening under a new epoch, crashes, draining and closing.
 #include "tests/unit/partition_world.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 TEST_CASE("a failed sync acks nothing, ends the reign and keeps what was durable readable") {
   PartitionWorld world;
@@ -27,10 +27,10 @@ TEST_CASE("R2a: after a failed sync the log goes on under a new epoch, with noth
   world.Publish(Values(3, 6, "bad"));  // outcome unknown: no answer (R14)
   world.Publish(Values(6, 8));         // heard, not written, nobody waits
   REQUIRE(world.failures.size() == 1);
-  std::optional<KnownEnd> known;
-  world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
+  std::optional<log::KnownEnd> known;
+  world.partition->Rest([&](std::optional<log::KnownEnd> end) { known = end; });
   world.Run();
-  CHECK(known == KnownEnd{Offset(3), Offset(3)});
+  CHECK(known == log::KnownEnd{Offset(3), Offset(3)});
   world.Lead(LeaderEpoch(9), known);
   world.Run();
   CHECK(world.Status().leader_epoch == LeaderEpoch(9));
@@ -66,8 +66,8 @@ TEST_CASE(
   CHECK(world.partition->failed());
   world.Publish(Values(6, 8, "early"));
   CHECK(world.acks.Find("early6")->error == AckError::kUnavailable);
-  std::optional<KnownEnd> known;
-  world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
+  std::optional<log::KnownEnd> known;
+  world.partition->Rest([&](std::optional<log::KnownEnd> end) { known = end; });
   world.Run();
   REQUIRE(known.has_value());
   world.Lead(LeaderEpoch(9), known);
@@ -202,4 +202,4 @@ TEST_CASE("a partition that is opening or cannot be opened says so") {
   CHECK(world.Locate({}).status().message() == "the file is gone");
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -1,7 +1,7 @@
 // What a partition says and does when its files vanish, its beginning is lost, or the clock jumps.
 #include "tests/unit/partition_broker.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 bool Says(const PartitionStatus& status, const std::string& words) {
@@ -25,7 +25,7 @@ TEST_CASE("a lost beginning: earliest says so, OLDEST stays, what is behind it i
   for (int i = 0; i < 20; ++i) world.Publish(Values(i, i + 1));
   const std::vector<std::string> segments = world.SegmentPaths();
   REQUIRE(segments.size() > 2);
-  const Offset behind = *ParseSegmentFileName(segments[1].substr(segments[1].rfind('/') + 1));
+  const Offset behind = *log::ParseSegmentFileName(segments[1].substr(segments[1].rfind('/') + 1));
   world.partition->Close(absl::UnavailableError("stopped"));
   REQUIRE(world.fs.Remove(segments[0]).ok());
   for (uint64_t life = 2; life < 4; ++life) {
@@ -118,7 +118,7 @@ TEST_CASE("durability os: files that vanish cost what was in them, and no offset
       const auto entries = machine.fs.List(directory);
       for (const DirectoryEntry& entry :
            gone == kDirectory ? std::vector<DirectoryEntry>() : *entries) {
-        if (gone == kSegments || ParseSegmentFileName(entry.name))
+        if (gone == kSegments || log::ParseSegmentFileName(entry.name))
           REQUIRE(machine.fs.Remove(JoinPath(directory, entry.name)).ok());
       }
       if (stops) {
@@ -150,10 +150,10 @@ TEST_CASE("what was acked under os before the stream became durable is not given
   world.partition->Lead(LeaderEpoch(2), {"self"}, 1);
   world.Publish(Values(5, 8, "synced"));
   REQUIRE(world.failures.size() == 1);
-  std::optional<KnownEnd> known;
-  world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
+  std::optional<log::KnownEnd> known;
+  world.partition->Rest([&](std::optional<log::KnownEnd> end) { known = end; });
   world.Run();
-  CHECK(known == KnownEnd{Offset(0), Offset(5)});
+  CHECK(known == log::KnownEnd{Offset(0), Offset(5)});
   for (const std::string& path : world.SegmentPaths()) REQUIRE(world.fs.Remove(path).ok());
   world.Lead(LeaderEpoch(9), known);
   world.Publish(Values(8, 10, "new"));
@@ -187,4 +187,4 @@ TEST_CASE("a clock that was ahead, or is behind, is told once per time, with how
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::partition

@@ -16,7 +16,7 @@
 #include "core/base/text.h"
 #include "tests/support/sim_executor.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 using Event = LifeEvent::Kind;
@@ -154,7 +154,7 @@ TEST_CASE("every report in the phase that waits for it") {
   CheckReport({Phase::kFailed,
                {"closing Close", "recovering Recover@3", "recovering Recover@3",
                 "recovering Recover@3", "recovering Recover@3"}},
-              {.kind = Event::kRested, .cut = KnownEnd{Offset(3), Offset(3)}});
+              {.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}});
   CheckReport({Phase::kOpen, {"open", "open", "open", "open", "open RequestEpoch"}},
               {.kind = Event::kTimer, .timer = 1});
   CheckReport(Always(Phase::kBroken, "recovering Recover"), {.kind = Event::kTimer, .timer = 1});
@@ -219,7 +219,7 @@ TEST_CASE(
   LifeStep step{Standing(Phase::kLeading, Role::kLeader), {}};
   for (int round = 0; round < 2; ++round) {
     step = Step(step.life, {.kind = Event::kLogFailed});
-    step = Step(step.life, {.kind = Event::kRested, .cut = KnownEnd{Offset(3), Offset(3)}});
+    step = Step(step.life, {.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}});
     step = Step(step.life, {.kind = Event::kRecovered});
     CHECK(Text(step) == "open TakeOver SetTimer Settle");
     CHECK_FALSE(step.life.cut.has_value());
@@ -236,7 +236,7 @@ TEST_CASE(
 TEST_CASE("a failed log is cut before anything else, in whatever role, and after errors too") {
   LifeStep step{Standing(Phase::kOpen, Role::kStandby), {}};
   step = Step(step.life, {.kind = Event::kLogFailed});
-  step = Step(step.life, {.kind = Event::kRested, .cut = KnownEnd{Offset(3), Offset(3)}});
+  step = Step(step.life, {.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}});
   step = Step(step.life, {.kind = Event::kRecovered, .status = kError});
   CHECK(Text(step) == "broken SetTimer Settle");
   CHECK(Text(Step(step.life, Desired(Role::kStopped, kNext))) == "recovering Recover@3");
@@ -253,7 +253,7 @@ TEST_CASE("what fails while it drains is cut before the broker stops") {
   step = Step(step.life, {.kind = Event::kLogFailed});
   step = Step(step.life, {.kind = Event::kDrained});
   CHECK(Text(step) == "failed Rest");
-  step = Step(step.life, {.kind = Event::kRested, .cut = KnownEnd{Offset(3), Offset(3)}});
+  step = Step(step.life, {.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}});
   CHECK(Text(step) == "recovering Recover@3");
   CHECK(Text(Step(step.life, {.kind = Event::kRecovered})) == "closing Close");
   CHECK(Text(Step(step.life, {.kind = Event::kRecovered, .status = kError})) == "closing Close");
@@ -342,7 +342,7 @@ class LifeModel {
     if (work_ == 0) return then();
     shard_.After(std::chrono::milliseconds(1), [this, then] { WhenAtRest(then); });
   }
-  void Recover(std::optional<KnownEnd> cut) {
+  void Recover(std::optional<log::KnownEnd> cut) {
     Begin();
     CHECK(work_ == 0);
     CHECK(cut.has_value() == uncut);
@@ -403,7 +403,7 @@ void LifeModel::CarryOut(const LifeAction& action) {
       Begin();
       return shard_.Post([this] {
         WhenAtRest([this] {
-          Report({.kind = Event::kRested, .cut = KnownEnd{Offset(3), Offset(3)}});
+          Report({.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}});
         });
       });
     case Kind::kDrain:
@@ -482,4 +482,4 @@ TEST_CASE("a life comes to rest where it is desired, whatever fails in whatever 
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

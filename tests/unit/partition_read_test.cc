@@ -3,7 +3,7 @@
 
 #include "tests/unit/partition_world.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 using Start = StartPosition::Kind;
@@ -232,4 +232,4 @@ TEST_CASE("a reader that goes while the disk works is answered once and not brou
   CHECK(answers == 1);
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

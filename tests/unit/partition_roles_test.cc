@@ -4,7 +4,7 @@
 #include "replication/meta/table/command_update_stream.h"
 #include "tests/unit/partition_broker.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 absl::Status Propose(Machine& machine, std::string command) {
@@ -14,8 +14,8 @@ absl::Status Propose(Machine& machine, std::string command) {
 }
 
 std::string Fence(Machine& machine) {
-  const RegisteredBroker* broker = machine.broker->metadata.table().FindBroker("b1");
-  return EncodeFenceBrokers({{"b1", broker->incarnation}});
+  const metadata::RegisteredBroker* broker = machine.broker->metadata.table().FindBroker("b1");
+  return metadata::EncodeFenceBrokers({{"b1", broker->incarnation}});
 }
 
 std::string LeaderOf(Machine& machine, const std::string& stream) {
@@ -83,7 +83,7 @@ TEST_CASE("a stream that stands elsewhere is known, but not opened") {
   StreamDescription stream;
   stream.name = stream.subject = "far";
   stream.partitions.push_back({PartitionId(0), "", LeaderEpoch(), {"b2"}, {}, {}, 0});
-  CHECK(Propose(machine, EncodeCreateStream(stream)).ok());
+  CHECK(Propose(machine, metadata::EncodeCreateStream(stream)).ok());
   machine.RunFor(kSecond);
   const auto entry = machine.broker->catalog.Find("far");
   REQUIRE(entry != nullptr);
@@ -132,7 +132,7 @@ TEST_CASE("what a metadata leader binds in a stream counts in its open partition
   PartitionDescription& partition = old.partitions.emplace_back();
   partition.leader = "b1";
   partition.replicas = {"b1"};
-  machine.broker->group->Propose(EncodeCreateStream(old), [](const absl::Status&) {});
+  machine.broker->group->Propose(metadata::EncodeCreateStream(old), [](const absl::Status&) {});
   machine.RunFor(kSecond);
   REQUIRE(machine.Listens("s"));
   CHECK(machine.feeds.rules["s"].reply_acks == ReplyAcks::kOff);
@@ -140,7 +140,8 @@ TEST_CASE("what a metadata leader binds in a stream counts in its open partition
   bound.reply_acks = ReplyAcks::kJetStream;
   bound.optimistic_concurrency_control = true;
   bound.record_internal_subjects = true;
-  machine.broker->group->Propose(EncodeUpdateStream("s", bound), [](const absl::Status&) {});
+  machine.broker->group->Propose(metadata::EncodeUpdateStream("s", bound),
+                                 [](const absl::Status&) {});
   machine.RunFor(kSecond);
   CHECK(machine.feeds.rules["s"].reply_acks == ReplyAcks::kJetStream);
   CHECK(machine.feeds.rules["s"].optimistic_concurrency_control);
@@ -185,4 +186,4 @@ TEST_CASE("a shorter cleaner interval counts at once") {
   CHECK(machine.Status("s").log_start > Offset(5));
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

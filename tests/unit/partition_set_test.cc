@@ -2,11 +2,11 @@
 #include "replication/meta/table/command_fence_brokers.h"
 #include "tests/unit/partition_broker.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
-RecoveryPointSet DurablePoints(Machine& machine) {
-  auto points = ParseRecoveryPoints(machine.fs.DurableBytes("/data/recovery.points"));
+log::RecoveryPointSet DurablePoints(Machine& machine) {
+  auto points = log::ParseRecoveryPoints(machine.fs.DurableBytes("/data/recovery.points"));
   REQUIRE(points.ok());
   return *std::move(points);
 }
@@ -231,13 +231,14 @@ TEST_CASE("a broker that is fenced while it opens a stream leads it once it is r
     StreamSpec spec;
     spec.name = spec.subject = "s";
     machine.broker->metadata.CreateStream(spec, 5 * kSecond, [](const absl::Status&) {});
-    const BrokerSession session{"b1",
-                                machine.broker->metadata.table().FindBroker("b1")->incarnation};
+    const metadata::BrokerSession session{
+        "b1", machine.broker->metadata.table().FindBroker("b1")->incarnation};
     // It registers again by itself, perhaps before the log of its first reign is recovered.
     for (uint64_t fencing = 0; fencing < 3; ++fencing) {
       machine.RunFor(std::chrono::microseconds(seed * 97 * (fencing + 1) % 4000));
       for (uint64_t steps = 0; steps < seed % 7; ++steps) machine.scheduler.Step();
-      machine.broker->group->Propose(EncodeFenceBrokers({session}), [](const absl::Status&) {});
+      machine.broker->group->Propose(metadata::EncodeFenceBrokers({session}),
+                                     [](const absl::Status&) {});
     }
     machine.RunFor(10 * kSecond);
     REQUIRE(machine.Listens("s"));
@@ -258,7 +259,7 @@ TEST_CASE("a partition that is given up while it is being opened neither leads n
     StreamSpec spec;
     spec.name = spec.subject = "s";
     machine.broker->metadata.CreateStream(spec, 5 * kSecond, [](const absl::Status&) {});
-    const MetaTable& table = machine.broker->metadata.table();
+    const metadata::MetaTable& table = machine.broker->metadata.table();
     REQUIRE(machine.scheduler.RunUntil([&] { return table.Find("s") != nullptr; }, kSecond));
     // As when this broker is fenced, and takes its time to register again.
     PartitionChanged change{table.Find("s")->id, "s", table.Find("s")->partitions.at(0)};
@@ -314,7 +315,7 @@ TEST_CASE("a clean stop notes exactly where every log ends") {
   machine.Publish("s", Values(0, 5));
   machine.Publish("s.1", Values(5, 7));
   machine.StopCleanly();
-  const RecoveryPointSet points = DurablePoints(machine);
+  const log::RecoveryPointSet points = DurablePoints(machine);
   REQUIRE(points.partitions.size() == 2);
   CHECK(points.partitions.at({kFirstStream, PartitionId(0)}).active.end_offset == Offset(5));
   CHECK(points.partitions.at({kFirstStream, PartitionId(1)}).active.end_offset == Offset(2));
@@ -352,4 +353,4 @@ TEST_CASE("below the reserve no message is taken; with room again it is, without
   CHECK(machine.Status("s").messages_in_gaps == 3);
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

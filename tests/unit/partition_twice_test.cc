@@ -1,7 +1,7 @@
 // What a partition lends, counts or arms, the second time.
 #include "tests/unit/partition_broker.h"
 
-namespace bascule {
+namespace bascule::partition {
 namespace {
 
 TestMessage Asking(const std::string& inbox, AckPolicy policy) {
@@ -48,7 +48,7 @@ TEST_CASE("under durability os a full segment is flushed and sealed when the nex
     CAPTURE(paths[i]);
     const auto file = world.fs.Open(paths[i], OpenMode::kRead);
     REQUIRE(file.ok());
-    CHECK(ReadFooter(**file, *(*file)->Size()).ok());
+    CHECK(log::ReadFooter(**file, *(*file)->Size()).ok());
   }
 }
 
@@ -114,8 +114,8 @@ TEST_CASE(
     world.partition->OnIdleTick();  // under `os` the flush comes now
     world.Run();
     REQUIRE(world.failures.size() == 1);
-    std::optional<KnownEnd> known;
-    world.partition->Rest([&](std::optional<KnownEnd> end) { known = end; });
+    std::optional<log::KnownEnd> known;
+    world.partition->Rest([&](std::optional<log::KnownEnd> end) { known = end; });
     world.Run();
     REQUIRE(known.has_value());
     CHECK(known->given == (durability == Durability::kFsync ? Offset(3) : Offset(6)));
@@ -154,7 +154,7 @@ TEST_CASE("recovery points of a log that never rests are written all the same") 
       machine.RunFor(std::chrono::milliseconds(20));
     }
     const Offset end = machine.Status("s").log_end;
-    const auto points = ParseRecoveryPoints(machine.fs.DurableBytes("/data/recovery.points"));
+    const auto points = log::ParseRecoveryPoints(machine.fs.DurableBytes("/data/recovery.points"));
     REQUIRE(points.ok());
     const auto point = points->partitions.find(key);
     if (point != points->partitions.end() && point->second.active.end_offset + 299 > end) ++written;
@@ -163,4 +163,4 @@ TEST_CASE("recovery points of a log that never rests are written all the same") 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::partition

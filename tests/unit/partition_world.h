@@ -21,7 +21,7 @@
 #include "tests/support/sim_executor.h"
 #include "tests/support/sim_file_system.h"
 
-namespace bascule {
+namespace bascule::partition {
 
 // Walks whole batches at the front of a segment's bytes; `visit(header, payload)`.
 inline void WalkBatches(
@@ -241,9 +241,10 @@ class PartitionWorld final : private PartitionEvents {
         std::move(options));
   }
   // What PartitionSet does for an epoch; nothing of an old log may be under way.
-  void Lead(LeaderEpoch epoch, std::optional<KnownEnd> known_end = std::nullopt,
+  void Lead(LeaderEpoch epoch, std::optional<log::KnownEnd> known_end = std::nullopt,
             const std::vector<std::string>& isr = {"self"}, int min_isr = 1) {
-    auto recovered = RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, known_end});
+    auto recovered =
+        log::RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, known_end});
     REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
     partition->Open(*std::move(recovered));
     partition->Lead(epoch, isr, min_isr);
@@ -277,7 +278,7 @@ class PartitionWorld final : private PartitionEvents {
     const auto entries = fs.List(kDirectory);
     REQUIRE(entries.ok());
     for (const DirectoryEntry& entry : *entries) {
-      if (ParseSegmentFileName(entry.name)) paths.push_back(JoinPath(kDirectory, entry.name));
+      if (log::ParseSegmentFileName(entry.name)) paths.push_back(JoinPath(kDirectory, entry.name));
     }
     return paths;
   }
@@ -286,8 +287,8 @@ class PartitionWorld final : private PartitionEvents {
     Offset end;
     for (const std::string& path : SegmentPaths()) {
       const std::string bytes = fs.DurableBytes(path);
-      if (bytes.size() < kSegmentHeaderBytes) break;
-      WalkBatches(std::string_view(bytes).substr(kSegmentHeaderBytes),
+      if (bytes.size() < log::kSegmentHeaderBytes) break;
+      WalkBatches(std::string_view(bytes).substr(log::kSegmentHeaderBytes),
                   [&](const wire::BatchHeader& header, std::string_view) { end = header.end(); });
     }
     return end;
@@ -326,12 +327,12 @@ class PartitionWorld final : private PartitionEvents {
   SimExecutor& shard;
   SimExecutor& pool;
   SimFileSystem fs;
-  TailCacheBudget budget{64 * 1024};
-  SyncScheduler sync;
+  log::TailCacheBudget budget{64 * 1024};
+  log::SyncScheduler sync;
   RecordingAcks acks;
   FakeFeeds feeds;
   std::atomic<bool> disk_full{false};
-  std::optional<RecoveryPoint> point;
+  std::optional<log::RecoveryPoint> point;
   int durable_events = 0;
   std::vector<Offset> failures;  // durable ends told by OnFailed
   std::shared_ptr<Partition> partition;
@@ -356,4 +357,4 @@ inline std::vector<TestMessage> Values(int from, int to, const std::string& inbo
   return messages;
 }
 
-}  // namespace bascule
+}  // namespace bascule::partition

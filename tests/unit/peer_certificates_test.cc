@@ -9,7 +9,7 @@
 #include "replication/peer/credentials.h"
 #include "tests/unit/peer_world.h"
 
-namespace bascule {
+namespace bascule::peer {
 namespace {
 
 constexpr Timestamp kMade(1'700'000'000'000'000'000);
@@ -273,4 +273,4 @@ TEST_CASE("peer certificates: without TLS only where that was asked for") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::peer

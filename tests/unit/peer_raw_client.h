@@ -16,7 +16,7 @@
 #include "replication/peer/byte_buffer.h"
 #include "replication/peer/frame.h"
 
-namespace bascule {
+namespace bascule::peer {
 
 // One stream on a connection of its own. What is given to it is written in order, from the start.
 class RawStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
@@ -89,4 +89,4 @@ class RawStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::B
   std::shared_future<void> done_ = promise_.get_future().share();
 };
 
-}  // namespace bascule
+}  // namespace bascule::peer

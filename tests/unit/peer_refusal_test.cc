@@ -10,7 +10,7 @@
 #include "tests/unit/peer_raw_client.h"
 #include "tests/unit/peer_world.h"
 
-namespace bascule {
+namespace bascule::peer {
 namespace {
 
 constexpr const char* kBulk = "/bascule.peer.v1.Peer/Bulk";
@@ -253,4 +253,4 @@ TEST_CASE("peer: bodies have a connection of their own, and only while there are
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::peer

@@ -5,7 +5,7 @@
 #include "tests/unit/peer_raw_client.h"
 #include "tests/unit/peer_world.h"
 
-namespace bascule {
+namespace bascule::peer {
 namespace {
 
 PeerOptions With(PeerTlsOptions tls) {
@@ -298,4 +298,4 @@ TEST_CASE("peer tls: which broker a certificate speaks for") {
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::peer

@@ -7,7 +7,7 @@
 
 #include "tests/unit/peer_world.h"
 
-namespace bascule {
+namespace bascule::peer {
 namespace {
 
 using std::chrono::milliseconds;
@@ -372,4 +372,4 @@ TEST_CASE("peer: a message to a peer that is not connected yet goes out when it 
 }
 
 }  // namespace
-}  // namespace bascule
+}  // namespace bascule::peer

@@ -21,7 +21,7 @@
 #include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 
-namespace bascule {
+namespace bascule::peer {
 
 using std::chrono::seconds;
 
@@ -305,4 +305,4 @@ class PeerCertificates {
   cli::PemPair authority_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::peer

@@ -1,7 +1,7 @@
 // The driver of the metadata group: rounds, answers, snapshots, full disks, the end.
 #include "tests/unit/raft_group_world.h"
 
-namespace bascule {
+namespace bascule::raft {
 namespace {
 
 constexpr Duration kSecond = std::chrono::seconds(1);
@@ -265,7 +265,7 @@ TEST_CASE("a deposed leader's entries are never marked as committed on the word 
     const uint64_t successor = old == 1 ? 2 : 1;
     world.RunFor(kSecond / 5);
     world.network.Isolate(PeerId(old));
-    RaftGroup& group = *world.At(old).group;
+    raft_group::RaftGroup& group = *world.At(old).group;
     const raft::Index agreed = group.Status().last;
     const raft::Term term(group.role().term);
     group.Propose("deposed 1", [](const absl::Status&) {});
@@ -281,7 +281,7 @@ TEST_CASE("a deposed leader's entries are never marked as committed on the word 
     append.log_term = term;
     append.index = append.commit = agreed;
     const PeerIdentity from{PeerId(successor), "b", "b:1", 1, 1};
-    group.OnPeerMessage(from, EncodeRaftMessage(append));
+    group.OnPeerMessage(from, raft_group::EncodeRaftMessage(append));
     world.scheduler.RunUntilIdle();  // its term is saved: the end of the log is to be marked
     for (uint64_t i = 1; i <= 2; ++i)
       append.entries.push_back({agreed + i, append.term, raft::EntryType::kNormal, "agreed later"});
@@ -289,7 +289,7 @@ TEST_CASE("a deposed leader's entries are never marked as committed on the word 
     constexpr std::chrono::milliseconds kMoment{1};
     world.RunFor(std::chrono::milliseconds(50) - kMoment);
     world.At(old).home->StandStill(kMoment);
-    group.OnPeerMessage(from, EncodeRaftMessage(append));
+    group.OnPeerMessage(from, raft_group::EncodeRaftMessage(append));
     world.clock.Advance(kMoment);
     // The message, the timer, and only then the round.
     for (int i = 0; i < (killed ? 2 : 100) && world.scheduler.Step();) ++i;
@@ -313,13 +313,14 @@ TEST_CASE("malformed and foreign messages change nothing") {
   CHECK(world.Propose("a").ok());
   const uint64_t leader = world.Lead();
   const PeerIdentity from{PeerId(world.Follower()), "b", "b:1", 1, 1};
-  RaftGroup& group = *world.At(leader).group;
+  raft_group::RaftGroup& group = *world.At(leader).group;
   raft::Message absurd;
   absurd.type = raft::MessageType::kAppend;
   absurd.to = raft::NodeId(leader);
   absurd.term = raft::Term(~uint64_t{0});
-  for (const std::string& bytes : {std::string("garbage"), std::string(),
-                                   std::string(100'000, '\xff'), EncodeRaftMessage(absurd)}) {
+  for (const std::string& bytes :
+       {std::string("garbage"), std::string(), std::string(100'000, '\xff'),
+        raft_group::EncodeRaftMessage(absurd)}) {
     group.OnPeerMessage(from, bytes);
     group.OnPeerBulk(from, bytes, "body", [](const absl::StatusOr<std::string>&) {});
   }
@@ -336,26 +337,26 @@ TEST_CASE(
   raft::Message wish;
   wish.type = raft::MessageType::kTransferLeader;
   wish.from = raft::NodeId(3);
-  std::string bytes = EncodeRaftMessage(wish);
-  CHECK(DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(3));
+  std::string bytes = raft_group::EncodeRaftMessage(wish);
+  CHECK(raft_group::DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(3));
   REQUIRE(bytes[1] == static_cast<char>(raft::MessageType::kTransferLeader));
   bytes[1] = static_cast<char>(raft::MessageType::kVoteResponse);
-  CHECK(DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(2));
+  CHECK(raft_group::DecodeRaftMessage(raft::NodeId(2), bytes)->from == raft::NodeId(2));
 }
 
 TEST_CASE("a group that cannot start is not called: its handler is not left behind") {
   GroupWorld world(1);
   const raft::SnapshotMeta first{MetadataIndex(1), raft::Term(1), {{raft::NodeId(1)}, {}}};
   world.Create(1, first, "\xff no snapshot");
-  StoredRaft stored;
-  auto store = RaftStore::Open(world.At(1).fs, "/meta", world.store_options, stored);
+  raft_store::StoredRaft stored;
+  auto store = raft_store::RaftStore::Open(world.At(1).fs, "/meta", world.store_options, stored);
   REQUIRE(store.ok());
   FakePeerTransport& transport = world.network.Add({PeerId(1), "b1", "", 1, 1});
   TellingState state;
   SimExecutor& home = world.scheduler.NewExecutor("home");
-  const auto group =
-      RaftGroup::Start({home, world.scheduler.rng(), &transport, state, [](const absl::Status&) {}},
-                       world.options, *std::move(store), std::move(stored));
+  const auto group = raft_group::RaftGroup::Start(
+      {home, world.scheduler.rng(), &transport, state, [](const absl::Status&) {}}, world.options,
+      *std::move(store), std::move(stored));
   CHECK_FALSE(group.ok());
   CHECK_FALSE(transport.handles(PeerService::kRaft));
 }
@@ -375,4 +376,4 @@ TEST_CASE("roles are told: one leader, named by all") {
   CHECK(status.commit == status.applied);
 }
 
-}  // namespace bascule
+}  // namespace bascule::raft

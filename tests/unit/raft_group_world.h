@@ -14,7 +14,7 @@
 #include "tests/support/fake_peer_transport.h"
 #include "tests/support/sim_file_system.h"
 
-namespace bascule {
+namespace bascule::raft {
 
 // Everything it is told, in order: "<index> <command>", "<index> members 1v 2l".
 class TellingState final : public MetadataState {
@@ -73,7 +73,7 @@ class GroupWorld {
     SimFileSystem fs;
     SimExecutor* home = nullptr;
     std::unique_ptr<TellingState> state;
-    std::unique_ptr<RaftGroup> group;
+    std::unique_ptr<raft_group::RaftGroup> group;
     absl::Status fatal;
     std::vector<MetadataRole> roles;
   };
@@ -91,14 +91,14 @@ class GroupWorld {
 
   // What a member's disk holds before its first start.
   void Create(uint64_t id, const raft::SnapshotMeta& snapshot, const std::string& state) {
-    REQUIRE(RaftStore::Create(At(id).fs, "/meta", store_options, {"cluster", raft::NodeId(id)},
-                              snapshot, state)
+    REQUIRE(raft_store::RaftStore::Create(At(id).fs, "/meta", store_options,
+                                          {"cluster", raft::NodeId(id)}, snapshot, state)
                 .ok());
   }
   // The first member of a new group.
   void Found(uint64_t id) {
     const raft::SnapshotMeta first{MetadataIndex(1), raft::Term(1), {{raft::NodeId(id)}, {}}};
-    Create(id, first, RaftGroup::InitialSnapshot(Named(id), ""));
+    Create(id, first, raft_group::RaftGroup::InitialSnapshot(Named(id), ""));
     Start(id);
   }
   // A member that knows nothing yet; the leader takes it in.
@@ -125,12 +125,13 @@ class GroupWorld {
     FakePeerTransport& transport = network.Add({PeerId(id), Concat("b", id), "", id, 1});
     member.state = std::make_unique<TellingState>();
     member.fatal = absl::OkStatus();
-    StoredRaft stored;
-    auto store = RaftStore::Open(member.fs, "/meta", store_options, stored);
+    raft_store::StoredRaft stored;
+    auto store = raft_store::RaftStore::Open(member.fs, "/meta", store_options, stored);
     REQUIRE_MESSAGE(store.ok(), store.status().ToString());
-    auto group = RaftGroup::Start({*member.home, scheduler.rng(), &transport, *member.state,
-                                   [&member](const absl::Status& why) { member.fatal = why; }},
-                                  options, *std::move(store), std::move(stored));
+    auto group =
+        raft_group::RaftGroup::Start({*member.home, scheduler.rng(), &transport, *member.state,
+                                      [&member](const absl::Status& why) { member.fatal = why; }},
+                                     options, *std::move(store), std::move(stored));
     REQUIRE_MESSAGE(group.ok(), group.status().ToString());
     member.group = *std::move(group);
     member.group->OnRoleChange(
@@ -215,11 +216,11 @@ class GroupWorld {
   SimClock clock;
   SimScheduler scheduler;
   FakePeerNetwork network;
-  RaftGroupOptions options;
-  RaftStoreOptions store_options;
+  raft_group::RaftGroupOptions options;
+  raft_store::RaftStoreOptions store_options;
 
  private:
   std::map<uint64_t, Member> members_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::raft

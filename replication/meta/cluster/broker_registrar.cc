@@ -7,7 +7,7 @@
 #include "core/base/logging.h"
 #include "replication/meta/requests/requests.pb.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr std::chrono::seconds kRegistrationTimeout{5};
@@ -78,7 +78,7 @@ void BrokerRegistrar::SendRegistration() {
   if (registering_ || replaced_) return;
   registering_ = true;
   meta::Request request;
-  meta::ToProto(registration_, *request.mutable_register_broker());
+  ToProto(registration_, *request.mutable_register_broker());
   frontend_.Ask(request, kRegistrationTimeout,
                 lifetime_.Guard([this](const RequestOutcome& outcome) { OnRegistered(outcome); }));
 }
@@ -228,4 +228,4 @@ void BrokerRegistrar::CheckSession() {
   }));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -16,7 +16,7 @@
 #include "replication/meta/requests/meta_frontend.h"
 #include "replication/meta/table/command_register_broker.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class BrokerRegistrar {
  public:
@@ -70,4 +70,4 @@ class BrokerRegistrar {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace bascule {
+namespace bascule::metadata {
 
 void BrokerSessions::Begin(const std::string& predecessor, MonotonicTime lost) {
   sessions_.clear();
@@ -70,4 +70,4 @@ bool BrokerSessions::Holds(const std::string& broker, MonotonicTime now) const {
   return it != sessions_.end() && Between(it->second.heard, now) <= timeout_;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

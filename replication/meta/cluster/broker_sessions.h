@@ -9,7 +9,7 @@
 #include "replication/meta/table/command_note_generations.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class BrokerSessions {
  public:
@@ -48,4 +48,4 @@ class BrokerSessions {
   std::map<std::string, Session> sessions_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_remove_broker.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // A member whose disk holds so much less of the metadata log than the leader's is said to be behind.
@@ -136,7 +136,7 @@ ClusterStatus ClusterControl::Describe() const {
   status.feature_level = frontend_.table().feature_level();
   for (const GroupMemberStatus& member : group.members) {
     ClusterMember& out =
-        status.members.emplace_back(bascule::Describe(member, group, frontend_.table()));
+        status.members.emplace_back(metadata::Describe(member, group, frontend_.table()));
     if (group.role.leading && out.live) out.trouble = TroubleOf(out, group);
   }
   std::sort(
@@ -386,4 +386,4 @@ std::optional<PeerId> ClusterControl::MemberOf(const std::string& server_id) con
   return std::nullopt;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -15,7 +15,7 @@
 #include "replication/meta/cluster/leader_work.h"
 #include "replication/meta/requests/meta_frontend.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class ClusterControl final : public ClusterAdmin, public RequestTarget {
  public:
@@ -75,4 +75,4 @@ class ClusterControl final : public ClusterAdmin, public RequestTarget {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

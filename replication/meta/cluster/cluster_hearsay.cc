@@ -4,7 +4,7 @@
 
 #include "replication/meta/cluster/cluster_limits.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 void ClusterHearsay::Hear(const IntroAnswer& answer, const std::set<std::string>& known,
                           MonotonicTime now) {
@@ -56,4 +56,4 @@ bool ClusterHearsay::Tried(const std::string& address, MonotonicTime now) const 
   return found != tried_.end() && Between(found->second, now) < limits::kHearsayAgain;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

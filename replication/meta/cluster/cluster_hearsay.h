@@ -13,7 +13,7 @@
 #include "core/env/clock.h"
 #include "replication/meta/cluster/cluster_messages.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class ClusterHearsay {
  public:
@@ -35,4 +35,4 @@ class ClusterHearsay {
   MonotonicTime dropped_;  // 0 = never
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 #include "replication/meta/cluster/cluster_control.h"
 #include "replication/meta/requests/requests.pb.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryPeriod{100};
@@ -183,4 +183,4 @@ void ClusterControl::JoinStep(std::shared_ptr<Joining> joining) {
   group_.AddMember({join.node, join.server_id, join.address, voter}, std::move(next));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "core/base/text.h"
 #include "replication/meta/cluster/cluster_limits.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr std::chrono::milliseconds kRoundPeriod{250};
@@ -408,4 +408,4 @@ void ClusterJoiner::SayWhatIsMissing() {
              options_.address);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

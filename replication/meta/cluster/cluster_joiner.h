@@ -35,7 +35,7 @@
 #include "replication/meta/cluster/cluster_note.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct ClusterJoinerOptions {
   std::string cluster_namespace;
@@ -135,4 +135,4 @@ class ClusterJoiner {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

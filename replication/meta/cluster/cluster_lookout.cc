@@ -8,7 +8,7 @@
 #include "core/base/text.h"
 #include "replication/meta/cluster/cluster_limits.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // Processes that began within this time of each other are told apart by their incarnations: what
@@ -295,4 +295,4 @@ void ClusterLookout::OnPeerDown(PeerId id) {
   home_.Post(lifetime_.Guard([this, id] { up_.erase(id); }));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -31,7 +31,7 @@
 #include "replication/meta/requests/meta_requests.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct ClusterLookoutOptions {
   std::string cluster_namespace;
@@ -122,4 +122,4 @@ class ClusterLookout {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

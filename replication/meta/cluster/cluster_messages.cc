@@ -4,7 +4,7 @@
 #include "core/base/text.h"
 #include "replication/meta/cluster/cluster.pb.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 template <typename Message>
@@ -190,4 +190,4 @@ absl::StatusOr<ClusterStatus> DecodeClusterStatus(std::string_view bytes) {
   return status;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

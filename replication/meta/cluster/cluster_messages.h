@@ -12,7 +12,7 @@
 #include "core/ports/cluster_admin.h"
 #include "replication/metadata_log.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 // Asks whether a cluster of this namespace is there.
 struct WhoRequest {
@@ -59,4 +59,4 @@ absl::StatusOr<IntroAnswer> DecodeIntroAnswer(std::string_view bytes);
 std::string EncodeClusterStatus(const ClusterStatus& status);
 absl::StatusOr<ClusterStatus> DecodeClusterStatus(std::string_view bytes);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

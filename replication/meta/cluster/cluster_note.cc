@@ -7,7 +7,7 @@
 #include "core/base/crc32c.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr size_t kMaxBytes = 4096;
@@ -76,4 +76,4 @@ absl::Status ForgetKnownCluster(FileSystem& fs, const std::string& data_director
   return fs.SyncDir(data_directory);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -11,7 +11,7 @@
 #include "core/base/status.h"
 #include "core/env/file_system.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct KnownCluster {
   std::string cluster_id;  // empty: some cluster; the note is damaged
@@ -30,4 +30,4 @@ absl::Status NoteKnownCluster(FileSystem& fs, const std::string& data_directory,
 absl::Status ForgetKnownCluster(FileSystem& fs, const std::string& data_directory);
 std::string KnownClusterFile(const std::string& data_directory);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

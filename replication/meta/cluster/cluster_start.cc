@@ -3,7 +3,7 @@
 #include "core/base/text.h"
 #include "core/env/file_system.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 std::string MetaOf(const FoundDirectory& found) { return JoinPath(found.path, "meta"); }
@@ -80,4 +80,4 @@ std::string BindingFile(const std::string& data_directory) {
   return JoinPath(data_directory, "cluster");
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

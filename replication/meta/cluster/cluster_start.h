@@ -17,7 +17,7 @@
 #include "core/base/status.h"
 #include "replication/meta/cluster/cluster_note.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct FoundDirectory {
   std::string path;
@@ -60,4 +60,4 @@ absl::StatusOr<Binding> BindingOf(const FoundDirectory& found, bool had_metadata
 std::string BindingText(const std::string& cluster_id);  // what data/cluster says
 std::string BindingFile(const std::string& data_directory);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -11,7 +11,7 @@
 #include "replication/meta/table/command_note_generations.h"
 #include "replication/meta/table/command_raise_feature_level.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr int kMissedHeartbeats = 3;
@@ -220,4 +220,4 @@ void LeaderWork::ChangeMembers(const GroupStatus& status, MonotonicTime now) {
                    }));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

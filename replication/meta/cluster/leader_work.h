@@ -19,7 +19,7 @@
 #include "replication/metadata_log.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct LeaderWorkOptions {
   Duration session_timeout = std::chrono::seconds(2);
@@ -100,4 +100,4 @@ class LeaderWork final : public PeerHandler {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

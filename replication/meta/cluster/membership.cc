@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // A learner this close to the end has caught up: with new commands there is always something on its
@@ -95,4 +95,4 @@ std::optional<GroupMember> NextVoterChange(const GroupStatus& status, const Vote
   return std::nullopt;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 
 #include "replication/metadata_log.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 // Since when members are silent, as their leader sees it.
 class MemberSilence {
@@ -35,4 +35,4 @@ std::optional<GroupMember> NextVoterChange(const GroupStatus& status, const Vote
 // Whether those who vote and live are still a majority when `id` votes no more.
 bool QuorumWithout(const GroupStatus& status, PeerId id);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -9,7 +9,7 @@
 #include "core/base/limits.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr size_t kBlockBytes = 4096;
@@ -170,4 +170,4 @@ absl::Status RegistrationRecord::Paid() {
   return Write(std::move(next));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -20,7 +20,7 @@
 #include "core/base/types.h"
 #include "core/env/file_system.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class RegistrationRecord {
  public:
@@ -65,4 +65,4 @@ class RegistrationRecord {
   bool unsure_ = false;  // the last write failed: the disk may hold what it was to write
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

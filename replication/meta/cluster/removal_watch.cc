@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr int kAskAfterSeconds = 5;
@@ -30,4 +30,4 @@ bool RemovalWatch::OnAnswer(const IntroAnswer& answer, bool leader_known) {
   return ++removed_answers_ == kBelievedAnswers;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 
 #include "replication/meta/cluster/cluster_messages.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class RemovalWatch {
  public:
@@ -26,4 +26,4 @@ class RemovalWatch {
   int removed_answers_ = 0;
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

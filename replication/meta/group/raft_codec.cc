@@ -6,7 +6,7 @@
 #include "core/base/text.h"
 #include "replication/meta/group/raft_message.pb.h"
 
-namespace bascule {
+namespace bascule::raft_group {
 namespace {
 
 using raft::Index;
@@ -140,4 +140,4 @@ absl::StatusOr<SnapshotBody> DecodeSnapshotBody(std::string_view bytes) {
   return out;
 }
 
-}  // namespace bascule
+}  // namespace bascule::raft_group

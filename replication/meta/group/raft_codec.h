@@ -9,7 +9,7 @@
 #include "core/base/status.h"
 #include "replication/meta/raft/types.h"
 
-namespace bascule {
+namespace bascule::raft_group {
 
 // How a member is reached; its id is the key.
 struct MemberNames {
@@ -34,4 +34,4 @@ struct SnapshotBody {
 // DataLoss.
 absl::StatusOr<SnapshotBody> DecodeSnapshotBody(std::string_view bytes);
 
-}  // namespace bascule
+}  // namespace bascule::raft_group

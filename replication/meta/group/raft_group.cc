@@ -9,7 +9,7 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::raft_group {
 namespace {
 
 using raft::Index;
@@ -23,7 +23,7 @@ constexpr char kOutcomeUnknown[] =
 }  // namespace
 
 RaftGroup::RaftGroup(RaftGroupEnvironment environment, RaftGroupOptions options,
-                     std::unique_ptr<RaftStore> store, StoredRaft& stored)
+                     std::unique_ptr<raft_store::RaftStore> store, raft_store::StoredRaft& stored)
     : env_(std::move(environment)),
       options_(options),
       store_(std::move(store)),
@@ -31,10 +31,9 @@ RaftGroup::RaftGroup(RaftGroupEnvironment environment, RaftGroupOptions options,
 
 RaftGroup::~RaftGroup() = default;
 
-absl::StatusOr<std::unique_ptr<RaftGroup>> RaftGroup::Start(RaftGroupEnvironment environment,
-                                                            RaftGroupOptions options,
-                                                            std::unique_ptr<RaftStore> store,
-                                                            StoredRaft stored) {
+absl::StatusOr<std::unique_ptr<RaftGroup>> RaftGroup::Start(
+    RaftGroupEnvironment environment, RaftGroupOptions options,
+    std::unique_ptr<raft_store::RaftStore> store, raft_store::StoredRaft stored) {
   for (const std::string& warning : stored.warnings) LogWarning(warning);
   std::unique_ptr<RaftGroup> group(
       new RaftGroup(std::move(environment), options, std::move(store), stored));
@@ -42,7 +41,7 @@ absl::StatusOr<std::unique_ptr<RaftGroup>> RaftGroup::Start(RaftGroupEnvironment
   return group;
 }
 
-absl::Status RaftGroup::Restore(StoredRaft stored) {
+absl::Status RaftGroup::Restore(raft_store::StoredRaft stored) {
   raft::Options options;
   options.id = stored.identity.node;
   options.election_ticks = options_.election_ticks;
@@ -261,7 +260,8 @@ absl::Status RaftGroup::Save(const raft::Ready& ready) {
     bytes_since_snapshot_ = 0;
   }
   if (!ready.hard_state && ready.entries.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(store_->Save(ready.hard_state, ready.entries, commit, RaftRoom::kBallast));
+  RETURN_IF_ERROR(
+      store_->Save(ready.hard_state, ready.entries, commit, raft_store::RaftRoom::kBallast));
   for (const raft::Entry& entry : ready.entries) bytes_since_snapshot_ += raft::Bytes(entry);
   ScheduleSettle();
   return absl::OkStatus();
@@ -376,4 +376,4 @@ void RaftGroup::OnRoleChange(absl::AnyInvocable<void(const MetadataRole&)> obser
   }));
 }
 
-}  // namespace bascule
+}  // namespace bascule::raft_group

@@ -35,7 +35,7 @@
 #include "replication/metadata_log.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
+namespace bascule::raft_group {
 
 struct RaftGroupOptions {
   Duration tick = std::chrono::milliseconds(50);
@@ -60,10 +60,9 @@ struct RaftGroupEnvironment {
 class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHandler {
  public:
   // Restores `state`. Before the metadata thread serves anything, or on it.
-  static absl::StatusOr<std::unique_ptr<RaftGroup>> Start(RaftGroupEnvironment environment,
-                                                          RaftGroupOptions options,
-                                                          std::unique_ptr<RaftStore> store,
-                                                          StoredRaft stored);
+  static absl::StatusOr<std::unique_ptr<RaftGroup>> Start(
+      RaftGroupEnvironment environment, RaftGroupOptions options,
+      std::unique_ptr<raft_store::RaftStore> store, raft_store::StoredRaft stored);
   // What the first member of a group keeps as its first snapshot.
   static std::string InitialSnapshot(const GroupMember& self, std::string_view state) {
     return EncodeSnapshotBody({{raft::NodeId(self.id.value()), {self.server_id, self.address}}},
@@ -115,8 +114,8 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   static constexpr std::chrono::seconds kLinger{3};
 
   RaftGroup(RaftGroupEnvironment environment, RaftGroupOptions options,
-            std::unique_ptr<RaftStore> store, StoredRaft& stored);
-  absl::Status Restore(StoredRaft stored);
+            std::unique_ptr<raft_store::RaftStore> store, raft_store::StoredRaft& stored);
+  absl::Status Restore(raft_store::StoredRaft stored);
 
   // --- raft_group.cc: rounds ---
   void Receive(const PeerIdentity& from, std::string_view message,
@@ -159,7 +158,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
 
   RaftGroupEnvironment env_;
   const RaftGroupOptions options_;
-  const std::unique_ptr<RaftStore> store_;
+  const std::unique_ptr<raft_store::RaftStore> store_;
   std::unique_ptr<raft::Raft> raft_;
   MemberBook members_;
   std::set<PeerId> peers_;             // that the transport was told of
@@ -198,4 +197,4 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   Lifetime lifetime_{env_.home};
 };
 
-}  // namespace bascule
+}  // namespace bascule::raft_group

@@ -8,7 +8,7 @@
 #include "core/base/text.h"
 #include "replication/meta/group/raft_group.h"
 
-namespace bascule {
+namespace bascule::raft_group {
 namespace {
 
 using raft::Index;
@@ -328,4 +328,4 @@ GroupStatus RaftGroup::Status() const {
   return out;
 }
 
-}  // namespace bascule
+}  // namespace bascule::raft_group

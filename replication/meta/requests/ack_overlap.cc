@@ -4,7 +4,7 @@
 #include "core/base/text.h"
 #include "core/stream/overlap.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 bool Answers(const StreamDescription& stream) {
@@ -44,4 +44,4 @@ void AckOverlap::Settled(const StreamDescription& stream) {
   if (it != proposed_.end()) proposed_.erase(it);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -10,7 +10,7 @@
 #include "core/stream/description.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class AckOverlap {
  public:
@@ -25,4 +25,4 @@ class AckOverlap {
   std::multimap<std::string, StreamDescription> proposed_;  // those that answer
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

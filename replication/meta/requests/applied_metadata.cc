@@ -5,7 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/logging.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 StreamId StreamOf(const MetaDelta& delta) {
@@ -82,4 +82,4 @@ void AppliedMetadata::Deliver(const MetaDelta& delta) {
       });
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -21,7 +21,7 @@
 #include "replication/metadata_log.h"
 #include "replication/ports.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class AppliedMetadata final : public MetadataState {
  public:
@@ -60,4 +60,4 @@ class AppliedMetadata final : public MetadataState {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class AppliedWatch {
  public:
@@ -28,4 +28,4 @@ class AppliedWatch {
   std::multimap<MetadataIndex, Wake> waiting_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace bascule {
+namespace bascule::metadata {
 
 void BrokerView::Advertise(std::string host, int32_t port) {
   host_ = std::move(host);
@@ -32,4 +32,4 @@ std::vector<BrokerDescription> BrokerView::Read() const {
   return *view;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -12,7 +12,7 @@
 #include "replication/meta/requests/meta_requests.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class BrokerView {
  public:
@@ -33,4 +33,4 @@ class BrokerView {
   std::shared_ptr<const std::vector<BrokerDescription>> view_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -14,7 +14,7 @@
 #include "replication/meta/requests/stream_requests.h"
 #include "replication/meta/table/meta_codec.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr std::chrono::seconds kEpochRetryPeriod{1};
@@ -126,7 +126,7 @@ void MetaFrontend::UpdateStream(std::string name, StreamOverrides changes, Durat
     if (absl::Status known = CheckLevel(table(), changes); !known.ok()) return done(known);
     meta::Request request;
     request.mutable_update_stream()->set_name(name);
-    meta::ToProto(changes, *request.mutable_update_stream()->mutable_changes());
+    ToProto(changes, *request.mutable_update_stream()->mutable_changes());
     ChangeStream(request, name, timeout, std::move(done));
   });
 }
@@ -250,4 +250,4 @@ void MetaFrontend::RequestNewEpoch(PartitionKey key) {
   }));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -27,7 +27,7 @@
 #include "replication/metadata_log.h"
 #include "replication/ports.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class RequestSender;
 class RequestService;
@@ -98,4 +98,4 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

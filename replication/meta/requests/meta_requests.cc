@@ -5,7 +5,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/meta_codec.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 std::string EncodeResponse(const RequestOutcome& outcome) {
   meta::Response response;
@@ -44,7 +44,7 @@ void ToProto(const StreamSpec& in, meta::StreamSpec& out) {
   out.set_group(in.group);
   out.set_partitions(in.partitions);
   out.set_replication_factor(in.replication_factor);
-  meta::ToProto(in.overrides, *out.mutable_overrides());
+  ToProto(in.overrides, *out.mutable_overrides());
 }
 
 StreamSpec FromProto(const meta::StreamSpec& in) {
@@ -54,7 +54,7 @@ StreamSpec FromProto(const meta::StreamSpec& in) {
   out.group = in.group();
   out.partitions = in.partitions();
   out.replication_factor = in.replication_factor();
-  out.overrides = meta::FromProto(in.overrides());
+  out.overrides = FromProto(in.overrides());
   return out;
 }
 
@@ -86,4 +86,4 @@ absl::StatusOr<Heartbeat> DecodeHeartbeat(std::string_view bytes) {
                    {heartbeat.generation(), heartbeat.trouble().substr(0, limits::kTroubleBytes)}};
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -11,12 +11,12 @@
 #include "replication/meta/table/meta_commands.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
-
-namespace meta {
+namespace bascule::meta {
 class Request;
 class StreamSpec;
-}  // namespace meta
+}  // namespace bascule::meta
+
+namespace bascule::metadata {
 
 // Who this broker is, for life.
 struct BrokerSelf {
@@ -72,4 +72,4 @@ class RequestTarget {
   virtual void Execute(const meta::Request& request, Duration timeout, RequestDone done) = 0;
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

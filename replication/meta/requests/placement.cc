@@ -6,7 +6,7 @@
 
 #include "core/base/check.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 struct Candidate {
@@ -65,4 +65,4 @@ std::vector<PartitionDescription> Place(int32_t partitions, int32_t replication_
   return placed;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,7 @@
 
 #include "core/stream/description.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 // A live broker with what stands on it, and what is about to.
 struct PlacementBroker {
@@ -23,4 +23,4 @@ struct PlacementBroker {
 std::vector<PartitionDescription> Place(int32_t partitions, int32_t replication_factor,
                                         std::vector<PlacementBroker> brokers);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

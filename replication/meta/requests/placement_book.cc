@@ -3,7 +3,7 @@
 #include "core/base/limits.h"
 #include "core/base/text.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 std::vector<PlacementBroker> PlacementBook::Candidates() const {
   std::vector<PlacementBroker> candidates;
@@ -74,4 +74,4 @@ void PlacementBook::Account(const StreamDescription& stream, int32_t sign) {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

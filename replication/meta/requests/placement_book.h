@@ -11,7 +11,7 @@
 #include "replication/meta/requests/placement.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class PlacementBook {
  public:
@@ -48,4 +48,4 @@ class PlacementBook {
   std::map<std::string, BrokerLoad> pending_;  // of streams that are proposed, by broker
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_create_stream.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 std::string CreateKey(const meta::Request& request) {
@@ -74,4 +74,4 @@ const RequestKind kCreateStreamRequest{meta::Request::kCreateStreamFieldNumber,
                                        CheckCreate,
                                        EncodeCreate};
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -3,7 +3,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_delete_stream.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 std::string DeleteKey(const meta::Request& request) {
@@ -34,4 +34,4 @@ const RequestKind kDeleteStreamRequest{meta::Request::kDeleteStreamFieldNumber,
                                        CheckDelete,
                                        EncodeDelete};
 
-}  // namespace bascule
+}  // namespace bascule::metadata

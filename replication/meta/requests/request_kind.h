@@ -16,11 +16,11 @@
 #include "replication/meta/table/command.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
-
-namespace meta {
+namespace bascule::meta {
 class Request;
-}  // namespace meta
+}  // namespace bascule::meta
+
+namespace bascule::metadata {
 
 // What the leader judges requests by.
 struct LeaderView {
@@ -69,4 +69,4 @@ int32_t ReplicationOf(const StreamDescription& stream);
 absl::Status CheckLevel(const MetaTable& table, const StreamOverrides& overrides);
 absl::Status CheckLevel(const MetaTable& table, const MetaCommand& command);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -5,7 +5,7 @@
 #include "replication/meta/requests/request_kind.h"
 #include "replication/meta/requests/requests.pb.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const RequestKind kCreateStreamRequest;
 extern const RequestKind kDeleteStreamRequest;
@@ -87,4 +87,4 @@ absl::Status CheckLevel(const MetaTable& table, const MetaCommand& command) {
   return CheckLevel(table, Concat("to ", command.name), command.feature_level);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -4,7 +4,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_raise_epoch.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 std::string EpochKey(const meta::Request& request) {
@@ -30,4 +30,4 @@ const RequestKind kRaiseEpochRequest{meta::Request::kRaiseEpochFieldNumber,
                                      /*check=*/nullptr,
                                      EncodeEpoch};
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_register_broker.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 std::string RegistrationKey(const meta::Request& request) {
@@ -27,7 +27,7 @@ Verdict CheckNames(const LeaderView&, const meta::Request& request) {
 }
 
 std::string EncodeRegistration(const meta::Request& request, const Verdict&) {
-  return EncodeRegisterBroker(meta::FromProto(request.register_broker()));
+  return EncodeRegisterBroker(FromProto(request.register_broker()));
 }
 
 }  // namespace
@@ -43,4 +43,4 @@ const RequestKind kRegisterBrokerRequest{meta::Request::kRegisterBrokerFieldNumb
                                          CheckNames,
                                          EncodeRegistration};
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -10,7 +10,7 @@
 #include "core/base/text.h"
 #include "replication/meta/requests/request_kind.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstBackoff{20};
@@ -185,4 +185,4 @@ void RequestSender::Finish(Key key, RequestOutcome outcome) {
   done(std::move(outcome));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

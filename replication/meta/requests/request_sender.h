@@ -22,7 +22,7 @@
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/metadata_log.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class RequestSender {
  public:
@@ -73,4 +73,4 @@ class RequestSender {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

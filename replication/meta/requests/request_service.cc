@@ -7,7 +7,7 @@
 #include "replication/meta/requests/request_kind.h"
 #include "replication/meta/requests/requests.pb.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // A broker registers itself and nobody else.
@@ -68,4 +68,4 @@ void RequestService::AnswerSettled(const meta::Request& request, Duration timeou
   }));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -12,7 +12,7 @@
 #include "replication/meta/requests/meta_requests.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class RequestService final : public PeerHandler, public RequestTarget {
  public:
@@ -40,4 +40,4 @@ class RequestService final : public PeerHandler, public RequestTarget {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

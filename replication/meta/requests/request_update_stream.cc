@@ -7,7 +7,7 @@
 #include "replication/meta/table/command_update_stream.h"
 #include "replication/meta/table/meta_codec.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 std::string UpdateKey(const meta::Request& request) {
@@ -16,7 +16,7 @@ std::string UpdateKey(const meta::Request& request) {
 
 Verdict CheckUpdate(const LeaderView& view, const meta::Request& request) {
   const std::string& name = request.update_stream().name();
-  const StreamOverrides changes = meta::FromProto(request.update_stream().changes());
+  const StreamOverrides changes = FromProto(request.update_stream().changes());
   if (IsReservedStream(name)) return Refuse(absl::InvalidArgumentError("Stream is reserved"));
   if (changes == StreamOverrides())
     return Refuse(absl::InvalidArgumentError("no setting is named that should change"));
@@ -34,7 +34,7 @@ Verdict CheckUpdate(const LeaderView& view, const meta::Request& request) {
 
 std::string EncodeUpdate(const meta::Request& request, const Verdict&) {
   const meta::UpdateStreamRequest& update = request.update_stream();
-  return EncodeUpdateStream(update.name(), meta::FromProto(update.changes()), OriginOf(request));
+  return EncodeUpdateStream(update.name(), FromProto(update.changes()), OriginOf(request));
 }
 
 }  // namespace
@@ -49,4 +49,4 @@ const RequestKind kUpdateStreamRequest{meta::Request::kUpdateStreamFieldNumber,
                                        CheckUpdate,
                                        EncodeUpdate};
 
-}  // namespace bascule
+}  // namespace bascule::metadata

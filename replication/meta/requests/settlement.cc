@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace bascule {
+namespace bascule::metadata {
 
 Settlement::Done Settlement::Begin(StreamId stream, bool last) {
   Work& work = state_->work[stream];
@@ -39,4 +39,4 @@ void Settlement::WhenAllSettled(absl::AnyInvocable<void()> done) {
   state_->idle.push_back(std::move(done));
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -10,7 +10,7 @@
 #include "core/base/status.h"
 #include "core/base/types.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class Settlement {
  public:
@@ -44,4 +44,4 @@ class Settlement {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "replication/meta/table/meta_codec.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr std::chrono::seconds kBindRetryPeriod{1};
@@ -133,8 +133,8 @@ bool StreamRequests::FillBinding(Work& work) const {
   // A default that the stream's replicas cannot meet would stop it: they were enough before.
   if (open.min_isr && !CheckMinIsr(open, ReplicationOf(*stream)).ok()) open.min_isr = 0;
   work.request.mutable_update_stream()->clear_changes();
-  meta::ToProto(open, *work.request.mutable_update_stream()->mutable_changes());
+  ToProto(open, *work.request.mutable_update_stream()->mutable_changes());
   return true;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

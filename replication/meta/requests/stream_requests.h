@@ -21,7 +21,7 @@
 #include "replication/meta/table/meta_table.h"
 #include "replication/metadata_log.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 class StreamRequests final : public RequestTarget {
  public:
@@ -66,4 +66,4 @@ class StreamRequests final : public RequestTarget {
   Lifetime lifetime_{home_};
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "replication/meta/store/store_parts.h"
 
-namespace bascule {
+namespace bascule::raft_store {
 
 using raft_store::Failed;
 
@@ -163,4 +163,4 @@ uint64_t RaftStore::bytes() const {
          parts_->snapshots.bytes() + parts_->log.bytes() + parts_->files.ballast_bytes();
 }
 
-}  // namespace bascule
+}  // namespace bascule::raft_store

@@ -21,7 +21,7 @@
 #include "core/env/file_system.h"
 #include "replication/meta/raft/restored.h"
 
-namespace bascule {
+namespace bascule::raft_store {
 
 struct MetaIdentity {
   std::string cluster_id;  // empty: this directory was never part of a cluster
@@ -108,4 +108,4 @@ class RaftStore {
   const std::unique_ptr<Parts> parts_;
 };
 
-}  // namespace bascule
+}  // namespace bascule::raft_store

@@ -4,7 +4,7 @@
 #include "core/base/text.h"
 #include "replication/meta/store/store_parts.h"
 
-namespace bascule {
+namespace bascule::raft_store {
 namespace {
 
 using raft_store::HardStateCopy;
@@ -225,4 +225,4 @@ absl::StatusOr<std::unique_ptr<RaftStore>> RaftStore::Open(FileSystem& fs, std::
   return std::unique_ptr<RaftStore>(new RaftStore(std::move(parts)));
 }
 
-}  // namespace bascule
+}  // namespace bascule::raft_store

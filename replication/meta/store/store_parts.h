@@ -11,7 +11,7 @@
 #include "replication/meta/store/snapshot_files.h"
 #include "replication/meta/store/store_directory.h"
 
-namespace bascule {
+namespace bascule::raft_store {
 
 struct RaftStore::Parts {
   Parts(FileSystem& fs, std::string directory, const RaftStoreOptions& options);
@@ -35,4 +35,4 @@ struct RaftStore::Parts {
   std::weak_ptr<const std::string> loaded_state;
 };
 
-}  // namespace bascule
+}  // namespace bascule::raft_store

@@ -13,12 +13,13 @@
 #include "replication/meta/table/meta_commands.h"
 #include "replication/ports.h"
 
-namespace bascule {
+namespace bascule::meta {
+class Command;
+}  // namespace bascule::meta
+
+namespace bascule::metadata {
 
 class TableState;
-namespace meta {
-class Command;
-}  // namespace meta
 
 struct CommandOutcome {
   absl::Status result;  // the proposer's; Unimplemented: a command of a newer version, the broker
@@ -41,4 +42,4 @@ std::span<const MetaCommand* const> MetaCommands();
 // Null: a command of a newer version, or none.
 const MetaCommand* FindCommand(int number);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

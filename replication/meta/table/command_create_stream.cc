@@ -7,11 +7,11 @@
 #include "replication/meta/table/meta_codec.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome CreateStream(TableState& table, MetadataIndex index, const meta::Command& command) {
-  StreamDescription stream = meta::FromProto(command.create_stream().stream());
+  StreamDescription stream = FromProto(command.create_stream().stream());
   if (table.Find(stream.name) != nullptr)
     return {absl::AlreadyExistsError("stream already exists"), {}};
   stream.id = StreamId(index.value());
@@ -42,9 +42,9 @@ const MetaCommand kCreateStreamCommand{meta::Command::kCreateStreamFieldNumber, 
                                        /*feature_level=*/0, /*grows=*/true, CreateStream};
 
 std::string EncodeCreateStream(const StreamDescription& stream, const CommandOrigin& origin) {
-  meta::Command command = meta::CommandFrom(origin);
-  meta::ToProto(stream, *command.mutable_create_stream()->mutable_stream());
+  meta::Command command = CommandFrom(origin);
+  ToProto(stream, *command.mutable_create_stream()->mutable_stream());
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,7 @@
 #include "replication/meta/table/meta_codec.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome DeleteStream(TableState& table, MetadataIndex, const meta::Command& command) {
@@ -23,9 +23,9 @@ const MetaCommand kDeleteStreamCommand{meta::Command::kDeleteStreamFieldNumber, 
                                        /*feature_level=*/0, /*grows=*/false, DeleteStream};
 
 std::string EncodeDeleteStream(const std::string& name, const CommandOrigin& origin) {
-  meta::Command command = meta::CommandFrom(origin);
+  meta::Command command = CommandFrom(origin);
   command.mutable_delete_stream()->set_name(name);
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

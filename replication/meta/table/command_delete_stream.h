@@ -4,10 +4,10 @@
 
 #include "replication/meta/table/command.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const MetaCommand kDeleteStreamCommand;
 
 std::string EncodeDeleteStream(const std::string& name, const CommandOrigin& origin = {});
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -5,7 +5,7 @@
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome FenceBrokers(TableState& table, MetadataIndex index, const meta::Command& command) {
@@ -39,4 +39,4 @@ std::string EncodeFenceBrokers(const std::vector<BrokerSession>& sessions) {
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

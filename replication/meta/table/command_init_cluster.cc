@@ -4,7 +4,7 @@
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome InitCluster(TableState& table, MetadataIndex, const meta::Command& command) {
@@ -27,4 +27,4 @@ std::string EncodeInitCluster(const std::string& cluster_id) {
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

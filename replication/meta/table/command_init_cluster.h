@@ -4,10 +4,10 @@
 
 #include "replication/meta/table/command.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const MetaCommand kInitClusterCommand;
 
 std::string EncodeInitCluster(const std::string& cluster_id);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

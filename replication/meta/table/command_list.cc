@@ -13,7 +13,7 @@
 #include "replication/meta/table/command_remove_broker.h"
 #include "replication/meta/table/command_update_stream.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 constexpr const MetaCommand* kMetaCommands[] = {
@@ -34,4 +34,4 @@ const MetaCommand* FindCommand(int number) {
   return found == std::end(kMetaCommands) ? nullptr : *found;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -5,7 +5,7 @@
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome NoteGenerations(TableState& table, MetadataIndex, const meta::Command& command) {
@@ -35,4 +35,4 @@ std::string EncodeNoteGenerations(const std::vector<DirectoryGeneration>& direct
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

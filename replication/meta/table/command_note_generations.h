@@ -5,7 +5,7 @@
 
 #include "replication/meta/table/command.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const MetaCommand kNoteGenerationsCommand;
 
@@ -17,4 +17,4 @@ struct DirectoryGeneration {
 
 std::string EncodeNoteGenerations(const std::vector<DirectoryGeneration>& directories);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

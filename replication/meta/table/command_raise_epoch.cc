@@ -5,7 +5,7 @@
 #include "replication/meta/table/meta_codec.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome RaiseEpoch(TableState& table, MetadataIndex index, const meta::Command& command) {
@@ -34,11 +34,11 @@ const MetaCommand kRaiseEpochCommand{meta::Command::kRaiseEpochFieldNumber, "rai
 
 std::string EncodeRaiseEpoch(PartitionKey key, const std::string& leader,
                              const CommandOrigin& origin) {
-  meta::Command command = meta::CommandFrom(origin);
+  meta::Command command = CommandFrom(origin);
   command.mutable_raise_epoch()->set_stream_id(key.stream.value());
   command.mutable_raise_epoch()->set_partition(key.partition.value());
   command.mutable_raise_epoch()->set_leader(leader);
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

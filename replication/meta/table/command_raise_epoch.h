@@ -4,7 +4,7 @@
 
 #include "replication/meta/table/command.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const MetaCommand kRaiseEpochCommand;
 
@@ -12,4 +12,4 @@ extern const MetaCommand kRaiseEpochCommand;
 std::string EncodeRaiseEpoch(PartitionKey key, const std::string& leader = "",
                              const CommandOrigin& origin = {});
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,7 @@
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome RaiseFeatureLevel(TableState& table, MetadataIndex, const meta::Command& command) {
@@ -39,4 +39,4 @@ std::string EncodeRaiseFeatureLevel(uint32_t level) {
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -4,10 +4,10 @@
 
 #include "replication/meta/table/command.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const MetaCommand kRaiseFeatureLevelCommand;
 
 std::string EncodeRaiseFeatureLevel(uint32_t level);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

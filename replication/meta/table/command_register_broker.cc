@@ -8,7 +8,7 @@
 #include "replication/meta/table/meta_codec.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // Replaced processes that are remembered, so that a registration of theirs that comes late is
@@ -75,7 +75,7 @@ void Retire(const RegisteredBroker& broker, TableState::Client& client) {
 
 CommandOutcome RegisterBroker(TableState& table, MetadataIndex index,
                               const meta::Command& command) {
-  const BrokerRegistration registration = meta::FromProto(command.register_broker());
+  const BrokerRegistration registration = FromProto(command.register_broker());
   if (absl::Status refused = CheckRegistration(table, registration); !refused.ok())
     return {std::move(refused), {}};
   RegisteredBroker& broker = table.EnsureBroker(registration.id);
@@ -112,13 +112,11 @@ const MetaCommand kRegisterBrokerCommand{meta::Command::kRegisterBrokerFieldNumb
 
 std::string EncodeRegisterBroker(const BrokerRegistration& registration) {
   meta::Command command;
-  meta::ToProto(registration, *command.mutable_register_broker());
+  ToProto(registration, *command.mutable_register_broker());
   return command.SerializeAsString();
 }
 
-namespace meta {
-
-void ToProto(const BrokerRegistration& in, RegisterBroker& out) {
+void ToProto(const BrokerRegistration& in, meta::RegisterBroker& out) {
   out.set_broker(in.id);
   out.set_incarnation(in.incarnation);
   out.set_node(in.node.value());
@@ -130,10 +128,10 @@ void ToProto(const BrokerRegistration& in, RegisterBroker& out) {
   out.set_lost_all(in.lost_all);
   out.set_kept_all(in.kept_all);
   out.set_generation(in.generation);
-  for (const bascule::PartitionKey& key : in.lost) ToProto(key, *out.add_lost());
+  for (const PartitionKey& key : in.lost) ToProto(key, *out.add_lost());
 }
 
-BrokerRegistration FromProto(const RegisterBroker& in) {
+BrokerRegistration FromProto(const meta::RegisterBroker& in) {
   BrokerRegistration out;
   out.id = in.broker();
   out.node = PeerId(in.node());
@@ -146,9 +144,8 @@ BrokerRegistration FromProto(const RegisterBroker& in) {
   out.lost_all = in.lost_all();
   out.kept_all = in.kept_all();
   out.generation = in.generation();
-  for (const PartitionKey& lost : in.lost()) out.lost.push_back(FromProto(lost));
+  for (const meta::PartitionKey& lost : in.lost()) out.lost.push_back(FromProto(lost));
   return out;
 }
 
-}  // namespace meta
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,11 @@
 #include "replication/meta/table/command.h"
 #include "replication/peer_transport.h"
 
-namespace bascule {
+namespace bascule::meta {
+class RegisterBroker;
+}  // namespace bascule::meta
+
+namespace bascule::metadata {
 
 extern const MetaCommand kRegisterBrokerCommand;
 
@@ -30,11 +34,7 @@ struct BrokerRegistration {
 };
 
 std::string EncodeRegisterBroker(const BrokerRegistration& registration);
+void ToProto(const BrokerRegistration& in, meta::RegisterBroker& out);
+BrokerRegistration FromProto(const meta::RegisterBroker& in);
 
-namespace meta {
-class RegisterBroker;
-void ToProto(const BrokerRegistration& in, RegisterBroker& out);
-BrokerRegistration FromProto(const RegisterBroker& in);
-}  // namespace meta
-
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -4,7 +4,7 @@
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome RemoveBroker(TableState& table, MetadataIndex index, const meta::Command& command) {
@@ -43,4 +43,4 @@ std::string EncodeRemoveBroker(const std::string& broker, bool force) {
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -6,7 +6,7 @@
 #include "replication/meta/table/meta_codec.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 CommandOutcome UpdateStream(TableState& table, MetadataIndex index, const meta::Command& command) {
@@ -14,9 +14,9 @@ CommandOutcome UpdateStream(TableState& table, MetadataIndex index, const meta::
   if (found == nullptr) return {absl::NotFoundError("stream does not exist"), {}};
   StreamDescription& stream = *table.Mutable(found->id);
   meta::StreamOverrides overrides;
-  meta::ToProto(stream.overrides, overrides);
+  ToProto(stream.overrides, overrides);
   overrides.MergeFrom(command.update_stream().changes());
-  stream.overrides = meta::FromProto(overrides);
+  stream.overrides = FromProto(overrides);
   std::vector<MetaDelta> changed;
   for (const PartitionDescription& partition : stream.partitions) {  // R6a
     table.Change({}, index, {stream.id, partition.id}, changed);
@@ -33,10 +33,10 @@ const MetaCommand kUpdateStreamCommand{meta::Command::kUpdateStreamFieldNumber, 
 
 std::string EncodeUpdateStream(const std::string& name, const StreamOverrides& changes,
                                const CommandOrigin& origin) {
-  meta::Command command = meta::CommandFrom(origin);
+  meta::Command command = CommandFrom(origin);
   command.mutable_update_stream()->set_name(name);
-  meta::ToProto(changes, *command.mutable_update_stream()->mutable_changes());
+  ToProto(changes, *command.mutable_update_stream()->mutable_changes());
   return command.SerializeAsString();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

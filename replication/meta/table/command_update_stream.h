@@ -5,7 +5,7 @@
 #include "core/stream/description.h"
 #include "replication/meta/table/command.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 extern const MetaCommand kUpdateStreamCommand;
 
@@ -13,4 +13,4 @@ extern const MetaCommand kUpdateStreamCommand;
 std::string EncodeUpdateStream(const std::string& name, const StreamOverrides& changes,
                                const CommandOrigin& origin = {});
 
-}  // namespace bascule
+}  // namespace bascule::metadata

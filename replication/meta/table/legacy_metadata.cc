@@ -6,7 +6,7 @@
 #include "core/wire/coding.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using wire::GetFixed;
@@ -153,4 +153,4 @@ absl::StatusOr<LegacyMetadata> ReadLocalMetadata(FileSystem& fs, const std::stri
   return Reader(fs, directory).Read();
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -13,7 +13,7 @@
 #include "core/env/file_system.h"
 #include "replication/metadata_log.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct LegacyMetadata {
   MetadataIndex applied;
@@ -24,4 +24,4 @@ struct LegacyMetadata {
 // with a text that says what to do. FailedPrecondition, Unimplemented: a newer version wrote it.
 absl::StatusOr<LegacyMetadata> ReadLocalMetadata(FileSystem& fs, const std::string& directory);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -4,9 +4,9 @@
 
 #include <optional>
 
-namespace bascule::meta {
+namespace bascule::metadata {
 
-void ToProto(const bascule::StreamOverrides& in, StreamOverrides& out) {
+void ToProto(const StreamOverrides& in, meta::StreamOverrides& out) {
   google::protobuf::UnknownFieldSet& fields = *out.GetReflection()->MutableUnknownFields(&out);
   for (const StreamSetting& row : kStreamSettings) {
     const std::optional<int64_t> value = row.asked(in);
@@ -14,8 +14,8 @@ void ToProto(const bascule::StreamOverrides& in, StreamOverrides& out) {
   }
 }
 
-bascule::StreamOverrides FromProto(const StreamOverrides& in) {
-  bascule::StreamOverrides out;
+StreamOverrides FromProto(const meta::StreamOverrides& in) {
+  StreamOverrides out;
   const google::protobuf::UnknownFieldSet& fields = in.GetReflection()->GetUnknownFields(in);
   for (int i = 0; i < fields.field_count(); ++i) {
     const google::protobuf::UnknownField& field = fields.field(i);
@@ -26,7 +26,7 @@ bascule::StreamOverrides FromProto(const StreamOverrides& in) {
   return out;
 }
 
-void ToProto(const StreamDescription& stream, Stream& out) {
+void ToProto(const StreamDescription& stream, meta::Stream& out) {
   out.set_id(stream.id.value());
   out.set_name(stream.name);
   out.set_subject(stream.subject);
@@ -34,7 +34,7 @@ void ToProto(const StreamDescription& stream, Stream& out) {
   out.set_created(stream.created.value());
   ToProto(stream.overrides, *out.mutable_overrides());
   for (const PartitionDescription& partition : stream.partitions) {
-    Partition& p = *out.add_partitions();
+    meta::Partition& p = *out.add_partitions();
     p.set_id(partition.id.value());
     p.set_leader(partition.leader);
     p.set_leader_epoch(partition.leader_epoch.value());
@@ -45,7 +45,7 @@ void ToProto(const StreamDescription& stream, Stream& out) {
   }
 }
 
-StreamDescription FromProto(const Stream& in) {
+StreamDescription FromProto(const meta::Stream& in) {
   StreamDescription stream;
   stream.id = StreamId(in.id());
   stream.name = in.name();
@@ -53,7 +53,7 @@ StreamDescription FromProto(const Stream& in) {
   stream.group = in.group();
   stream.created = Timestamp(in.created());
   stream.overrides = FromProto(in.overrides());
-  for (const Partition& p : in.partitions()) {
+  for (const meta::Partition& p : in.partitions()) {
     stream.partitions.push_back({PartitionId(p.id()),
                                  p.leader(),
                                  LeaderEpoch(p.leader_epoch()),
@@ -65,17 +65,17 @@ StreamDescription FromProto(const Stream& in) {
   return stream;
 }
 
-void ToProto(const bascule::PartitionKey& in, PartitionKey& out) {
+void ToProto(const PartitionKey& in, meta::PartitionKey& out) {
   out.set_stream_id(in.stream.value());
   out.set_partition(in.partition.value());
 }
 
-bascule::PartitionKey FromProto(const PartitionKey& in) {
+PartitionKey FromProto(const meta::PartitionKey& in) {
   return {StreamId(in.stream_id()), PartitionId(in.partition())};
 }
 
-Command CommandFrom(const CommandOrigin& origin) {
-  Command command;
+meta::Command CommandFrom(const CommandOrigin& origin) {
+  meta::Command command;
   if (origin.incarnation == 0) return command;
   command.set_origin(origin.broker);
   command.set_origin_incarnation(origin.incarnation);
@@ -84,4 +84,4 @@ Command CommandFrom(const CommandOrigin& origin) {
   return command;
 }
 
-}  // namespace bascule::meta
+}  // namespace bascule::metadata

@@ -5,15 +5,15 @@
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/meta_commands.h"
 
-namespace bascule::meta {
+namespace bascule::metadata {
 
-void ToProto(const bascule::StreamOverrides& in, StreamOverrides& out);
-bascule::StreamOverrides FromProto(const StreamOverrides& in);
-void ToProto(const StreamDescription& stream, Stream& out);
-StreamDescription FromProto(const Stream& in);
-void ToProto(const bascule::PartitionKey& in, PartitionKey& out);
-bascule::PartitionKey FromProto(const PartitionKey& in);
+void ToProto(const StreamOverrides& in, meta::StreamOverrides& out);
+StreamOverrides FromProto(const meta::StreamOverrides& in);
+void ToProto(const StreamDescription& stream, meta::Stream& out);
+StreamDescription FromProto(const meta::Stream& in);
+void ToProto(const PartitionKey& in, meta::PartitionKey& out);
+PartitionKey FromProto(const meta::PartitionKey& in);
 // A command that `origin` asks for; which one is for the caller to fill in.
-Command CommandFrom(const CommandOrigin& origin);
+meta::Command CommandFrom(const CommandOrigin& origin);
 
-}  // namespace bascule::meta
+}  // namespace bascule::metadata

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-namespace bascule {
+namespace bascule::metadata {
 
 // What this version of the program understands. Raised with each version that adds a command or a
 // setting of streams or gives one another meaning; in force only when every broker of the cluster has it.
@@ -27,4 +27,4 @@ struct BrokerSession {
   bool operator==(const BrokerSession&) const = default;
 };
 
-}  // namespace bascule
+}  // namespace bascule::metadata

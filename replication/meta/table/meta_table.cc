@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "replication/meta/table/commands.pb.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // Results kept for one process; a sequence so far above its first unanswered one is refused. Part
@@ -101,4 +101,4 @@ void MetaTable::ApplyMembers(MetadataIndex index, const std::vector<GroupMember>
   members_ = members;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -13,12 +13,12 @@
 #include "replication/meta/table/command.h"
 #include "replication/meta/table/table_state.h"
 
-namespace bascule {
-
-namespace meta {
+namespace bascule::meta {
 class Command;
 class Snapshot;
-}  // namespace meta
+}  // namespace bascule::meta
+
+namespace bascule::metadata {
 
 class MetaTable final : private TableState {
  public:
@@ -66,4 +66,4 @@ class MetaTable final : private TableState {
 // What leads from one table to another, in an order that can be applied: deletions first.
 std::vector<MetaDelta> Differences(const MetaTable& before, const MetaTable& after);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

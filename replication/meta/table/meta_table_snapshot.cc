@@ -8,7 +8,7 @@
 #include "replication/meta/table/meta_codec.h"
 #include "replication/meta/table/meta_table.h"
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 // For the many small parts of a snapshot: they are all freed at once.
@@ -40,7 +40,7 @@ std::string MetaTable::Snapshot() const {
   google::protobuf::Arena arena(LargeBlocks());
   auto& snapshot = *google::protobuf::Arena::CreateMessage<meta::Snapshot>(&arena);
   snapshot.set_applied(applied_.value());
-  for (const auto& [name, stream] : streams_) meta::ToProto(stream, *snapshot.add_streams());
+  for (const auto& [name, stream] : streams_) ToProto(stream, *snapshot.add_streams());
   SaveBrokers(snapshot);
   snapshot.set_cluster_id(cluster_id_);
   snapshot.set_feature_level(feature_level_);
@@ -136,7 +136,7 @@ absl::Status MetaTable::Restore(MetadataIndex index, std::string_view bytes) {
 
 absl::Status MetaTable::RestoreStreams(const meta::Snapshot& snapshot) {
   for (const meta::Stream& in : snapshot.streams()) {
-    StreamDescription stream = meta::FromProto(in);
+    StreamDescription stream = FromProto(in);
     int32_t next = 0;
     for (PartitionDescription& partition : stream.partitions) partition.id = PartitionId(next++);
     const bool sound = !streams_.contains(stream.name) && !names_.contains(stream.id) &&
@@ -166,4 +166,4 @@ std::vector<MetaDelta> Differences(const MetaTable& before, const MetaTable& aft
   return deltas;
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-namespace bascule {
+namespace bascule::metadata {
 namespace {
 
 using Brokers = std::vector<std::string>;
@@ -91,4 +91,4 @@ void SeatReplicas(IsLive live, int32_t min_isr, MetadataIndex index,
   Elect(live, min_isr, partition);
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

@@ -8,7 +8,7 @@
 #include "absl/functional/function_ref.h"
 #include "core/stream/description.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct BrokerChange {
   std::set<std::string> fenced;  // together, in one command
@@ -29,4 +29,4 @@ bool ApplyBrokerChange(const BrokerChange& change, IsLive live, int32_t min_isr,
 void SeatReplicas(IsLive live, int32_t min_isr, MetadataIndex index,
                   PartitionDescription& partition);
 
-}  // namespace bascule
+}  // namespace bascule::metadata

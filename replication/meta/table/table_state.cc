@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace bascule {
+namespace bascule::metadata {
 
 const StreamDescription* TableState::Find(std::string_view name) const {
   const auto it = streams_.find(name);
@@ -139,4 +139,4 @@ void TableState::Unhost(const StreamDescription& stream) {
   }
 }
 
-}  // namespace bascule
+}  // namespace bascule::metadata

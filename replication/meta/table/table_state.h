@@ -16,7 +16,7 @@
 #include "replication/metadata_log.h"
 #include "replication/ports.h"
 
-namespace bascule {
+namespace bascule::metadata {
 
 struct RegisteredBroker {
   std::string id;
@@ -116,4 +116,4 @@ class TableState {
 // are in ISR and ELR, every setting is set.
 size_t StreamBytes(const StreamDescription& stream);
 
-}  // namespace bascule
+}  // namespace bascule::metadata
