@@ -1,6 +1,7 @@
 #include "core/log/recovery.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/match.h"
 #include "core/base/check.h"
@@ -9,6 +10,9 @@
 
 namespace bascule::log {
 namespace {
+
+// Of a segment's name between two renames.
+constexpr char kEnteringSuffix[] = ".again";
 
 std::string Range(Offset from, Offset to) {
   return Concat("offsets ", from.value(), " to ", to.value() - 1);
@@ -36,6 +40,7 @@ class Recovery {
 
  private:
   absl::Status FindFiles();
+  absl::Status GiveNameBack(const std::string& entering);
   absl::Status FindBounds();
   absl::Status KeepBounds();
   absl::Status StoreBounds(const LogBounds& bounds);
@@ -45,7 +50,10 @@ class Recovery {
   absl::Status SettleBadPlaces(size_t i);
   absl::Status CutAt(size_t i, const BadPlace& bad);
   absl::Status RemoveFrom(size_t i);
+  bool Vouched(const Segment& segment) const;
+  absl::Status MakeDurable();
   absl::Status WriteAgain(FoundSegment& candidate);
+  absl::Status EnterAgain(const std::vector<std::string>& paths);
   absl::Status Finish();
   absl::Status CreateActive(Offset base);
   void Damage(Offset from, Offset to, std::string cause);
@@ -88,9 +96,23 @@ absl::Status Recovery::FindFiles() {
       bases_.push_back(*base);
     } else if (absl::EndsWith(entry.name, ".tmp")) {
       RETURN_IF_ERROR(fs_.Remove(Path(entry.name)));
+    } else if (absl::EndsWith(entry.name, kEnteringSuffix)) {
+      RETURN_IF_ERROR(GiveNameBack(entry.name));
     }
   }
+  std::sort(bases_.begin(), bases_.end());
   return absl::OkStatus();
+}
+
+// A crash took the second of EnterAgain's renames.
+absl::Status Recovery::GiveNameBack(const std::string& entering) {
+  const std::string name = entering.substr(0, entering.size() - strlen(kEnteringSuffix));
+  const auto base = ParseSegmentFileName(name);
+  if (!base) return absl::OkStatus();
+  // Made anew meanwhile.
+  if (fs_.Exists(Path(name))) return fs_.Remove(Path(entering));
+  bases_.push_back(*base);
+  return fs_.Rename(Path(entering), Path(name));
 }
 
 absl::Status Recovery::FindBounds() {
@@ -284,13 +306,15 @@ absl::Status Recovery::CreateActive(Offset base) {
 absl::Status Recovery::WriteAgain(FoundSegment& candidate) {
   constexpr size_t kChunkBytes = size_t{1} << 20;
   const Segment& segment = candidate.segment;
-  if (segment.end() <= durable_) return absl::OkStatus();
   FilePosition at(0);  // with its header
-  if (segment.base() < durable_)
+  if (segment.base() < durable_) {
+    if (segment.end() <= durable_) return absl::OkStatus();
     at = FloorByOffset(segment.index, segment.base(), durable_).position;
+  }
+  const FilePosition end = std::min(segment.footer.data_end, FilePosition(segment.file_bytes));
   std::string bytes;
-  while (at < segment.footer.data_end) {
-    bytes.resize(std::min<uint64_t>(segment.footer.data_end - at, kChunkBytes));
+  while (at < end) {
+    bytes.resize(std::min<uint64_t>(end - at, kChunkBytes));
     RETURN_IF_ERROR(ReadFully(*candidate.file, at, bytes.data(), bytes.size()));
     RETURN_IF_ERROR(candidate.file->WriteAt(at, bytes));
     at += bytes.size();
@@ -298,15 +322,44 @@ absl::Status Recovery::WriteAgain(FoundSegment& candidate) {
   return absl::OkStatus();
 }
 
+// Likewise the names of files: a SyncDir that failed may have lost one, and no later one would bring
+// it. It is written anew by way of another one, which the next start turns back.
+absl::Status Recovery::EnterAgain(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    RETURN_IF_ERROR(fs_.Rename(path, path + kEnteringSuffix));
+    RETURN_IF_ERROR(fs_.Rename(path + kEnteringSuffix, path));
+  }
+  const absl::Status entered = fs_.SyncDir(directory_);
+  if (entered.ok()) return entered;
+  // The disk may be left with the other name alone: whoever tries again has to find it.
+  for (const std::string& path : paths) (void)fs_.Rename(path, path + kEnteringSuffix);
+  return entered;
+}
+
+// A flush, or an opening, has covered its file and its name.
+bool Recovery::Vouched(const Segment& segment) const {
+  return segment.sealed || (point_ && point_->active.base_offset == segment.base());
+}
+
+// What was found may only have been in the page cache. From here on it is durable, so it may be
+// sealed, shown and acked, and the bounds may vouch for it.
+absl::Status Recovery::MakeDurable() {
+  std::vector<std::string> names;
+  for (FoundSegment& candidate : candidates_) {
+    const Segment& segment = candidate.segment;
+    const bool vouched = Vouched(segment);
+    if (vouched && !candidate.scanned) continue;
+    RETURN_IF_ERROR(WriteAgain(candidate));
+    RETURN_IF_ERROR(candidate.file->Sync());
+    if (!vouched && segment.base() >= durable_) names.push_back(segment.path);
+  }
+  return names.empty() ? absl::OkStatus() : EnterAgain(names);
+}
+
 absl::Status Recovery::Finish() {
   const bool tail_lost = expected_ < mark_;
   if (tail_lost) Damage(expected_, mark_, Concat("the end of the log in ", directory_, " is gone"));
-  for (FoundSegment& candidate : candidates_) {
-    if (!candidate.scanned) continue;
-    RETURN_IF_ERROR(WriteAgain(candidate));
-    // The bounds will vouch for it.
-    if (tail_lost) RETURN_IF_ERROR(candidate.file->Sync());
-  }
+  RETURN_IF_ERROR(MakeDurable());
   RETURN_IF_ERROR(KeepBounds());
   const bool need_active = candidates_.empty() || candidates_.back().segment.sealed || tail_lost ||
                            !candidates_.back().header_ok;
@@ -328,13 +381,6 @@ absl::Status Recovery::Finish() {
     }
     result_.last_timestamp = std::max(result_.last_timestamp, segment.footer.max_timestamp);
     if (active) {
-      // What was found may only have been in the page cache: from here on it is durable, so it may
-      // be shown and acked.
-      const bool vouched = point_ && point_->active.base_offset == segment.base();
-      if (candidate.scanned || !vouched) {
-        RETURN_IF_ERROR(candidate.file->Sync());
-        RETURN_IF_ERROR(fs_.SyncDir(directory_));
-      }
       result_.active_file = std::move(candidate.file);
       segment.open_file = result_.active_file;
     }

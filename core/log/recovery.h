@@ -1,7 +1,8 @@
 // Opening a partition's log after whatever happened to it.
 //
 // What a stop or crash may leave, and what becomes of it (one test each in
-// tests/unit/log_recovery_test.cc, from 11 on in log_recovery_bounds_test.cc):
+// tests/unit/log_recovery_test.cc, from 11 on in log_recovery_bounds_test.cc,
+// 14 in log_recovery_again_test.cc):
 //   1. torn or missing tail after the durable mark      cut behind the last batch that is sound
 //   2. preallocated zeros behind the data               kept as preallocation
 //   3. later batches on disk behind a torn earlier one  cut with it: nothing unsynced is
@@ -19,6 +20,9 @@
 //  12. segments missing from the durable log start on  damage, as in 10
 //  13. no, or damaged, log.bounds                      the log start is the recovery point's, or the
 //                                                      first segment's, and made durable anew
+//  14. a segment named .log.again                      an opening was making its name durable anew
+//                                                      (below): it gets its name back, unless that
+//                                                      was given to another one meanwhile
 //
 // Sound is a whole batch whose checksum holds.
 // The durable mark is the greatest of: the recovery point's end, both ends in log.bounds, the end of
@@ -26,6 +30,9 @@
 // `committed_through` of every sound batch found, and the durable end of a log that is reopened.
 // What is missing below it, or below what a reopened log may have acknowledged, is lost; offsets go
 // on behind both.
+// What is kept past it may be in the page cache alone, and a sync that failed may have left it there
+// for good, names of files too. It is written once more, and its files are renamed away and back,
+// before anything vouches for it.
 // Recovery is idempotent: a crash during it leaves a state that it accepts
 // again. Cost: the unsettled tail, not the log.
 #pragma once

@@ -82,6 +82,25 @@ TEST_CASE("with failing writes and syncs nothing that was called durable is lost
   }
 }
 
+TEST_CASE("what an opening keeps of a process that died of failing syncs is on the disk") {
+  for (int seed = FirstSeed(); seed <= Seeds(300); ++seed) {
+    LogWorldOptions options = Options(static_cast<uint64_t>(seed));
+    options.segment_bytes = 4 * 1024;
+    options.sync_error = 0.2;
+    options.sync_dir_error = 0.2;
+    LogWorld world(static_cast<uint64_t>(seed) + 60'000'000, options);
+    world.Recover();
+    for (int life = 0; life < kLives; ++life) {
+      world.Live(static_cast<int>(Between(world.rng(), 5, 60)));
+      world.Kill();
+      world.Recover();
+      world.Crash();
+      world.RecoverThroughCrashes(static_cast<int>(world.rng().Below(3)));
+      world.CheckReads();
+    }
+  }
+}
+
 TEST_CASE("a flipped bit never changes what is read: the damage is named or the bytes are right") {
   for (int seed = FirstSeed(); seed <= Seeds(300); ++seed) {
     LogWorld world(static_cast<uint64_t>(seed) + 30'000'000, Options(static_cast<uint64_t>(seed)));

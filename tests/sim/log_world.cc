@@ -90,6 +90,7 @@ void LogWorld::Adopt(log::RecoveredLog recovered) {
   durable_end_ = end;
   fs_.faults().rates.write = options_.write_error;
   fs_.faults().rates.sync = options_.sync_error;
+  fs_.faults().rates.sync_dir = options_.sync_dir_error;
   fs_.faults().rates.no_wait_unavailable = options_.no_wait_miss;
 }
 

@@ -21,6 +21,7 @@ struct LogWorldOptions {
   int64_t retention_messages = 0;  // 0 = none
   double write_error = 0;
   double sync_error = 0;
+  double sync_dir_error = 0;
   double short_read = 0;
   double no_wait_miss = 0;
 };

@@ -137,6 +137,110 @@ TEST_CASE("recovery is idempotent, and may be interrupted anywhere") {
   }
 }
 
+// Offsets 0 to 2, 3 to 5 and 6 to 8 in three segments that nothing vouches for, all bytes synced; the
+// directory since its first entry with `synced`.
+void PutUnvouched(SimFileSystem& fs, bool synced) {
+  PutFile(fs, LogPath(Offset(0)), SegmentFile(Offset(0)).AddMany(3).bytes);
+  for (const int64_t base : {3, 6}) {
+    const auto file = fs.Open(LogPath(Offset(base)), OpenMode::kReplace);
+    REQUIRE(file.ok());
+    REQUIRE((*file)->WriteAt(FilePosition(0), SegmentFile(Offset(base)).AddMany(3).bytes).ok());
+    REQUIRE((*file)->Sync().ok());
+  }
+  if (!synced) fs.faults().FailAfter(1, kSyncDir, absl::StatusCode::kInternal);
+  CHECK(fs.SyncDir(kLogDirectory).ok() == synced);
+}
+
+constexpr SimCrash kLoseAll{UnsyncedFate::kLost, EntryFate::kLost};
+
+TEST_CASE("a name that a failed sync of the directory lost is durable after an opening") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    for (const bool killed : {false, true}) {
+      CAPTURE(seed);
+      CAPTURE(killed);
+      SimFileSystem fs(seed);
+      PutUnvouched(fs, /*synced=*/false);
+      RecoveryRequest request = Request();
+      if (killed) {
+        fs.Kill();
+      } else {
+        request.known_end = KnownEnd{Offset(3), Offset(9)};  // acked under `os`
+      }
+      CHECK(End(Recover(fs, request)) == Offset(9));
+      SimRng rng(seed);
+      fs.Crash(rng, kLoseAll);
+      const RecoveredLog log = Recover(fs);
+      CHECK(End(log) == Offset(9));
+      CHECK(log.damaged.empty());
+    }
+  }
+}
+
+TEST_CASE("an empty segment whose header a failed sync lost has it on the disk after an opening") {
+  SimFileSystem fs(1);
+  SegmentFile first(Offset(0));
+  PutFile(fs, LogPath(Offset(0)), first.AddMany(3).Sealed());
+  {
+    const auto file = fs.Open(LogPath(Offset(3)), OpenMode::kReplace);
+    REQUIRE(file.ok());
+    REQUIRE((*file)->WriteAt(FilePosition(0), SegmentFile(Offset(3)).bytes).ok());
+    fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+    REQUIRE_FALSE((*file)->Sync().ok());
+  }
+  fs.Kill();
+  CHECK(End(Recover(fs)) == Offset(3));
+  CHECK(ParseSegmentHeader(fs.DurableBytes(LogPath(Offset(3)))).ok());
+}
+
+// The disk had all names: whatever may come of an opening, they stay.
+TEST_CASE("14. an opening that ends between two renames: the segment gets its name back") {
+  enum End { kPower, kError, kKill };
+  for (const enum End end : {kPower, kError, kKill}) {
+    for (uint64_t call = 1;; ++call) {
+      CAPTURE(static_cast<int>(end));
+      CAPTURE(call);
+      SimFileSystem fs(call);
+      PutUnvouched(fs, /*synced=*/true);
+      const uint64_t before = fs.faults().Calls(kChangingOps);
+      if (end == kPower) {
+        fs.faults().PowerOffAfter(call);
+      } else {
+        fs.faults().FailAfter(call, kChangingOps, absl::StatusCode::kInternal,
+                              end == kKill ? kForever : 1);
+      }
+      const bool whole = RecoverLog(fs, Request()).ok();
+      const bool reached = fs.faults().Calls(kChangingOps) - before >= call;
+      SimRng rng(call);
+      fs.faults().Clear();
+      if (end != kError) fs.Kill();
+      if (end == kPower) fs.Crash(rng, {UnsyncedFate::kLost, EntryFate::kSome});
+      for (int opening = 0; opening < 2; ++opening) {
+        const RecoveredLog log = Recover(fs);
+        CHECK(bascule::End(log) == Offset(9));
+        CHECK(log.damaged.empty());
+        const auto entries = fs.List(kLogDirectory);
+        REQUIRE(entries.ok());
+        for (const DirectoryEntry& entry : *entries)
+          CHECK(entry.name.find(".again") == std::string::npos);
+        fs.Crash(rng, kLoseAll);
+      }
+      if (!reached) break;
+      if (end != kError) CHECK_FALSE(whole);
+    }
+  }
+}
+
+TEST_CASE("14. what stands under the other name beside a segment of that name is old") {
+  SimFileSystem fs(1);
+  SegmentFile file(Offset(0));
+  PutFile(fs, LogPath(Offset(0)), file.AddMany(3).bytes);
+  PutFile(fs, LogPath(Offset(0)) + ".again", SegmentFile(Offset(0)).AddMany(7).bytes);
+  PutFile(fs, JoinPath(kLogDirectory, "notes.again"), "somebody's");
+  CHECK(End(Recover(fs)) == Offset(3));
+  CHECK_FALSE(fs.Exists(LogPath(Offset(0)) + ".again"));
+  CHECK(fs.Exists(JoinPath(kLogDirectory, "notes.again")));
+}
+
 TEST_CASE("an error of the disk is an error, never a shorter log") {
   for (const SimOp op : {kOpen, kRead, kList}) {
     for (uint64_t n = 1;; ++n) {

@@ -161,6 +161,29 @@ TEST_CASE("12. what a failed log gave out and the page cache still has is kept, 
   }
 }
 
+TEST_CASE("bounds vouch for nothing that is in the page cache alone") {
+  for (uint64_t call = 1; call <= 30; ++call) {
+    CAPTURE(call);
+    SimFileSystem fs(call);
+    SegmentFile segment(Offset(0));
+    PutFile(fs, LogPath(Offset(0)), segment.AddMany(1, 900).bytes);
+    const size_t synced = segment.bytes.size();
+    segment.AddMany(3, 900);
+    {
+      const auto file = fs.Open(LogPath(Offset(0)), OpenMode::kReadWrite);
+      REQUIRE(file.ok());
+      REQUIRE((*file)->WriteAt(FilePosition(synced), segment.bytes.substr(synced)).ok());
+    }
+    RecoveryRequest request = Request();
+    request.known_end = KnownEnd{Offset(1), Offset(4)};
+    fs.faults().PowerOffAfter(call);
+    (void)RecoverLog(fs, request).status();
+    SimRng rng(call);
+    fs.Crash(rng, {UnsyncedFate::kLost, EntryFate::kKept});
+    CHECK(Recover(fs).damaged.empty());
+  }
+}
+
 // The bounds `next` as a process leaves them that died of a failed sync: in the page cache, and on
 // the disk by luck only.
 void LeaveUnsynced(ThreeSegments& world, const LogBounds& next) {
