@@ -59,6 +59,7 @@ void Partition::Open(log::RecoveredLog recovered) {
   log_options.limits = LimitsOf(options_.settings);
   log_ = log::CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
+  if (!clean_timer_.armed()) CleanEvery(options_.settings.cleaner_interval);
   opened_ = true;
   failure_told_ = false;
   acked_unsynced_ = Offset();
@@ -136,6 +137,8 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done
 
 void Partition::Reconfigure(const StreamSettings& settings, int min_isr) {
   CheckOnShard();
+  if (settings.cleaner_interval != options_.settings.cleaner_interval && clean_timer_.armed())
+    CleanEvery(settings.cleaner_interval);
   // What is committed in this epoch stands on the durability that the epoch began with.
   const Durability durability = options_.settings.durability;
   options_.settings = settings;
@@ -203,6 +206,7 @@ void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed
     state_ = State::kClosed;
     why_ = why;
     feed_.reset();
+    clean_timer_.Cancel();
     pending_.clear();
     acks_.Abandon();
     watch_.EndAll(why);
@@ -249,7 +253,7 @@ void Partition::CheckInvariants() const {
   CheckOnShard();
   acks_.CheckInvariants();
   if (state_ == State::kClosed) {
-    BASCULE_CHECK(!log_ && !replica_ && !feed_);
+    BASCULE_CHECK(!log_ && !replica_ && !feed_ && !clean_timer_.armed());
     BASCULE_CHECK(pending_.empty() && acks_.waiting() == 0);
     return;
   }
@@ -277,6 +281,10 @@ std::optional<log::RecoveryPoint> Partition::Point() {
   CheckOnShard();
   if (!log_) return std::nullopt;
   return log_->Point();
+}
+
+void Partition::CleanEvery(std::chrono::milliseconds interval) {
+  clean_timer_.Repeat(interval, [this] { Clean(); });
 }
 
 void Partition::Clean() {

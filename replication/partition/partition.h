@@ -24,6 +24,7 @@
 #include <string>
 
 #include "core/base/check.h"
+#include "core/env/timer.h"
 #include "core/log/commit_log.h"
 #include "core/ports/ack_sink.h"
 #include "core/ports/ingress.h"
@@ -78,7 +79,8 @@ class Partition final : public PartitionPort,
   ~Partition() override;
 
   // --- on the shard, called by the owner ---
-  // Takes a log over, and has no role in it yet. What the log held before ended further on is
+  // Takes a log over, and has no role in it yet; from now on it is cleaned in every interval in
+  // which it is led. What the log held before ended further on is
   // reported as a gap once it may be appended to. A log before it is at rest (Rest).
   void Open(log::RecoveredLog recovered);
   // Leads `epoch`. A log that is trusted no more is not led: OnFailed has told.
@@ -99,7 +101,7 @@ class Partition final : public PartitionPort,
   // Stops the tap, appends what was heard, waits until all of it is durable and its acks are sent
   // (or the disk fails), then runs `done` on the shard. Any thread.
   void Drain(absl::AnyInvocable<void()> done);
-  // Ends reads with `why`, stops the tap. Acks still due are not sent. `closed` runs when no pool
+  // Ends reads with `why`, stops the tap and the cleaning. Acks still due are not sent. `closed` runs when no pool
   // works on the log's files any more. Idempotent.
   void Close(
       const absl::Status& why, absl::AnyInvocable<void()> closed = [] {});
@@ -108,7 +110,6 @@ class Partition final : public PartitionPort,
   // The durable facts of the log, if there is one.
   std::optional<log::RecoveryPoint> Point();
   bool failed() const { return state_ == State::kFailed; }
-  void Clean();        // every cleaner interval
   void OnIdleTick();   // every few seconds: under `os` the background sync; gives unused space back
   void OnDiskSpace();  // env.disk_full has changed
   const PartitionOptions& options() const { return options_; }
@@ -144,6 +145,9 @@ class Partition final : public PartitionPort,
   };
 
   void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
+
+  void CleanEvery(std::chrono::milliseconds interval);
+  void Clean();
 
   // Appending (partition_append.cc)
   bool MayAppend() const;
@@ -216,6 +220,8 @@ class Partition final : public PartitionPort,
   bool clock_behind_ = false;  // the newest timestamp is ahead of it, and that was said
   std::vector<absl::AnyInvocable<void()>>
       drained_;  // run when nothing is pending or unsynced any more
+  // From Open to Close: on the shard, while the last to let go of us may be elsewhere.
+  Timer clean_timer_{env_.log.shard};
 };
 
 }  // namespace bascule::partition

@@ -18,19 +18,6 @@ constexpr std::chrono::seconds kIdlePeriod{5};
 constexpr std::chrono::seconds kRetryPeriod{1};
 constexpr std::chrono::seconds kFeedPatience{2};
 
-using Interval = std::shared_ptr<const std::chrono::milliseconds>;
-
-void CleanAfter(const Interval& interval, const std::shared_ptr<Partition>& partition) {
-  partition->shard().After(*interval,
-                           [current = std::weak_ptr(interval), weak = std::weak_ptr(partition)] {
-                             const std::shared_ptr<Partition> here = weak.lock();
-                             const Interval still = current.lock();
-                             if (!here || !still) return;
-                             here->Clean();
-                             CleanAfter(still, here);
-                           });
-}
-
 std::string StreamsDirectory(const std::string& data) { return JoinPath(data, "streams"); }
 std::string TrashDirectory(const std::string& data) { return JoinPath(data, "trash"); }
 
@@ -227,13 +214,6 @@ void PartitionSet::End(PartitionKey key) {
     drained_[key] = *std::move(it->second.drained);
   }
   partitions_.erase(it);
-}
-
-// From now on; a timer that waits with another interval counts no more.
-void PartitionSet::ScheduleClean(Entry& entry, std::chrono::milliseconds interval) {
-  if (entry.cleaning && *entry.cleaning == interval) return;
-  entry.cleaning = std::make_shared<const std::chrono::milliseconds>(interval);
-  CleanAfter(entry.cleaning, entry.partition);
 }
 
 void PartitionSet::RemoveDirectory(StreamId id) {

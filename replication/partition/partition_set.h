@@ -83,8 +83,6 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
     std::vector<Settled> waiting;                // for kSettle
     std::optional<log::RecoveredLog> recovered;  // for kTakeOver
     std::optional<log::RecoveryPoint> drained;   // where the log ended
-    // Between two cleanings. The timer that waits has it too, and counts as long as it lives.
-    std::shared_ptr<const std::chrono::milliseconds> cleaning;
   };
 
   void Create(const StreamCreated& created, absl::AnyInvocable<void(absl::Status)> settled);
@@ -107,7 +105,6 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
   void Close(PartitionKey key, const Entry& entry);
   void End(PartitionKey key);
-  void ScheduleClean(Entry& entry, std::chrono::milliseconds interval);
   void RemoveDirectory(StreamId id);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);

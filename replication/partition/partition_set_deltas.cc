@@ -96,7 +96,6 @@ void PartitionSet::Create(const StreamCreated& created,
     entry->partitions.push_back(partition);
     Entry& here = partitions_[key];
     here.partition = partition;
-    ScheduleClean(here, entry->settings.cleaner_interval);
     here.description = description;
     here.min_isr = MinIsr(entry->settings.min_isr, description.replicas.size());
     here.life.fresh = serving_;
@@ -154,7 +153,6 @@ void PartitionSet::Update(const StreamUpdated& updated,
     if (it == partitions_.end()) continue;
     const int32_t min_isr = MinIsr(settings.min_isr, description.replicas.size());
     it->second.min_isr = min_isr;
-    ScheduleClean(it->second, settings.cleaner_interval);
     const std::shared_ptr<Partition> partition = it->second.partition;
     partition->shard().Post(
         [partition, settings, min_isr] { partition->Reconfigure(settings, min_isr); });

@@ -164,6 +164,35 @@ TEST_CASE("a min ISR that is lowered commits at once, not in the next epoch") {
   CHECK(world.acks.Find("i")->error == AckError::kOk);
 }
 
+TEST_CASE(
+    "a partition cleans itself in its interval, the one that counts now, until it is closed") {
+  PartitionWorldOptions options;
+  options.settings.segment_max_bytes = 500;
+  options.settings.cleaner_interval = std::chrono::seconds(60);
+  PartitionWorld world(options);
+  for (int i = 0; i < 20; ++i) world.Publish(Values(i, i + 1));
+  options.settings.retention_max_messages = 2;
+  options.settings.cleaner_interval = std::chrono::seconds(1);
+  world.partition->Reconfigure(options.settings, 1);
+  world.Run();
+  Offset start = world.Status().log_start;  // it was cleaned at that
+  for (int i = 20; i < 40; ++i) world.Publish(Values(i, i + 1));
+  CHECK(world.Status().log_start == start);
+  world.scheduler.RunFor(std::chrono::milliseconds(1500));
+  CHECK(world.Status().log_start > start);
+  options.settings.cleaner_interval = std::chrono::seconds(60);
+  world.partition->Reconfigure(options.settings, 1);
+  world.Run();
+  start = world.Status().log_start;
+  for (int i = 40; i < 60; ++i) world.Publish(Values(i, i + 1));
+  world.scheduler.RunFor(std::chrono::seconds(59));
+  CHECK(world.Status().log_start == start);  // what waited with the old one is over
+  const size_t files = world.SegmentPaths().size();
+  world.partition->Close(absl::UnavailableError("closed"));
+  world.scheduler.RunFor(std::chrono::seconds(600));
+  CHECK(world.SegmentPaths().size() == files);
+}
+
 TEST_CASE("a shorter cleaner interval counts at once") {
   Machine machine(9);
   StreamOverrides rarely;
