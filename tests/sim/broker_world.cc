@@ -163,15 +163,22 @@ std::optional<std::string> BrokerWorld::AnyStream() {
 void BrokerWorld::Publish() {
   const auto stream = AnyStream();
   if (!stream) return;
+  if (kernel_.rng().Below(100) == 0) return PublishMuch(*stream, kernel_.rng().Below(2));
   for (uint64_t n = Between(kernel_.rng(), 1, 8); n > 0; --n)
     Publish(*stream, kernel_.rng().Below(2));
 }
 
-void BrokerWorld::Publish(const std::string& stream, size_t partition) {
+// More than a batch takes, all at once.
+void BrokerWorld::PublishMuch(const std::string& stream, size_t partition) {
+  for (uint64_t n = Between(kernel_.rng(), 3, 10); n > 0; --n)
+    Publish(stream, partition, kernel_.rng().Below(limits::kBatchTargetBytes / 2));
+}
+
+void BrokerWorld::Publish(const std::string& stream, size_t partition, size_t padding) {
   const std::string subject =
       PartitionSubject("in." + stream, PartitionId(static_cast<int32_t>(partition)));
   const AckPolicy policy = kernel_.rng().Below(2) == 0 ? AckPolicy::kLeader : AckPolicy::kAll;
-  bus_.Publish(subject, messages_.NewMessage(subject, policy));
+  bus_.Publish(subject, messages_.NewMessage(subject, policy, padding));
 }
 
 void BrokerWorld::ReadSomewhere() {

@@ -44,7 +44,8 @@ class BrokerWorld {
   void Step();
   void HarmBus();
   void Publish();
-  void Publish(const std::string& stream, size_t partition);
+  void PublishMuch(const std::string& stream, size_t partition);
+  void Publish(const std::string& stream, size_t partition, size_t padding = 0);
   std::optional<std::string> AnyStream();
   void ReadSomewhere();
   void Read(const std::shared_ptr<PartitionPort>& port, const std::string& stream, size_t partition,

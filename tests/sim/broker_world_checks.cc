@@ -97,9 +97,15 @@ void BrokerWorld::CheckTakesMessages(const metadata::MetaTable& table) {
   for (const auto& [name, stream] : table.streams()) {
     for (const PartitionDescription& partition : stream.partitions) {
       const std::string subject = PartitionSubject(stream.subject, partition.id);
-      const partition::TestMessage message = messages_.NewMessage(subject, AckPolicy::kAll);
-      if (bus_.Publish(subject, message) != 1) Fail(Concat("not one listens on ", subject));
-      asked[message.inbox] = subject;
+      // In one of three partitions more than a batch takes.
+      const size_t messages = kernel_.rng().Below(3) == 0 ? 5 : 1;
+      for (size_t i = 0; i < messages; ++i) {
+        const size_t padding = messages > 1 ? limits::kBatchTargetBytes / 3 : 0;
+        const partition::TestMessage message =
+            messages_.NewMessage(subject, AckPolicy::kAll, padding);
+        if (bus_.Publish(subject, message) != 1) Fail(Concat("not one listens on ", subject));
+        asked[message.inbox] = subject;
+      }
     }
   }
   kernel_.scheduler().RunFor(kSettled);

@@ -5,19 +5,26 @@
 #include "core/base/text.h"
 
 namespace bascule {
+namespace {
 
-partition::TestMessage MessageModel::NewMessage(const std::string& subject, AckPolicy policy) {
+constexpr char kPadding = ' ';
+
+}  // namespace
+
+partition::TestMessage MessageModel::NewMessage(const std::string& subject, AckPolicy policy,
+                                                size_t padding) {
   partition::TestMessage message;
   message.value = message.inbox = Concat(subject, "/", ++messages_);
   message.policy = policy;
-  sent_[message.value] = subject;
+  sent_[message.value] = {subject, messages_};
+  message.value.append(padding, kPadding);
   return message;
 }
 
 void MessageModel::Place(const std::string& subject, Offset offset, const std::string& value,
                          const std::string& by) {
   const auto sent = sent_.find(value);
-  if (sent == sent_.end() || sent->second != subject)
+  if (sent == sent_.end() || sent->second.subject != subject)
     return fail_(Concat(by, " of ", subject, " names ", value, ", which was not sent there"));
   if (refused_.contains(value)) return fail_(Concat(value, " was refused, and is there: ", by));
   const auto [place, fresh] = places_[subject].emplace(offset, value);
@@ -40,11 +47,19 @@ void MessageModel::OnAck(const BusAck& ack) {
     return;
   }
   acked_.insert(ack.inbox);
-  Place(sent->second, ack.offset, ack.inbox, Concat("an ack of ", ack.stream));
+  Place(sent->second.subject, ack.offset, ack.inbox, Concat("an ack of ", ack.stream));
 }
 
 void MessageModel::OnRead(const std::string& subject, const partition::PartitionContent& content) {
-  for (const auto& [offset, value] : content.messages) Place(subject, offset, value, "a reader");
+  uint64_t before = 0;
+  for (const auto& [offset, padded] : content.messages) {
+    const std::string value = padded.substr(0, padded.find(kPadding));
+    Place(subject, offset, value, "a reader");
+    // There is one publisher, and one broker that hears it at a time.
+    const uint64_t number = sent_[value].number;
+    if (number <= before) fail_(Concat(value, " stands behind a later one of ", subject));
+    before = number;
+  }
   if (!std::is_sorted(content.epochs.begin(), content.epochs.end()))
     fail_(Concat("epochs of ", subject, " go back"));
 }

@@ -1,5 +1,5 @@
 // What publishers and readers of a simulated cluster know of messages, and whether it fits together.
-// A message's value and ack inbox are the same text, used once.
+// A message's value and ack inbox are the same text, used once; the value may be longer by some padding.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,8 @@ class MessageModel {
 
   explicit MessageModel(std::function<void(const std::string&)> fail) : fail_(std::move(fail)) {}
 
-  partition::TestMessage NewMessage(const std::string& subject, AckPolicy policy);
+  partition::TestMessage NewMessage(const std::string& subject, AckPolicy policy,
+                                    size_t padding = 0);
   void OnAck(const BusAck& ack);
   // What a reader was shown of a partition.
   void OnRead(const std::string& subject, const partition::PartitionContent& content);
@@ -31,7 +32,11 @@ class MessageModel {
              const std::string& by);
 
   const std::function<void(const std::string&)> fail_;
-  std::map<std::string, std::string> sent_;  // value to subject
+  struct Sent {
+    std::string subject;
+    uint64_t number;
+  };
+  std::map<std::string, Sent> sent_;  // by value
   std::set<std::string> acked_;
   std::set<std::string> refused_;
   std::map<std::string, Places> places_;

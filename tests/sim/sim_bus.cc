@@ -26,11 +26,19 @@ class SimFeed final : public SubjectFeed {
   }
   // In order: what comes later never arrives before.
   void Deliver(const partition::TestMessage& message, MonotonicTime now) {
+    if (gathering_ != nullptr && connection_.bus_.DrawTogether()) {
+      gathering_->push_back(message);
+      return;
+    }
     const MonotonicTime due = Add(now, connection_.bus_.DrawDelay());
     last_ = std::max(last_, due);
-    shard_.After(Between(now, last_), [this, alive = std::weak_ptr<bool>(alive_), message] {
-      if (!alive.expired()) bascule::partition::Deliver(partition_, {message});
-    });
+    gathering_ = std::make_shared<HandOver>(HandOver{message});
+    shard_.After(Between(now, last_),
+                 [this, alive = std::weak_ptr<bool>(alive_), messages = gathering_] {
+                   if (alive.expired()) return;
+                   if (gathering_ == messages) gathering_ = nullptr;
+                   bascule::partition::Deliver(partition_, *messages);
+                 });
   }
   void TellGap(Timestamp from, Timestamp to) {
     shard_.Post([this, alive = std::weak_ptr<bool>(alive_), from, to] {
@@ -44,8 +52,10 @@ class SimFeed final : public SubjectFeed {
   const std::string subject_;
   PartitionIngress& partition_;
   Executor& shard_;
+  using HandOver = std::vector<partition::TestMessage>;
   const uint64_t number_;
   MonotonicTime last_;
+  std::shared_ptr<HandOver> gathering_;  // the last one, until it arrives
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -83,6 +93,8 @@ void SimBusConnection::Send(std::span<const Ack> acks) {
     });
   }
 }
+
+bool SimBus::DrawTogether() { return Chance(scheduler_.rng(), together); }
 
 size_t SimBus::Publish(const std::string& subject, const partition::TestMessage& message) {
   size_t heard = 0;

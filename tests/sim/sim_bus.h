@@ -1,5 +1,6 @@
 // NATS as the brokers of a simulated cluster and their clients see it: what is published on a subject
-// reaches every feed that listens to it then, in order and a little later; acks go back the same way.
+// reaches every feed that listens to it then, in order and a little later, by itself or in one hand-over
+// with what was published before and is still on its way; acks go back one by one.
 // A broker that is cut off hears nothing, and knows afterwards that it did not.
 //
 //   SimBus bus(scheduler);
@@ -63,11 +64,13 @@ class SimBus {
   // Also of processes that have ended since.
   std::function<void(const BusAck&)> on_ack;
   Duration delay = std::chrono::milliseconds(2);  // up to
+  double together = 0.5;                          // that a message goes with the one before
 
  private:
   friend class SimBusConnection;
   friend class SimFeed;
   Duration DrawDelay();
+  bool DrawTogether();
 
   SimScheduler& scheduler_;
   SimExecutor& wire_;
