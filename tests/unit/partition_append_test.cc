@@ -55,6 +55,44 @@ TEST_CASE("acks of one flush leave in one call of the sink") {
   CHECK(world.acks.releases == 1);
 }
 
+TEST_CASE("a hand-over larger than a batch: what waits behind a full one comes next, in order") {
+  struct Case {
+    size_t messages, bytes;
+  };
+  const Case cases[] = {{limits::kBatchMaxRecords * 2 + 5, 0}, {9, limits::kBatchTargetBytes / 3}};
+  for (const Case& c : cases) {
+    for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
+      CAPTURE(c.messages);
+      CAPTURE(static_cast<int>(durability));
+      PartitionWorldOptions options;
+      options.settings.durability = durability;
+      options.max_message_bytes = limits::kMiB;
+      PartitionWorld world(options);
+      std::vector<TestMessage> messages = Values(0, static_cast<int>(c.messages), "i");
+      for (TestMessage& message : messages) message.value.resize(message.value.size() + c.bytes);
+      // One that is refused where a batch is full.
+      TestMessage other = Wanting("other", AckPolicy::kLeader);
+      other.expected_stream = "another";
+      const size_t at = c.bytes > 0 ? 3 : limits::kBatchMaxRecords;
+      messages.insert(messages.begin() + static_cast<ptrdiff_t>(at), other);
+      world.Publish(messages);
+      CHECK(world.acks.Find("other")->error == AckError::kWrongStream);
+      std::map<std::string, Offset> acked;
+      for (const SentAck& ack : world.acks.sent) {
+        if (ack.error == AckError::kOk) CHECK(acked.emplace(ack.inbox, ack.offset).second);
+      }
+      REQUIRE(acked.size() == c.messages);
+      for (size_t i = 0; i < c.messages; ++i)
+        CHECK(acked[Concat("i", i)] == Offset(static_cast<int64_t>(i)));
+      const PartitionContent content = world.ReadAll();
+      REQUIRE(content.messages.size() == c.messages);
+      for (const auto& [offset, value] : content.messages)
+        CHECK(value.substr(0, value.find('\0')) == Concat("v", offset));
+      CHECK(content.epochs.size() >= 3);  // batches
+    }
+  }
+}
+
 TEST_CASE("NONE is never acked, but its errors are") {
   PartitionWorld world;
   TestMessage large = Wanting("large", AckPolicy::kNone);
@@ -297,6 +335,40 @@ TEST_CASE("C4: gap records take an offset, are not delivered, and are counted") 
   const PartitionStatus status = world.Status();
   CHECK(status.gap_records == 2);
   CHECK(status.messages_in_gaps == 12);
+}
+
+TEST_CASE("C4: a gap record is committed like a message, and claims no more than is durable") {
+  for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
+    CAPTURE(static_cast<int>(durability));
+    PartitionWorldOptions options;
+    options.settings.durability = durability;
+    PartitionWorld world(options);
+    world.Publish(Values(0, 2));
+    world.partition->OnIdleTick();  // under `os` the sync
+    world.Run();
+    std::optional<absl::StatusOr<ReadChunk>> parked;
+    world.partition->Read({ReaderId(5), Direction::kForward, Offset(2), 4096},
+                          [&](absl::StatusOr<ReadChunk> read) { parked = std::move(read); });
+    world.Run();
+    CHECK_FALSE(parked.has_value());
+    world.partition->RecordGap({Timestamp(5), Timestamp(9), GapReason::kQueueFull, 12});
+    world.partition->RecordGap({Timestamp(6), Timestamp(9), GapReason::kQueueFull, 13});
+    if (durability == Durability::kFsync) CHECK(world.Status().high_watermark < Offset(4));
+    world.Run();
+    const PartitionStatus status = world.Status();
+    CHECK(status.log_end == Offset(4));
+    CHECK(status.high_watermark == Offset(4));
+    REQUIRE(parked.has_value());
+    REQUIRE(parked->ok());
+    CHECK((*parked)->next > Offset(2));
+    std::vector<Offset> committed;
+    const std::string bytes = world.fs.VisibleBytes(world.SegmentPaths().at(0));
+    WalkBatches(std::string_view(bytes).substr(log::kSegmentHeaderBytes),
+                [&](const wire::BatchHeader& header, std::string_view) {
+                  if (header.control()) committed.push_back(header.committed_through);
+                });
+    CHECK(committed == std::vector<Offset>{Offset(2), Offset(2)});
+  }
 }
 
 TEST_CASE("C4: who listens after having been away says so in the log, who just began does not") {
