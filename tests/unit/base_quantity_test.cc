@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/base/quantity.h"
+#include "core/base/text.h"
 
 namespace bascule {
 namespace {
@@ -41,6 +42,27 @@ TEST_CASE("quantity: what is no period says what is, and shows it") {
     CHECK_FALSE(ParsePeriod(text).ok());
   CHECK(ParsePeriod("300w300000d").status().message() ==
         "is too long: \"300w300000d\"; the longest is about 292 years");
+}
+
+TEST_CASE("quantity: the longest period, and the shortest that is too long") {
+  for (const char* text : {"9223372036854775807ns", "2562047h47m16.854775807s",
+                           "9223372036854775806ns1ns", "106751d23h47m16s854ms775us807ns"}) {
+    CAPTURE(text);
+    REQUIRE(ParsePeriod(text).ok());
+    CHECK(*ParsePeriod(text) == Duration::max());
+    CHECK(*ParsePeriod(PeriodText(Duration::max())) == Duration::max());
+  }
+  for (const char* text : {"9223372036854775807ns1ns", "1ns9223372036854775807ns",
+                           "2562047h47m16.854775808s", "9223372036.854775808s"}) {
+    CAPTURE(text);
+    CHECK(ParsePeriod(text).status().message() ==
+          Concat("is too long: \"", text, "\"; the longest is about 292 years"));
+  }
+  const std::chrono::milliseconds longest(kMost / 1'000'000);
+  REQUIRE(ParseMillis("9223372036854ms", "").ok());
+  CHECK(*ParseMillis("9223372036854ms", "") == longest);
+  CHECK(*ParseMillis(PeriodText(longest), "") == longest);
+  CHECK_FALSE(ParseMillis("9223372036855ms", "").ok());
 }
 
 TEST_CASE("quantity: sizes, letters of 1024, the B of commerce of 1000") {

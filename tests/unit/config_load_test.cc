@@ -1,6 +1,7 @@
 // Files: forms of keys, unknown and repeated ones, wrong types, and which source wins.
 #include <doctest/doctest.h>
 
+#include "core/base/text.h"
 #include "tests/unit/config_loading.h"
 
 namespace bascule::config {
@@ -176,6 +177,22 @@ TEST_CASE("config load: a wrong type says what is right") {
       {"nats.servers: [[a]]\n",
        "bascule.yaml:1: \"nats.servers\" must be a list of single texts; item 1 is not one"}};
   for (const auto& [text, expected] : cases) CHECK(FileFaults(text) == expected);
+}
+
+TEST_CASE("config load: the longest period, by unit and in bare nanoseconds, and one past it") {
+  const std::chrono::milliseconds longest(9'223'372'036'854);
+  for (const char* text : {"2562047h47m16s854ms", "9223372036854ms", "9223372036854000000"}) {
+    CAPTURE(text);
+    const auto config = LoadFile(Concat("api.connections.idle.time: ", text));
+    REQUIRE(config.ok());
+    CHECK(config->api.connection_idle == longest);
+    CHECK(FileFaults(Concat("streams.retention.max.age: ", text)).empty());
+  }
+  for (const char* text : {"2562047h47m16s855ms", "9223372036855ms", "9223372036855000000"}) {
+    CAPTURE(text);
+    CHECK_FALSE(LoadFile(Concat("api.connections.idle.time: ", text)).ok());
+    CHECK_FALSE(LoadFile(Concat("cluster.session.timeout: ", text)).ok());
+  }
 }
 
 TEST_CASE("config load: all mistakes of a file come at once, by line") {

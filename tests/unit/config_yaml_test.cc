@@ -60,6 +60,23 @@ TEST_CASE("config yaml: nesting and size are bounded") {
   }
 }
 
+TEST_CASE("config yaml: the deepest nesting that is read, and one level more") {
+  // The document itself is the first level.
+  const auto nested = [](int levels, bool lists) {
+    std::string text = "a: ";
+    for (int i = 1; i < levels; ++i) text += lists ? "[" : "{a: ";
+    text += "1";
+    for (int i = 1; i < levels; ++i) text += lists ? "]" : "}";
+    return text;
+  };
+  for (const bool lists : {false, true}) {
+    CHECK_FALSE(Holds(FileFaults(nested(kMaxConfigDepth, lists)), "nested deeper"));
+    CHECK(Holds(FileFaults(nested(kMaxConfigDepth, lists)), "unknown setting"));
+    CHECK(FileFaults(nested(kMaxConfigDepth + 1, lists)) ==
+          "bascule.yaml:1: nested deeper than 16 levels");
+  }
+}
+
 TEST_CASE("config yaml: an alias bomb is refused at its first anchor") {
   CHECK(FileFaults("a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: [*b,*b,*b,*b]\n") ==
         "bascule.yaml:1: YAML anchors (&name) are not allowed here; remove it");

@@ -105,6 +105,16 @@ TEST_CASE("a segment never outlives the retention age") {
   CHECK(Resolve(o, StreamSettings()).segment_max_age == milliseconds(0));
 }
 
+TEST_CASE("times that no clock can count are brought to a century") {
+  StreamOverrides o;
+  o.retention_max_age = o.segment_max_age = o.cleaner_interval = milliseconds::max();
+  const StreamSettings s = Resolve(o, StreamSettings());
+  for (const milliseconds time : {s.retention_max_age, s.segment_max_age, s.cleaner_interval}) {
+    CHECK(time == hours(24 * 36525));
+    CHECK(Duration(time).count() == time.count() * 1'000'000);
+  }
+}
+
 TEST_CASE("zero takes the default where it cannot mean anything, extremes are brought in") {
   StreamSettings defaults;
   defaults.segment_max_bytes = 1 << 20;
