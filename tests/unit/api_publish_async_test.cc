@@ -3,8 +3,10 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <atomic>
 #include <set>
 
+#include "core/api/in_flight_window.h"
 #include "tests/support/eventually.h"
 #include "tests/support/side_thread.h"
 #include "tests/unit/api_world.h"
@@ -248,6 +250,51 @@ TEST_CASE("publish async: a full window stops reading until acks come") {
   sender.Stop();
   CHECK(Eventually([&] { return published == kCount; }));
   CHECK(most_in_flight <= limits::kMaxAsyncInFlight);
+  session.context.TryCancel();
+  CHECK(session.stream->Finish().error_code() == grpc::StatusCode::CANCELLED);
+  CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
+}
+
+// The machine's clock, put forward.
+class ShiftedClock final : public Clock {
+ public:
+  MonotonicTime Monotonic() override { return Add(RealClock().Monotonic(), Duration(shift_)); }
+  Timestamp Wall() override { return RealClock().Wall(); }
+  void Shift(Duration by) { shift_ = by.count(); }
+
+ private:
+  std::atomic<int64_t> shift_{0};
+};
+
+TEST_CASE(
+    "publish async: a window that fills again while it awaits its oldest goes on after that") {
+  ShiftedClock clock;
+  ApiWorld world({}, clock);
+  world.AddStream("s", "foo");
+  std::atomic<size_t> published{0};
+  world.bus.on_publish = [&](const Published&) -> std::optional<std::string> {
+    ++published;
+    return std::nullopt;
+  };
+  Session session(world);
+  const MonotonicTime first = clock.Monotonic();
+  for (size_t i = 0; i + 1 < limits::kMaxAsyncInFlight; ++i) session.Send("s", "");
+  REQUIRE(Eventually([&] { return published == limits::kMaxAsyncInFlight - 1; }));
+  constexpr std::chrono::milliseconds kLeft{1000};
+  const Duration age = Between(first, clock.Monotonic());
+  clock.Shift(InFlightWindow::kAge - age - kLeft);
+  // Full, room, full: paused many times before the oldest request's time is up.
+  constexpr size_t kRounds = 20;
+  for (size_t round = 0; round < kRounds; ++round) {
+    session.Send("s", "");
+    REQUIRE(Eventually([&] { return published == limits::kMaxAsyncInFlight + round; }));
+    const Published newest = world.bus.published().back();
+    world.bus.Deliver(newest.ack_inbox, world.bus.Ack(newest));
+    session.Receive();
+  }
+  constexpr size_t kMore = 100;
+  for (size_t i = 0; i < kMore; ++i) session.Send("s", "");
+  CHECK(Eventually([&] { return published == limits::kMaxAsyncInFlight - 1 + kRounds + kMore; }));
   session.context.TryCancel();
   CHECK(session.stream->Finish().error_code() == grpc::StatusCode::CANCELLED);
   CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));

@@ -17,12 +17,12 @@
 namespace bascule::api {
 
 struct ApiWorld {
-  explicit ApiWorld(ApiOptions options = {}) {
+  explicit ApiWorld(ApiOptions options = {}, Clock& clock = RealClock()) {
     if (options.listen == ApiOptions().listen) options.listen = "127.0.0.1:0";
     options.server_id = "me";
     server = std::make_unique<ApiServer>(
         std::move(options),
-        ApiPorts{catalog, admin, cluster, bus, facts, RealClock(), RealFileSystem(), RealRng()});
+        ApiPorts{catalog, admin, cluster, bus, facts, clock, RealFileSystem(), RealRng()});
     BASCULE_CHECK(server->Start().ok());
     channel = Connect();
     stub = proto::API::NewStub(channel);

@@ -234,6 +234,30 @@ size_t ConnectionsTo(int port) {
   return count;
 }
 
+TEST_CASE("peer: a body after one that was given up comes whole, and nothing of that one") {
+  for (const size_t next : {0, 5, 20}) {  // less than what came of the other, and more
+    CAPTURE(next);
+    Target target;
+    const std::string body(next, 'n');
+    const auto begin = [](uint64_t id, const std::string& bytes) {
+      return peer::EncodeFrame(peer::BulkBegin{id, PeerService::kRaft, seconds(9), "h",
+                                               bytes.size(), ExtendCrc32c(Crc32c("h"), bytes)});
+    };
+    std::vector<std::string> frames = {peer::EncodeFrame(GoodHello()),
+                                       begin(1, std::string(100, 'g')),
+                                       peer::EncodeFrame(peer::BulkData{std::string(10, 'g')}),
+                                       peer::EncodeFrame(peer::BulkAbort{}), begin(2, body)};
+    if (next > 0) frames.push_back(peer::EncodeFrame(peer::BulkData{body}));
+    RawStream stream(target.address, frames, kBulk);
+    REQUIRE(Eventually([&] { return stream.received().size() == 2; }));
+    const auto answer = std::get<peer::Answer>(stream.received()[1]);
+    CHECK(answer.id == 2);
+    CHECK(answer.result.ok());
+    CHECK(target.b.handler.bodies() == std::vector<std::string>{body});
+    CHECK_FALSE(stream.over());
+  }
+}
+
 TEST_CASE("peer: bodies have a connection of their own, and only while there are some") {
   SteppedTime time;
   PeerBroker a(1, {}, &time), b(2);
