@@ -36,7 +36,7 @@ bool CondVar::Sleep(absl::Mutex& mutex, const timespec* deadline) {
                              deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
   const int error = slept == 0 ? 0 : errno;
   BASCULE_CHECK(error == 0 || error == EAGAIN || error == EINTR || error == ETIMEDOUT);
-  waiters_.fetch_sub(1);
+  BASCULE_CHECK_GT(waiters_.fetch_sub(1), 0U);
   mutex.Lock();
   return error != ETIMEDOUT;
 }

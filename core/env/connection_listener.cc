@@ -92,6 +92,7 @@ struct ConnectionListener::State {
   void End(int fd);
   void OutOfDescriptors(int listener);
   void Sweep();
+  void CheckInvariants() const;
   bool MaySay();
 
   const ListenOptions options;
@@ -313,6 +314,13 @@ void ConnectionListener::State::Sweep() {
     return true;
   });
   open = quota.taken();
+  CheckInvariants();
+}
+
+// A place that is not given back is lost for good.
+void ConnectionListener::State::CheckInvariants() const {
+  quota.CheckInvariants();
+  BASCULE_CHECK_EQ(quota.taken(), handed.size());
 }
 
 bool ConnectionListener::State::MaySay() {
@@ -348,6 +356,7 @@ int ConnectionListener::port() const { return state_->bound_port; }
 
 void ConnectionListener::Start(std::function<void(int fd)> take, ConnectionWatch watch) {
   BASCULE_CHECK(!state_->thread.joinable());
+  BASCULE_CHECK(take != nullptr);
   state_->take = std::move(take);
   state_->watch = std::move(watch);
   state_->thread = std::thread([state = state_.get()] { state->Run(); });

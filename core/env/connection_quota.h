@@ -32,6 +32,17 @@ class ConnectionQuota {
     if (--it->second == 0) by_address_.erase(it);
   }
 
+  void CheckInvariants() const {
+    BASCULE_CHECK_LE(taken_, max_);
+    size_t sum = 0;
+    for (const auto& [address, count] : by_address_) {
+      BASCULE_CHECK_GT(count, 0U);
+      BASCULE_CHECK_LE(count, per_address_);
+      sum += count;
+    }
+    BASCULE_CHECK_EQ(sum, taken_);
+  }
+
   size_t taken() const { return taken_; }
   size_t addresses() const { return by_address_.size(); }
 

@@ -71,6 +71,7 @@ class Countdown {
       if (auto once = std::exchange(done, nullptr)) once(first);
     }
     static void End(std::shared_ptr<State> state, const absl::Status& status) {
+      BASCULE_CHECK_GT(state->waiting, 0);
       if (state->first.ok()) state->first = status;
       if (--state->waiting == 0) state->Finish();
     }

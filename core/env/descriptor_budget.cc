@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/base/check.h"
 #include "core/base/text.h"
 
 namespace bascule {
@@ -46,6 +47,7 @@ absl::StatusOr<DescriptorBudget> DescriptorBudget::Plan(const DescriptorNeeds& n
 }
 
 size_t DescriptorBudget::partitions() const {
+  BASCULE_CHECK_LE(reserve() + peers_ + clients_, limit_);
   return (limit_ - reserve() - peers_ - clients_) / limits::kDescriptorsPerPartition;
 }
 

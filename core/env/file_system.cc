@@ -1,6 +1,7 @@
 #include "core/env/file_system.h"
 
 #include "absl/strings/str_cat.h"
+#include "core/base/check.h"
 
 namespace bascule {
 namespace {
@@ -18,6 +19,7 @@ absl::Status ReadFully(File& file, FilePosition position, char* out, size_t n) {
   size_t done = 0;
   while (done < n) {
     ASSIGN_OR_RETURN(const size_t got, file.ReadAt(position + done, out + done, n - done));
+    BASCULE_CHECK_LE(got, n - done);
     if (got == 0) {
       return absl::DataLossError(absl::StrCat("read ", file.path(), ": ends at ",
                                               position.value() + done, ", expected ", n,

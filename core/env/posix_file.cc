@@ -22,6 +22,8 @@ namespace {
 
 constexpr mode_t kFileMode = 0640;
 constexpr mode_t kPrivateFileMode = 0600;
+// What the kernel can count; past it positions are negative, and so somebody's mistake.
+constexpr auto kMaxPosition = static_cast<uint64_t>(std::numeric_limits<off_t>::max());
 
 // How a read that must not wait is done on the file system that holds the file.
 enum class NoWait {
@@ -61,6 +63,7 @@ class PosixFile final : public File {
 
 absl::Status PosixFile::WriteAt(FilePosition position, std::string_view data) {
   uint64_t at = position.value();
+  BASCULE_CHECK_LE(at, kMaxPosition - data.size());
   while (!data.empty()) {
     const ssize_t written = pwrite(fd_, data.data(), data.size(), static_cast<off_t>(at));
     if (written < 0) {
@@ -122,6 +125,7 @@ absl::Status PosixFile::Sync() {
 }
 
 absl::Status PosixFile::Truncate(uint64_t size) {
+  BASCULE_CHECK_LE(size, kMaxPosition);
   while (ftruncate(fd_, static_cast<off_t>(size)) != 0) {
     if (errno != EINTR) return Error(errno, "truncate");
   }

@@ -74,6 +74,14 @@ struct ThreadExecutor::State {
   size_t woken ABSL_GUARDED_BY(mutex) = 0;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::vector<std::thread> threads ABSL_GUARDED_BY(mutex);
+  size_t started ABSL_GUARDED_BY(mutex) = 0;  // threads, ever
+
+  // By whoever is about to sleep, and so is not counted.
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    BASCULE_CHECK_LT(sleeping + woken, started);
+    BASCULE_CHECK(queue.empty() && taken.empty());
+    BASCULE_CHECK_EQ(next_taken, 0U);
+  }
 
   bool ClaimSleeper() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (sleeping == 0) return false;
@@ -102,6 +110,7 @@ struct ThreadExecutor::State {
       MoveDueTimers();
       if (!taken.empty()) return true;
       if (stopping) return false;
+      CheckInvariants();
       ++sleeping;
       if (timers.empty()) {
         work.Wait(mutex);
@@ -162,6 +171,7 @@ struct ThreadExecutor::State {
   // False, with the task left to its caller, when the executor is stopping or (for work from
   // outside) full.
   bool Enqueue(Task& task, bool from_outside) {
+    BASCULE_CHECK(task != nullptr);  // here, where it can be seen whose it is
     bool wake = false;
     {
       const absl::MutexLock lock(&mutex);
@@ -196,6 +206,7 @@ ThreadExecutor::ThreadExecutor(std::string name, int threads) : state_(std::make
           " (" + state_->name + ": " + error.what() + "; raise the limit of processes)");
     }
     pthread_setname_np(state_->threads.back().native_handle(), system_name.c_str());
+    ++state_->started;
   }
 }
 
@@ -206,6 +217,7 @@ void ThreadExecutor::Post(Task task) { state_->Enqueue(task, false); }
 bool ThreadExecutor::TryPost(Task task) { return state_->Enqueue(task, true); }
 
 void ThreadExecutor::After(Duration delay, Task task) {
+  BASCULE_CHECK(task != nullptr);
   const Duration bounded = std::clamp(delay, Duration::zero(), kLongestDelay);
   const SteadyTime due = std::chrono::steady_clock::now() + bounded;
   bool wake = false;

@@ -17,6 +17,8 @@ TailCache::~TailCache() {
 void TailCache::CheckInvariants() const {
   BASCULE_CHECK_EQ(entries_.empty(), used_ == 0);
   BASCULE_CHECK_LE(used_, budget_.used_);
+  BASCULE_CHECK_LE(budget_.used_, budget_.limit_);
+  BASCULE_CHECK(used_ <= limit_ || entries_.size() == 1);
   if (entries_.empty()) return;
   BASCULE_CHECK_LT(entries_.front().base, entries_.front().end);
   BASCULE_CHECK_LE(entries_.front().end, entries_.back().end);

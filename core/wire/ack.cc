@@ -1,5 +1,6 @@
 #include "core/wire/ack.h"
 
+#include "core/base/check.h"
 #include "core/wire/coding.h"
 
 namespace bascule::wire {
@@ -92,7 +93,9 @@ void AppendAck(std::string& out, const AckView& ack) {
   p = PutNumber(p, kReceptionTimestamp, static_cast<uint64_t>(ack.reception_timestamp));
   p = PutNumber(p, kCommitTimestamp, static_cast<uint64_t>(ack.commit_timestamp));
   p = PutNumber(p, kAckError, ack.ack_error);
-  out.resize(static_cast<size_t>(p - out.data()));
+  const auto end = static_cast<size_t>(p - out.data());
+  BASCULE_CHECK_LE(end, begin + most);
+  out.resize(end);
 }
 
 bool ParseAck(std::string_view in, AckView& ack) {

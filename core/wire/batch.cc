@@ -102,6 +102,7 @@ void ParseTrustedBatch(std::string_view in, BatchHeader& header, std::string_vie
 void BatchBuilder::Begin(Offset base, LeaderEpoch epoch, Timestamp timestamp,
                          Offset committed_through, uint8_t attributes, size_t expected_bytes) {
   BASCULE_CHECK_GE(base.value(), 0);
+  BASCULE_CHECK_LE(committed_through, base);  // what a batch proves came before it
   BASCULE_CHECK((attributes & ~kReadableAttributes) == 0);
   base_ = base;
   epoch_ = epoch;
@@ -131,6 +132,7 @@ void BatchBuilder::Add(std::string_view body) {
   // The whole field's room is copied, a constant size being a few moves; what is past its end is
   // not taken over.
   std::memcpy(p, timestamp_field_, sizeof(timestamp_field_));
+  BASCULE_CHECK_LE(p + sizeof(timestamp_field_), prefix + sizeof(prefix));
   p += timestamp_field_bytes_;
   buffer_.append(prefix, static_cast<size_t>(p - prefix));
   buffer_.append(body);
@@ -157,6 +159,10 @@ std::string BatchBuilder::Finish(Timestamp stored_at) {
   PutFixed<uint32_t>(p + kUncompressedBytesAt, body_bytes);
   PutFixed<int64_t>(p + kStoredAtAt, stored_at.value());
   PutFixed<uint32_t>(p + kCrcAt, BatchCrc(buffer_));
+  // What every reader will ask of it: a batch that is written and then refused would be lost.
+  BatchHeader read;
+  BASCULE_CHECK(ParseBatchHeader(buffer_, read) == BatchParse::kOk);
+  BASCULE_CHECK_EQ(read.end(), next_offset());
   count_ = 0;
   // A batch may stay in a cache for long: what growing by doubling left over is not worth keeping
   // there.

@@ -1,3 +1,4 @@
+#include "core/base/check.h"
 #include "core/wire/batch.h"
 
 namespace bascule::wire {
@@ -26,6 +27,7 @@ bool ParseGap(std::string_view in, GapRecord& gap) {
 }  // namespace
 
 std::string EncodeGapBody(const GapRecord& gap) {
+  BASCULE_CHECK_GE(gap.count, -1);
   std::string fields;
   AppendNonZero(fields, kFrom, static_cast<uint64_t>(gap.from.value()));
   AppendNonZero(fields, kTo, static_cast<uint64_t>(gap.to.value()));

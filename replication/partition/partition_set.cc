@@ -286,9 +286,25 @@ void PartitionSet::Tick() {
     }
   }
   if (++ticks_ % (kIdlePeriod / kTickPeriod) == 0) {
+    CheckInvariants();
     for (const auto& [key, entry] : partitions_) {
       entry.partition->shard().Post([partition = entry.partition] { partition->OnIdleTick(); });
     }
+  }
+}
+
+void PartitionSet::CheckInvariants() const {
+  BASCULE_CHECK(!stopping_);  // it ticks no more
+  for (const auto& [key, entry] : partitions_) {
+    BASCULE_CHECK(entry.partition != nullptr && entry.partition->options().key == key);
+    BASCULE_CHECK_GE(entry.min_isr, 1);
+    BASCULE_CHECK(entry.life.phase != PartitionPhase::kClosed);  // End took it
+    // What was recovered is taken over in the same step, but for one that goes.
+    const bool goes = entry.life.desire.role == PartitionRole::kGone;
+    BASCULE_CHECK(goes || !entry.recovered.has_value());
+    BASCULE_CHECK(goes || streams_.contains(key.stream));
+    if (entry.life.phase == PartitionPhase::kLeading)
+      BASCULE_CHECK(points_->Find(key) != nullptr);  // listed before anything was acked
   }
 }
 

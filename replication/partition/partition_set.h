@@ -109,6 +109,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);
   std::string DirectoryOf(PartitionKey key) const;
+  // Every partition against its life and its stream. Each idle tick.
+  void CheckInvariants() const;
 
   // PartitionEvents: on a shard.
   void OnDurable() override { points_->NoteDurable(); }

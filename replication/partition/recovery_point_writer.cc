@@ -57,6 +57,14 @@ void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::S
   Write();
 }
 
+// Between two calls: whoever waits, is waited for by a write.
+void RecoveryPointWriter::CheckInvariants() const {
+  if (writing_) return;
+  BASCULE_CHECK(waiting_.empty());
+  BASCULE_CHECK(!again_);
+  BASCULE_CHECK(last_ == nullptr);
+}
+
 void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
 
 void RecoveryPointWriter::KeepOnly(const std::set<StreamId>& known, MetadataIndex applied) {
@@ -104,6 +112,7 @@ void RecoveryPointWriter::Written(std::vector<absl::AnyInvocable<void(absl::Stat
   for (auto& done : waiting) done(status);
   if (last_) return std::exchange(last_, nullptr)();
   if (std::exchange(again_, false) || !waiting_.empty()) Write();
+  CheckInvariants();
 }
 
 void RecoveryPointWriter::WriteLast(Points points, absl::AnyInvocable<void(absl::Status)> done) {

@@ -45,6 +45,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
 
  private:
   void Check();
+  void CheckInvariants() const;
   void Write();
   void Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting,
                const absl::Status& status);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace {
 
 std::string Batch(Offset base, const std::vector<std::string>& bodies, uint8_t attributes = 0) {
   BatchBuilder builder;
-  builder.Begin(base, LeaderEpoch(7), Timestamp(1000), Offset(3), attributes);
+  builder.Begin(base, LeaderEpoch(7), Timestamp(1000), std::min(base, Offset(3)), attributes);
   for (const std::string& body : bodies) builder.Add(body);
   return builder.Finish();
 }
@@ -68,7 +69,8 @@ TEST_CASE("a batch comes back, and its payload is a protobuf list of messages") 
     const Offset base(static_cast<int64_t>(samples.Number() >> 2));
     const Timestamp timestamp(static_cast<int64_t>(samples.Number()));
     const size_t expected_bytes = samples.OneIn(2) ? samples.Below(10'000) : 0;
-    builder.Begin(base, LeaderEpoch(samples.Number()), timestamp, Offset(1), kLate, expected_bytes);
+    builder.Begin(base, LeaderEpoch(samples.Number()), timestamp, std::min(base, Offset(1)), kLate,
+                  expected_bytes);
     std::vector<std::string> values;
     for (uint64_t n = 1 + samples.Below(40); n > 0; --n) {
       values.emplace_back(samples.Below(samples.OneIn(10) ? 20'000 : 300), 'v');
