@@ -30,9 +30,44 @@ absl::StatusOr<std::string> ReadPem(FileSystem& files, std::string_view setting,
   return text;
 }
 
-grpc_ssl_client_certificate_request_type Request(const TlsOptions& options) {
-  return options.require_client_cert ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                     : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+grpc_ssl_client_certificate_request_type Request(bool require_client_cert) {
+  return require_client_cert ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                             : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+}
+
+grpc_ssl_server_certificate_config* ConfigOf(const CertificateTexts& texts) {
+  const grpc_ssl_pem_key_cert_pair pair{texts.key.c_str(), texts.cert.c_str()};
+  return grpc_ssl_server_certificate_config_create(texts.roots().c_str(), &pair, 1);
+}
+
+// gRPC's own take one pair for life; its C interface asks `fetch`, with `from`, at each handshake.
+class FetchedCredentials final : public grpc::ServerCredentials {
+ public:
+  FetchedCredentials(bool require_client_cert, grpc_ssl_server_certificate_config_callback fetch,
+                     void* from)
+      : require_client_cert_(require_client_cert), fetch_(fetch), from_(from) {}
+  void SetAuthMetadataProcessor(
+      const std::shared_ptr<grpc::AuthMetadataProcessor>& /*processor*/) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    grpc_server_credentials* credentials = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            Request(require_client_cert_), fetch_, from_));
+    const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
+    grpc_server_credentials_release(credentials);
+    return port;
+  }
+
+  const bool require_client_cert_;
+  const grpc_ssl_server_certificate_config_callback fetch_;
+  void* const from_;
+};
+
+grpc_ssl_certificate_config_reload_status FetchTried(void* texts,
+                                                     grpc_ssl_server_certificate_config** config) {
+  *config = ConfigOf(*static_cast<const CertificateTexts*>(texts));
+  return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 
 // An external acceptor is built without a look at its key and certificate, and then refuses every
@@ -54,25 +89,12 @@ bool CanServeWith(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
 
 }  // namespace
 
-// gRPC's own take one pair for life; its C interface asks.
-class ServerCertificate::ReloadingCredentials final : public grpc::ServerCredentials {
- public:
-  explicit ReloadingCredentials(ServerCertificate& tls) : tls_(tls) {}
-  void SetAuthMetadataProcessor(
-      const std::shared_ptr<grpc::AuthMetadataProcessor>& /*processor*/) override {}
-
- private:
-  int AddPortToServer(const std::string& address, grpc_server* server) override {
-    grpc_server_credentials* credentials = grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config_fetcher(
-            Request(tls_.options_), &ServerCertificate::Fetch, &tls_));
-    const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
-    grpc_server_credentials_release(credentials);
-    return port;
-  }
-
-  ServerCertificate& tls_;
-};
+// By the way that the texts will take when they are in use.
+bool ServerCertificate::CanServe(const Texts& texts) {
+  Texts tried = texts;
+  return CanServeWith(
+      std::make_shared<FetchedCredentials>(!texts.client_ca.empty(), &FetchTried, &tried));
+}
 
 absl::StatusOr<ServerCertificate::Texts> ServerCertificate::Read() const {
   Texts texts;
@@ -83,18 +105,31 @@ absl::StatusOr<ServerCertificate::Texts> ServerCertificate::Read() const {
         options_.client_ca.empty() ? std::string(kSystemRoots) : options_.client_ca;
     ASSIGN_OR_RETURN(texts.client_ca, ReadPem(files_, "tls.client.auth.ca", roots));
   }
-  grpc::SslServerCredentialsOptions ssl(Request(options_));
-  ssl.pem_key_cert_pairs.push_back({texts.key, texts.cert});
-  ssl.pem_root_certs = texts.roots();
+  return texts;
+}
+
+absl::Status ServerCertificate::Try(const Texts& texts) {
+  Texts used;
   {
     const absl::MutexLock lock(&mutex_);
-    if (texts == texts_) return texts;
+    used = texts_;
   }
-  if (!CanServeWith(grpc::SslServerCredentials(ssl))) {
-    return absl::UnavailableError(
-        Concat(options_.key, " and ", options_.cert, " are not a key and its certificate"));
+  if (texts == used) return absl::OkStatus();
+  const absl::Status refusal = absl::UnavailableError(
+      Concat(options_.key, " and ", options_.cert, " are not a key and its certificate",
+             texts.client_ca.empty() ? "" : ", or tls.client.auth.ca holds no certificates"));
+  if (refused_ == texts) return refusal;
+  if (judge_(texts)) {
+    refused_.reset();
+    return absl::OkStatus();
   }
-  return texts;
+  // Without a port, a descriptor, memory no texts are good; those that serve already tell.
+  if (used == Texts() || judge_(used)) {
+    refused_ = texts;
+    return refusal;
+  }
+  return absl::UnavailableError(
+      Concat(options_.key, " and ", options_.cert, " cannot be tried now; see gRPC's line above"));
 }
 
 absl::Status ServerCertificate::Load() {
@@ -111,6 +146,7 @@ absl::Status ServerCertificate::Load() {
   if (!options_.require_client_cert && !options_.client_ca.empty())
     LogWarning("tls.client.auth.ca has no effect: tls.client.auth.enabled is off");
   ASSIGN_OR_RETURN(Texts texts, Read());
+  RETURN_IF_ERROR(Try(texts));
   const absl::MutexLock lock(&mutex_);
   texts_ = std::move(texts);
   fresh_ = true;
@@ -119,12 +155,16 @@ absl::Status ServerCertificate::Load() {
 
 std::shared_ptr<grpc::ServerCredentials> ServerCertificate::Credentials() {
   if (!enabled()) return grpc::InsecureServerCredentials();
-  return std::make_shared<ReloadingCredentials>(*this);
+  return std::make_shared<FetchedCredentials>(options_.require_client_cert,
+                                              &ServerCertificate::Fetch, this);
 }
 
 void ServerCertificate::Reload() {
   if (!enabled()) return;
   absl::StatusOr<Texts> texts = Read();
+  if (texts.ok()) {
+    if (absl::Status tried = Try(*texts); !tried.ok()) texts = std::move(tried);
+  }
   std::string trouble;
   if (!texts.ok()) {
     trouble = Concat(FromAbsl(texts.status().message()),
@@ -148,8 +188,7 @@ grpc_ssl_certificate_config_reload_status ServerCertificate::Fetch(
   ServerCertificate& tls = *static_cast<ServerCertificate*>(self);
   const absl::MutexLock lock(&tls.mutex_);
   if (!std::exchange(tls.fresh_, false)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-  const grpc_ssl_pem_key_cert_pair pair{tls.texts_.key.c_str(), tls.texts_.cert.c_str()};
-  *config = grpc_ssl_server_certificate_config_create(tls.texts_.roots().c_str(), &pair, 1);
+  *config = ConfigOf(tls.texts_);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 

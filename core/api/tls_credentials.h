@@ -4,7 +4,9 @@
 #include <grpc/grpc_security.h>
 #include <grpcpp/security/server_credentials.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -13,13 +15,27 @@
 
 namespace bascule::api {
 
+// What the files of the TLS options hold: PEM.
+struct CertificateTexts {
+  std::string key;
+  std::string cert;
+  std::string client_ca;  // empty: no client is asked for a certificate
+  bool operator==(const CertificateTexts&) const = default;
+  // gRPC insists on some, and on sound ones, though none are used where no client is asked.
+  const std::string& roots() const { return client_ca.empty() ? cert : client_ca; }
+};
+
 // The files of the TLS options, read again while the server runs: gRPC asks at each handshake for
-// what there is, and goes on with what it has when that is nothing new. Outlives the server.
+// what there is, and goes on with what it has when that is nothing new. It does not say when it
+// refuses what it was given, so everything is tried before, in the same way, on a server of a moment.
+// Outlives the server.
 class ServerCertificate {
  public:
-  // `files` outlives it.
-  ServerCertificate(TlsOptions options, FileSystem& files)
-      : options_(std::move(options)), files_(files) {}
+  // Whether a server can be built with them. Blocks for some milliseconds.
+  using Judge = std::function<bool(const CertificateTexts&)>;
+  // `files` outlives it. `judge`: another one in tests.
+  ServerCertificate(TlsOptions options, FileSystem& files, Judge judge = CanServe)
+      : options_(std::move(options)), files_(files), judge_(std::move(judge)) {}
 
   // Once, first. InvalidArgument naming the setting: half a pair, client authentication without
   // TLS, a file that cannot be read or is not PEM; Unavailable: key and certificate are none of
@@ -27,8 +43,8 @@ class ServerCertificate {
   absl::Status Load();
   // For one server. Insecure without key and certificate.
   std::shared_ptr<grpc::ServerCredentials> Credentials();
-  // Reads the files again. What cannot be used changes nothing, and is said: trouble(). Blocks; one
-  // thread at a time.
+  // Reads the files again. What cannot be used changes nothing, and is said: trouble(). What was
+  // refused is tried again only once the files hold something else. Blocks; one thread at a time.
   void Reload();
 
   // --- any thread ---
@@ -36,23 +52,18 @@ class ServerCertificate {
   std::string trouble() const;      // a sentence; empty: the files are in use as they are
 
  private:
-  class ReloadingCredentials;
-  struct Texts {
-    std::string key;
-    std::string cert;
-    std::string client_ca;
-    bool operator==(const Texts&) const = default;
-    // gRPC insists on some, and on sound ones, though none are used where no client is asked for a
-    // certificate.
-    const std::string& roots() const { return client_ca.empty() ? cert : client_ca; }
-  };
+  using Texts = CertificateTexts;
   bool enabled() const { return !options_.key.empty(); }
   absl::StatusOr<Texts> Read() const;
+  absl::Status Try(const Texts& texts);
+  static bool CanServe(const Texts& texts);
   static grpc_ssl_certificate_config_reload_status Fetch(
       void* self, grpc_ssl_server_certificate_config** config);
 
   const TlsOptions options_;
   FileSystem& files_;
+  const Judge judge_;
+  std::optional<Texts> refused_;  // the last that the judge refused; of whoever loads
   mutable absl::Mutex mutex_;
   Texts texts_ ABSL_GUARDED_BY(mutex_);
   bool fresh_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC has not asked for them yet

@@ -237,6 +237,34 @@ TEST_CASE("TLS: a replaced certificate is shown to new connections, a broken one
   CHECK(ShownName(world) == "client");
 }
 
+TEST_CASE("TLS: a rotated authority of clients counts for new connections, in both directions") {
+  Pki pki;
+  ApiOptions options;
+  options.tls.key = pki.dir.Path("key");
+  options.tls.cert = pki.dir.Path("cert");
+  options.tls.require_client_cert = true;
+  options.tls.client_ca = pki.dir.Path("clients");
+  pki.Write("clients", kTestServerCert);  // which signed nobody's
+  grpc::SslCredentialsOptions own;
+  own.pem_root_certs = kTestCa;
+  own.pem_cert_chain = kTestClientCert;
+  own.pem_private_key = kTestClientKey;
+  ApiWorld world(options);
+  CHECK(FetchOver(world, own).substr(0, 3) == "14 ");
+  pki.Write("clients", kTestCa);
+  world.server->ReloadTls();
+  CHECK(world.server->tls_trouble().empty());
+  CHECK(FetchOver(world, own) == "0 ");
+  pki.Write("clients", "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n");
+  world.server->ReloadTls();
+  CHECK(world.server->tls_trouble().find("tls.client.auth.ca") != std::string::npos);
+  CHECK(FetchOver(world, own) == "0 ");
+  pki.Write("clients", kTestServerCert);
+  world.server->ReloadTls();
+  CHECK(world.server->tls_trouble().empty());
+  CHECK(FetchOver(world, own).substr(0, 3) == "14 ");
+}
+
 TEST_CASE("stopping drops connections: everybody sees Unavailable, nothing ends politely") {
   ApiWorld world;
   auto partition = world.AddStream("s", "foo")[0];
