@@ -57,6 +57,9 @@ struct ApiOptions {
   std::string server_id;  // as it stands in stream descriptions and broker lists
   std::string cluster_namespace;
   AdminOptions admin;
+  // As the limits, smaller in tests.
+  size_t async_outbox_responses = limits::kMaxAsyncOutboxResponses;
+  size_t async_outbox_bytes = limits::kMaxAsyncOutboxBytes;
 };
 
 // Everything outlives the server. `rng` names what nobody may guess; any thread (RealRng).

@@ -90,7 +90,7 @@ void PublishAsyncSession::OnReadDone(bool ok) {
     bool start;
     {
       const absl::MutexLock lock(&mutex_);
-      outbox_.AddError(view_.message.correlation_id, error);
+      if (HasPlace()) outbox_.AddError(view_.message.correlation_id, error);
       start = StartWriting();
     }
     if (start) WriteNext();
@@ -161,14 +161,12 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
     const InFlightWindow::Request answered = window_.Release(view.correlation_id);
     view.correlation_id = answered.correlation_id;
     if (finished_ || cancelled_ || overflowed_) return AckVerdict::kTaken;
-    if (outbox_.ends.size() >= kMaxOutboxResponses || outbox_.bytes.size() >= kMaxOutboxBytes) {
-      overflowed_ = true;
-      outbox_.Clear();
-      if (read_ == ReadSide::kPaused) read_ = ReadSide::kClosed;
-    } else if (view.ack_error == 0) {
-      outbox_.AddAck(view);
-    } else {
-      outbox_.AddError(view.correlation_id, AckFailure(view.ack_error));
+    if (HasPlace()) {
+      if (view.ack_error == 0) {
+        outbox_.AddAck(view);
+      } else {
+        outbox_.AddError(view.correlation_id, AckFailure(view.ack_error));
+      }
     }
     start = StartWriting();
     read = MayReadAgain();
@@ -176,6 +174,17 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
   if (start) WriteNext();
   if (read) StartRead(&request_);
   return AckVerdict::kTaken;
+}
+
+bool PublishAsyncSession::HasPlace() {
+  if (overflowed_) return false;
+  if (outbox_.ends.size() < state_.options.async_outbox_responses &&
+      outbox_.bytes.size() < state_.options.async_outbox_bytes)
+    return true;
+  overflowed_ = true;
+  outbox_.Clear();
+  if (read_ == ReadSide::kPaused) read_ = ReadSide::kClosed;
+  return false;
 }
 
 // Whether the caller got the write token.

@@ -49,11 +49,6 @@ class PublishAsyncSession final
   void OnCancel() override;
   void OnDone() override;
 
-  // Responses that may wait for a client that does not read them; past it the session ends
-  // (Unavailable). More than the window, because refusals come beside the acks.
-  static constexpr size_t kMaxOutboxResponses = 4 * limits::kMaxAsyncInFlight;
-  static constexpr size_t kMaxOutboxBytes = 64 * limits::kMiB;
-
  private:
   enum class ReadSide { kWithGrpc, kPaused, kClosed };
 
@@ -68,6 +63,8 @@ class PublishAsyncSession final
   void OnDrainTimeout();
   void OnExpiryTimer();
 
+  // A place for one more response; else the session is to end.
+  bool HasPlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool StartWriting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayReadAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ArmExpiry() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

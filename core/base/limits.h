@@ -98,6 +98,10 @@ inline constexpr size_t kDefaultRequestBytes = 4 * kMiB;
 // requests.
 inline constexpr size_t kMaxAsyncInFlight = 64 * 1024;
 inline constexpr size_t kMaxAsyncInFlightBytes = 16 * kMiB;
+// Responses of one PublishAsync session that may wait for a client that does not read them; past it the
+// session ends (Unavailable). More than the window, because refusals come beside the acks.
+inline constexpr size_t kMaxAsyncOutboxResponses = 4 * kMaxAsyncInFlight;
+inline constexpr size_t kMaxAsyncOutboxBytes = 64 * kMiB;
 inline constexpr std::chrono::seconds kAckDrainTimeout{5};
 inline constexpr std::chrono::seconds kDefaultMetadataTimeout{5};
 

@@ -376,5 +376,55 @@ TEST_CASE("publish async: without an inbox there is no session") {
   CHECK(Shown(session.stream->Finish()) == "14 failed to publish to NATS: nats: no connection");
 }
 
+// What a client finds that sent without reading until nobody took it any more.
+std::pair<size_t, std::string> Flood(ApiWorld& world, const std::string& stream) {
+  Session session(world);
+  const std::string large(20'000, 'c');  // comes back with each response
+  std::atomic<size_t> sent{0};
+  std::thread sender([&] {
+    while (sent < 4000 && session.Send(stream, large)) ++sent;
+    session.stream->WritesDone();
+  });
+  size_t before = 0;
+  int looks = 0;  // that saw nothing new
+  REQUIRE(Eventually([&] {
+    looks = std::exchange(before, sent.load()) == before ? looks + 1 : 0;
+    return looks > 40;
+  }));
+  size_t read = 0;
+  proto::PublishResponse response;
+  while (session.stream->Read(&response)) ++read;
+  sender.join();
+  CHECK(read < 4000);
+  return {read, Shown(session.stream->Finish())};
+}
+
+TEST_CASE("publish async: a client that does not read ends its session, not the server's memory") {
+  for (const bool by_count : {false, true}) {
+    for (const char* stream : {"s", "unknown"}) {  // acks, refusals
+      CAPTURE(by_count);
+      CAPTURE(stream);
+      ApiOptions options;
+      if (by_count) options.async_outbox_responses = 10;
+      if (!by_count) options.async_outbox_bytes = 200'000;
+      ApiWorld world(options);
+      world.AddStream("s", "foo");
+      world.bus.AckAll();
+      // Two at once, each on its own account.
+      std::pair<size_t, std::string> other;
+      std::thread beside([&] { other = Flood(world, stream); });
+      const auto [read, status] = Flood(world, stream);
+      beside.join();
+      CHECK(status == "14 too many acks wait: read the responses of PublishAsync");
+      CHECK(other.second == status);
+      // The next one is served.
+      Session honest(world);
+      REQUIRE(honest.Send("s", "1"));
+      CHECK(honest.Receive().correlationid() == "1");
+      CHECK(honest.HalfClose() == "0 ");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bascule::api
