@@ -59,5 +59,56 @@ TEST_CASE("reply acks that come from the metadata leader's defaults count too") 
   CHECK(absl::IsFailedPrecondition(world.Await(world[1].Create(spec))));
 }
 
+// As a version before it was bound made it, or while this leader has not come to it.
+void ProposeUnbound(MetaWorld& world, const std::string& name, const std::string& subject) {
+  StreamDescription stream = SampleStream(name, 1, {"b1"});
+  stream.subject = subject;
+  stream.overrides.reply_acks.reset();
+  world[1].log->Propose(EncodeCreateStream(stream), [](const absl::Status& s) { CHECK(s.ok()); });
+  world.Run(std::chrono::milliseconds(20));
+  REQUIRE(world[1].table().Find(name) != nullptr);
+  REQUIRE_FALSE(world[1].table().Find(name)->overrides.reply_acks.has_value());
+}
+
+TEST_CASE("a stream that is not bound yet answers as the leader's defaults will have it") {
+  for (const bool answering : {true, false}) {
+    CAPTURE(answering);
+    MetaWorld world(1);
+    StreamSettings defaults;
+    defaults.reply_acks = answering ? ReplyAcks::kJetStream : ReplyAcks::kOff;
+    world[1].frontend->SetStreamDefaults(defaults);
+    ProposeUnbound(world, "old", "trade.*");
+    const absl::Status made = world.Await(world[1].Create(Answering("new", "trade.eu")));
+    CHECK(absl::IsFailedPrecondition(made) == answering);
+    CHECK(made.ok() == !answering);
+  }
+}
+
+// As the leader writes it into a stream of an older version; clients cannot.
+void Bind(MetaWorld& world, const std::string& name, ReplyAcks acks) {
+  StreamOverrides changes;
+  changes.reply_acks = acks;
+  world[1].log->Propose(EncodeUpdateStream(name, changes),
+                        [](const absl::Status& s) { CHECK(s.ok()); });
+  world.Run(std::chrono::milliseconds(20));
+}
+
+TEST_CASE("what an update, a deletion and a snapshot make of who answers is known") {
+  MetaWorld world(1);
+  ProposeUnbound(world, "one", "a.b");
+  CHECK(world[1].table().answering().size() == 1);
+  Bind(world, "one", ReplyAcks::kOff);
+  CHECK(world[1].table().answering().size() == 0);
+  CHECK(world.Await(world[1].Create(Answering("two", "a.*"))).ok());
+  MetaTable restored;
+  REQUIRE(restored.Restore(world[1].table().applied(), world[1].table().Snapshot()).ok());
+  CHECK(restored.answering().size() == 1);
+  CHECK(world.Await(world[1].Delete("two")).ok());
+  CHECK(world[1].table().answering().size() == 0);
+  Bind(world, "one", ReplyAcks::kJetStream);
+  CHECK(world[1].table().answering().size() == 1);
+  CHECK(absl::IsFailedPrecondition(world.Await(world[1].Create(Answering("two", "a.*")))));
+}
+
 }  // namespace
 }  // namespace bascule::metadata

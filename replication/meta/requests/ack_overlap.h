@@ -8,21 +8,25 @@
 
 #include "core/base/status.h"
 #include "core/stream/description.h"
+#include "core/stream/subject_index.h"
 #include "replication/meta/table/meta_table.h"
 
 namespace bascule::metadata {
 
 class AckOverlap {
  public:
-  // FailedPrecondition naming a stream of `present`, or one that is on its way, that would answer
-  // messages that `stream` answers. `stream` has what binds.
-  absl::Status Check(const StreamDescription& stream, const MetaTable::Streams& present) const;
-  // `stream` is proposed: counts until Settled.
+  // FailedPrecondition naming a stream of `table`, or one that is on its way, that would answer
+  // messages that `stream` answers. `stream` has what binds; one of an older version that is not bound
+  // yet counts as what `defaults` will make of it.
+  absl::Status Check(const StreamDescription& stream, const MetaTable& table,
+                     const StreamSettings& defaults) const;
+  // `stream` is proposed: counts until Settled. At most one of each name.
   void Proposed(const StreamDescription& stream);
   void Settled(const StreamDescription& stream);
 
  private:
-  std::multimap<std::string, StreamDescription> proposed_;  // those that answer
+  std::map<std::string, StreamDescription> proposed_;  // those that answer
+  SubjectIndex proposed_subjects_;
 };
 
 }  // namespace bascule::metadata

@@ -53,7 +53,7 @@ Verdict CheckCreate(const LeaderView& view, const meta::Request& request) {
     return RefuseByTable(std::move(room));
   if (absl::Status room = view.placements.CheckTable(stream); !room.ok())
     return RefuseByTable(std::move(room));
-  if (absl::Status alone = view.overlap.Check(stream, view.table.streams()); !alone.ok())
+  if (absl::Status alone = view.overlap.Check(stream, view.table, view.defaults); !alone.ok())
     return RefuseByTable(std::move(alone));
   return {absl::OkStatus(), false, std::move(stream)};
 }

@@ -12,11 +12,10 @@ namespace {
 CommandOutcome UpdateStream(TableState& table, MetadataIndex index, const meta::Command& command) {
   const StreamDescription* found = table.Find(command.update_stream().name());
   if (found == nullptr) return {absl::NotFoundError("stream does not exist"), {}};
-  StreamDescription& stream = *table.Mutable(found->id);
   meta::StreamOverrides overrides;
-  ToProto(stream.overrides, overrides);
+  ToProto(found->overrides, overrides);
   overrides.MergeFrom(command.update_stream().changes());
-  stream.overrides = FromProto(overrides);
+  const StreamDescription& stream = table.SetOverrides(found->id, FromProto(overrides));
   std::vector<MetaDelta> changed;
   for (const PartitionDescription& partition : stream.partitions) {  // R6a
     table.Change({}, index, {stream.id, partition.id}, changed);

@@ -38,6 +38,7 @@ class MetaTable final : private TableState {
   // version's. Nothing is changed then.
   absl::Status Restore(MetadataIndex index, std::string_view snapshot);
 
+  using TableState::answering;
   using TableState::applied;
   using TableState::brokers;
   using TableState::cluster_id;

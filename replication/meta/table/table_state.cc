@@ -3,7 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
+
 namespace bascule::metadata {
+namespace {
+
+bool MayAnswer(const StreamDescription& stream) {
+  return stream.overrides.reply_acks != ReplyAcks::kOff;
+}
+
+}  // namespace
 
 const StreamDescription* TableState::Find(std::string_view name) const {
   const auto it = streams_.find(name);
@@ -87,6 +96,15 @@ void TableState::RemoveStream(const StreamDescription& stream) {
   streams_.erase(streams_.find(stream.name));
 }
 
+const StreamDescription& TableState::SetOverrides(StreamId id, StreamOverrides overrides) {
+  StreamDescription* stream = Mutable(id);
+  BASCULE_CHECK(stream != nullptr);
+  answering_.Remove(*stream);
+  stream->overrides = std::move(overrides);
+  if (MayAnswer(*stream)) answering_.Add(*stream);
+  return *stream;
+}
+
 void TableState::Change(const BrokerChange& change, MetadataIndex index, PartitionKey key,
                         std::vector<MetaDelta>& deltas) {
   StreamDescription& stream = *Mutable(key.stream);
@@ -123,6 +141,7 @@ size_t StreamBytes(const StreamDescription& stream) {
 
 void TableState::Host(const StreamDescription& stream) {
   stream_bytes_ += StreamBytes(stream);
+  if (MayAnswer(stream)) answering_.Add(stream);
   for (const PartitionDescription& partition : stream.partitions) {
     for (const std::string& broker : partition.replicas)
       hosting_[broker].replicas.insert({stream.id, partition.id});
@@ -132,6 +151,7 @@ void TableState::Host(const StreamDescription& stream) {
 
 void TableState::Unhost(const StreamDescription& stream) {
   stream_bytes_ -= StreamBytes(stream);
+  answering_.Remove(stream);
   for (const PartitionDescription& partition : stream.partitions) {
     for (const std::string& broker : partition.replicas)
       hosting_[broker].replicas.erase({stream.id, partition.id});

@@ -12,6 +12,7 @@
 #include "absl/container/btree_set.h"
 #include "core/base/status.h"
 #include "core/stream/description.h"
+#include "core/stream/subject_index.h"
 #include "replication/meta/table/partition_rules.h"
 #include "replication/metadata_log.h"
 #include "replication/ports.h"
@@ -63,6 +64,8 @@ class TableState {
   absl::btree_set<PartitionKey> ReplicasOf(const std::string& broker) const;
   // What the streams may come to in a snapshot, whatever becomes of their partitions (StreamBytes).
   size_t stream_bytes() const { return stream_bytes_; }
+  // The streams that answer plain messages (reply acks), or may: they do not say that they do not.
+  const SubjectIndex& answering() const { return answering_; }
   const std::vector<GroupMember>& members() const { return members_; }
   const std::string& cluster_id() const { return cluster_id_; }  // empty: not initialised
   uint32_t feature_level() const { return feature_level_; }      // in force
@@ -75,8 +78,8 @@ class TableState {
   // Neither its name nor its id is in use.
   void AddStream(StreamDescription stream);
   void RemoveStream(const StreamDescription& stream);
-  // Null: there is none. Its name, id, partitions and replicas stay.
-  StreamDescription* Mutable(StreamId id);
+  // The stream of that id, which is there, with other settings.
+  const StreamDescription& SetOverrides(StreamId id, StreamOverrides overrides);
   // Applies the partition rules to one partition, which is there, and notes what changed.
   void Change(const BrokerChange& change, MetadataIndex index, PartitionKey key,
               std::vector<MetaDelta>& deltas);
@@ -95,6 +98,7 @@ class TableState {
     int32_t leading = 0;
   };
 
+  StreamDescription* Mutable(StreamId id);  // null: there is none
   // Counts a stream in, and out.
   void Host(const StreamDescription& stream);
   void Unhost(const StreamDescription& stream);
@@ -106,6 +110,7 @@ class TableState {
   std::map<std::string, Client, std::less<>> clients_;  // by broker, as brokers_
   std::map<std::string, Hosting, std::less<>> hosting_;
   size_t stream_bytes_ = 0;
+  SubjectIndex answering_;
   std::vector<GroupMember> members_;  // empty: the group has told nothing yet
   std::string cluster_id_;
   uint32_t feature_level_ = 0;
