@@ -211,9 +211,7 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
   request.set_incarnation(self_.incarnation);
   request.mutable_settled()->set_stream_id(id.value());
   request.mutable_settled()->set_index(index.value());
-  auto again = [this, broker, id, index, deadline,
-                settling](const absl::StatusOr<std::string>& response) {
-    const RequestOutcome outcome = DecodeResponse(response);
+  auto again = [this, broker, id, index, deadline, settling](const RequestOutcome& outcome) {
     const absl::StatusCode code = outcome.status.code();
     const bool lost = code == absl::StatusCode::kUnavailable ||
                       code == absl::StatusCode::kUnknown ||
@@ -226,8 +224,7 @@ void MetaFrontend::SettleOn(const std::string& broker, StreamId id, MetadataInde
       SettleOn(broker, id, index, deadline, settling);
     }));
   };
-  peers_->Call(there->node, PeerService::kMetadata, EncodeRequest(request), left,
-               lifetime_.Bind(std::move(again)));
+  CallMetadata(*peers_, there->node, request, left, lifetime_, std::move(again));
 }
 
 void MetaFrontend::RequestNewEpoch(PartitionKey key) {

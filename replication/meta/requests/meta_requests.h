@@ -4,9 +4,11 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "core/base/status.h"
+#include "core/env/lifetime.h"
 #include "core/stream/description.h"
 #include "replication/meta/table/meta_commands.h"
 #include "replication/peer_transport.h"
@@ -44,6 +46,17 @@ RequestOutcome DecodeResponse(const absl::StatusOr<std::string>& response);
 std::string EncodeRequest(const meta::Request& request);
 // InvalidArgument: too large, or no request.
 absl::Status DecodeRequest(std::string_view bytes, meta::Request& request);
+// Calls the metadata service of `to`. `answered` gets the RequestOutcome on the lifetime's executor; not once
+// that has ended.
+template <typename Fn>
+void CallMetadata(PeerTransport& peers, PeerId to, const meta::Request& request, Duration timeout,
+                  const Lifetime& lifetime, Fn answered) {
+  peers.Call(to, PeerService::kMetadata, EncodeRequest(request), timeout,
+             lifetime.Bind([answered = std::move(answered)](
+                               const absl::StatusOr<std::string>& response) mutable {
+               answered(DecodeResponse(response));
+             }));
+}
 
 void ToProto(const StreamSpec& in, meta::StreamSpec& out);
 StreamSpec FromProto(const meta::StreamSpec& in);

@@ -98,11 +98,10 @@ void RequestSender::Try(Key key) {
   // OnRoleChange goes on.
   if (peers_ == nullptr || role.leader == PeerId() || role.leader == self_.node) return;
   waiting.under_way = true;
-  peers_->Call(role.leader, PeerService::kMetadata, EncodeRequest(waiting.request), patience,
-               lifetime_.Bind([this, key, attempt = waiting.attempt](
-                                  const absl::StatusOr<std::string>& response) {
-                 OnAnswer(key, attempt, DecodeResponse(response));
-               }));
+  CallMetadata(*peers_, role.leader, waiting.request, patience, lifetime_,
+               [this, key, attempt = waiting.attempt](RequestOutcome outcome) {
+                 OnAnswer(key, attempt, std::move(outcome));
+               });
 }
 
 void RequestSender::OnAnswer(Key key, uint64_t attempt, RequestOutcome outcome) {
