@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "core/base/status.h"
@@ -51,6 +52,24 @@ class PeerHandler {
   // sender what became of it.
   virtual void OnPeerBulk(const PeerIdentity& from, std::string header, std::string body,
                           Respond respond) = 0;
+};
+
+// The answer to a request that waits for its turn. Let go of before Begin, the request surely was not
+// carried out, and its asker is told so: Unavailable.
+class WaitingRequest {
+ public:
+  explicit WaitingRequest(PeerHandler::Respond respond) : respond_(std::move(respond)) {}
+  WaitingRequest(WaitingRequest&& other) noexcept
+      : respond_(std::exchange(other.respond_, nullptr)) {}
+  WaitingRequest& operator=(WaitingRequest&&) = delete;
+  ~WaitingRequest() {
+    if (respond_) respond_(absl::UnavailableError("the broker is too busy, or stops: ask again"));
+  }
+  // From now on whoever has it answers.
+  PeerHandler::Respond Begin() { return std::exchange(respond_, nullptr); }
+
+ private:
+  PeerHandler::Respond respond_;
 };
 
 // Called on foreign threads; must not block.

@@ -123,16 +123,16 @@ void MetadataNode::OnPeerDown(const PeerIdentity& peer) { lookout_->OnPeerDown(p
 void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
                                   Duration timeout, PeerHandler::Respond respond) {
   seams_.home.Post(lifetime_.Guard([this, server_id, request = std::move(request), timeout,
-                                    respond = std::move(respond)]() mutable {
+                                    waiting = WaitingRequest(std::move(respond))]() mutable {
     if (control_)
-      return control_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+      return control_->OnIntroduction(server_id, std::move(request), timeout, waiting.Begin());
     if (join_)
-      return join_->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+      return join_->OnIntroduction(server_id, std::move(request), timeout, waiting.Begin());
     if (early_.size() >= limits::kPeerIntroductions)
-      return respond(absl::UnavailableError("the broker is starting"));
+      return waiting.Begin()(absl::UnavailableError("the broker is starting"));
     early_.push_back([this, server_id, request = std::move(request), timeout,
-                      respond = std::move(respond)]() mutable {
-      OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
+                      waiting = std::move(waiting)]() mutable {
+      OnIntroduction(server_id, std::move(request), timeout, waiting.Begin());
     });
   }));
 }

@@ -217,8 +217,11 @@ inline void FakeMetadataLog::ReadBarrier(absl::AnyInvocable<void(absl::Status)> 
   ++barriers;
   home_.After(
       group_.commit_delay, [this, id = self_, &group = group_, done = std::move(done)]() mutable {
-        if (!group.processes_.contains(id) || group.leader_ != id || group.cut_.contains(id))
+        const auto self = group.processes_.find(id);
+        if (self == group.processes_.end() || !group.processes_.contains(group.leader_) ||
+            group.cut_.contains(id) || self->second->role_.leader != group.leader_)
           return done(absl::UnavailableError("no leader confirmed it"));
+        (void)group.CatchUp(*self->second);
         done(absl::OkStatus());
       });
 }

@@ -173,6 +173,78 @@ TEST_CASE(
   CHECK(world[1].LeaderOf("s") == "b2");
 }
 
+TEST_CASE("R6b: what was told and not noted as told is not told again") {
+  MetaWorld world(3);
+  world.Start(2);
+  world.Register(2, /*lost_all=*/true);
+  // It is registered for everybody, and is killed before it hears of that.
+  REQUIRE(world.scheduler.RunUntil(
+      [&] {
+        const RegisteredBroker* known = world[1].table().FindBroker("b2");
+        return known != nullptr && known->incarnation == world[2].self.incarnation;
+      },
+      seconds(5)));
+  REQUIRE(world[2].record->owes_all());
+  world.Stop(2);
+  StreamOnSecond(world);
+  for (int start = 0; start < 2; ++start) {
+    world.Start(2);
+    CHECK(world[2].record->owes_all() == (start == 0));
+    world.Register(2);
+    REQUIRE(Registered(world, 2).ok());
+    CHECK_FALSE(world[2].record->owes_all());
+    CHECK(world[1].LeaderOf("s") == "b2");  // where nothing was written yet, nothing is lost
+  }
+  // What is lost later is told, whoever told before.
+  world.Start(2);
+  world.Register(2, /*lost_all=*/true);
+  REQUIRE(Registered(world, 2).ok());
+  CHECK(world[1].LeaderOf("s") == "");
+}
+
+TEST_CASE("R6b: what nobody can have been told is told, whatever was begun") {
+  MetaWorld world(3);
+  StreamOnSecond(world);
+  world.Start(2);
+  world.group.hold = true;
+  world.Register(2, /*lost_all=*/true);
+  world.Run(milliseconds(50));
+  CHECK(world[2].record->told_by() == world[2].self.incarnation);
+  world.Stop(2);
+  world.group.hold = false;
+  world.group.keep_on_change = false;  // what was proposed comes to nothing
+  world.group.Elect(PeerId(3));
+  world.Run(seconds(1));
+  world.Start(2);
+  world.Register(2);
+  REQUIRE(Registered(world, 2).ok());
+  CHECK(world[1].LeaderOf("s") == "");
+}
+
+TEST_CASE("a stopped registrar asks nothing, and calls nobody") {
+  for (const int ms : {0, 1, 3, 40, 700}) {
+    CAPTURE(ms);
+    MetaWorld world(3);
+    world.Start(2);
+    world.group.hold = ms == 40 || ms == 700;  // 700: it waits to ask again
+    if (ms == 700) world.network.Isolate(PeerId(2));
+    world.Register(2, /*lost_all=*/true);
+    world.Run(milliseconds(ms));
+    bool stopped = false;
+    world[2].home.Post([&] {
+      world[2].registrar->Stop();
+      stopped = true;
+    });
+    REQUIRE(world.scheduler.RunUntil([&] { return stopped; }, seconds(1)));
+    const bool before = world[2].registered.has_value();
+    world.group.hold = false;
+    world.Run(seconds(20));
+    CHECK(world[2].registered.has_value() == before);
+    CHECK(world[2].sink.deltas.empty());
+    CHECK(world[2].record->owes_all() == !before);
+  }
+}
+
 TEST_CASE("an ordinary crash at any step of registering is never taken for lost records") {
   for (uint64_t step = 1; step <= 14; ++step) {
     CAPTURE(step);

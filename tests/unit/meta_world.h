@@ -205,6 +205,7 @@ inline MetaBroker::MetaBroker(MetaWorld& given, uint64_t number, uint64_t incarn
   log = world.group.Attach(self.node, home, frontend->state());
   frontend->SetLog(*log);
   registrar = std::make_unique<BrokerRegistrar>(home, *frontend, self, /*alone=*/false);
+  registrar->SetLog(*log);
   leader_work = std::make_unique<LeaderWork>(home, world.clock, &peers, *log, *log,
                                              frontend->table(), self, world.options);
   frontend->AddRoleObserver([this](const MetadataRole& role) { leader_work->OnRoleChange(role); });

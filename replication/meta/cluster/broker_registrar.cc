@@ -48,6 +48,39 @@ void BrokerRegistrar::Register(DeltaSink& sink, RegistrationRecord& record, Done
   new_sink_ = &sink;
   record_ = &record;
   registered_ = std::move(done);
+  if (record_->told_by() != 0) return AskWhetherTold();
+  BeginRegistration();
+}
+
+void BrokerRegistrar::Stop() {
+  BASCULE_CHECK(home_.OnThisThread());
+  new_sink_ = nullptr;
+  registered_ = nullptr;
+  lifetime_.End();
+}
+
+// An earlier process was about to tell what is owed, and ended before it noted that the group has it. Told once
+// more, it would take from this broker what it was given since, of which nothing can be lost.
+void BrokerRegistrar::AskWhetherTold() {
+  log_->ReadBarrier(lifetime_.Guard([this](const absl::Status& passed) {
+    if (!passed.ok()) {
+      return home_.After(kRegistrationRetryPeriod, lifetime_.Guard([this] { AskWhetherTold(); }));
+    }
+    if (WasTold()) {
+      if (const absl::Status paid = record_->Paid(); !paid.ok()) return EndRegistration(paid);
+      LogInfo("broker ", self_.id,
+              ": what its data directory owed the cluster was told by the process before this one");
+    }
+    BeginRegistration();
+  }));
+}
+
+bool BrokerRegistrar::WasTold() const {
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
+  return known != nullptr && known->node == self_.node && known->incarnation == record_->told_by();
+}
+
+void BrokerRegistrar::BeginRegistration() {
   if (absl::Status prepared = PrepareRegistration(); !prepared.ok())
     return EndRegistration(prepared);
   SendRegistration();
@@ -57,6 +90,7 @@ void BrokerRegistrar::Register(DeltaSink& sink, RegistrationRecord& record, Done
 // be compared with lies in the same directory.
 absl::Status BrokerRegistrar::PrepareRegistration() {
   RETURN_IF_ERROR(record_->Raise());
+  RETURN_IF_ERROR(record_->Telling(self_.incarnation));
   registration_.generation = alone_ ? 0 : record_->generation();
   registration_.lost_all = record_->owes_all();
   registration_.kept_all = !record_->owes_all();

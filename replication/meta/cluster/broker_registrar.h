@@ -1,6 +1,7 @@
 // Keeps this broker registered for as long as its process lives. On the metadata thread, but for Advertise.
 //
-//   Register ─► the directory's generation is raised, durably ─► MetaFrontend::Ask (RegisterBroker)
+//   Register ─► of what is owed: has an earlier process told it already?
+//            ─► the directory's generation is raised, durably ─► MetaFrontend::Ask (RegisterBroker)
 //     applied here ─► what the directory owes is paid (R6b) ─► AppliedMetadata::HandOver (R2b)
 //     refused      ─► done(why) · no answer: again
 //     an older copy ─► noted in the record, durably ─► its vote is given up ─► done(DataLoss)
@@ -26,6 +27,8 @@ class BrokerRegistrar {
   BrokerRegistrar(Executor& home, MetaFrontend& frontend, BrokerSelf self, bool alone);
 
   // This process cannot go on: it was replaced, or removed from the cluster.
+  // Before Register.
+  void SetLog(MetadataLog& log) { log_ = &log; }
   void SetFatal(absl::AnyInvocable<void(const absl::Status&)> fatal) { fatal_ = std::move(fatal); }
   // The address that clients are told; before it this broker is not listed by others. Any thread,
   // also after Register.
@@ -36,11 +39,16 @@ class BrokerRegistrar {
   // server id, the data directory is an older copy, ...); it is tried until there is a leader. Fenced
   // later, the broker registers again by itself.
   void Register(DeltaSink& sink, RegistrationRecord& record, Done done);
+  // Nothing is asked any more, handed over or called; the broker stays registered as it is.
+  void Stop();
   // Of the data directory, as heartbeats tell it; 0: not registered, or a group of one.
   uint64_t generation() const { return handed_over() ? registration_.generation : 0; }
 
  private:
   void OnChange();
+  void AskWhetherTold();
+  bool WasTold() const;
+  void BeginRegistration();
   absl::Status PrepareRegistration();
   void EndRegistration(const absl::Status& status);
   void SendRegistration();
@@ -59,6 +67,7 @@ class BrokerRegistrar {
   MetaFrontend& frontend_;
   const BrokerSelf self_;
   const bool alone_;
+  MetadataLog* log_ = nullptr;
   absl::AnyInvocable<void(const absl::Status&)> fatal_;
   DeltaSink* new_sink_ = nullptr;  // until our registration is applied
   RegistrationRecord* record_ = nullptr;

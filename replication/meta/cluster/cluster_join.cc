@@ -43,13 +43,11 @@ void ClusterControl::OnIntroduction(const std::string& server_id, std::string re
                                     Duration timeout, PeerHandler::Respond respond) {
   absl::StatusOr<IntroRequest> parsed = DecodeIntroRequest(request);
   if (!parsed.ok()) return respond(parsed.status());
-  auto answer = std::make_shared<PeerHandler::Respond>(std::move(respond));
-  const bool taken =
-      home_.TryPost(lifetime_.Guard([this, server_id, parsed = *std::move(parsed),
-                                     bytes = std::move(request), timeout, answer]() mutable {
-        Introduced(server_id, parsed, std::move(bytes), timeout, std::move(*answer));
+  (void)home_.TryPost(
+      lifetime_.Guard([this, server_id, parsed = *std::move(parsed), bytes = std::move(request),
+                       timeout, waiting = WaitingRequest(std::move(respond))]() mutable {
+        Introduced(server_id, parsed, std::move(bytes), timeout, waiting.Begin());
       }));
-  if (!taken) (*answer)(absl::UnavailableError("the broker is busy"));
 }
 
 void ClusterControl::Introduced(const std::string& certified_id, const IntroRequest& request,

@@ -51,6 +51,13 @@ void ClusterJoiner::Start(Done done) {
   Round();
 }
 
+void ClusterJoiner::Stop() {
+  BASCULE_CHECK(home_.OnThisThread());
+  rounds_.Cancel();
+  done_ = nullptr;
+  lifetime_.End();
+}
+
 std::string ClusterJoiner::Question() const {
   return EncodeIntroRequest(WhoRequest{options_.cluster_namespace});
 }
@@ -94,11 +101,10 @@ void ClusterJoiner::OnIntroduction(const std::string& /*server_id*/, std::string
         Concat("broker ", options_.server_id, " belongs to namespace ", options_.cluster_namespace,
                ", the invitation is from ", invite.cluster_namespace)));
   }
-  // Of a broker that is gone the dropped `respond` tells.
-  home_.Post(
-      lifetime_.Guard([this, invite = std::move(invite), respond = std::move(respond)]() mutable {
-        if (!done_) return respond(Answer());  // it has found its cluster already
-        Invited(invite, std::move(respond));
+  home_.Post(lifetime_.Guard(
+      [this, invite = std::move(invite), waiting = WaitingRequest(std::move(respond))]() mutable {
+        if (!done_) return waiting.Begin()(Answer());  // it has found its cluster already
+        Invited(invite, waiting.Begin());
       }));
 }
 

@@ -72,6 +72,9 @@ class ClusterJoiner {
   // `done` once: the outcome, or why the cluster will not have us (AlreadyExists: another broker
   // lives under our server id, ...).
   void Start(Done done);
+  // Nothing is asked, answered or noted any more, and nothing comes of what was asked. On the metadata
+  // thread.
+  void Stop();
 
   // Any thread. What others ask of us meanwhile: we wait; an invitation tells us whom to ask.
   void OnIntroduction(const std::string& server_id, std::string request, Duration timeout,

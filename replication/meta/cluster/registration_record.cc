@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kBlockBytes = 4096;
 constexpr char kMagic[] = "bascule registration ";
 constexpr uint64_t kVersion = 1;
+// Of what is owed. An older version wrote this only, and takes any other number but 0 for it.
+constexpr uint64_t kOwedUntold = 1;
 constexpr char kChecksum[] = "crc32c ";
 
 // One line "<name> <number>" of the block.
@@ -43,8 +45,9 @@ bool TakeKey(std::vector<std::string>& lines, PartitionKey& key) {
 
 // Text, so that an operator can read it; newlines behind it up to the block's end.
 std::string RegistrationRecord::Encode(const Content& content) {
+  const uint64_t owed = !content.all ? 0 : std::max(content.teller, kOwedUntold);
   std::string block = Concat(kMagic, kVersion, "\nsequence ", content.sequence, "\ngeneration ",
-                             content.generation, "\nowes_all ", content.all ? 1 : 0, "\nrejoin ",
+                             content.generation, "\nowes_all ", owed, "\nrejoin ",
                              content.rejoin ? 1 : 0, "\nowes ", content.partitions.size(), "\n");
   for (const PartitionKey& key : content.partitions)
     block += Concat(key.stream, "/", key.partition, "\n");
@@ -78,6 +81,7 @@ absl::StatusOr<RegistrationRecord::Content> RegistrationRecord::Decode(const std
                     TakeNumber(lines, "owes ", owed) && owed <= limits::kOwedPartitions;
   if (!read) return damaged;
   content.all = all != 0;
+  content.teller = all > kOwedUntold ? all : 0;
   content.rejoin = rejoin != 0;
   content.partitions.resize(owed);
   for (PartitionKey& key : content.partitions) {
@@ -143,7 +147,15 @@ absl::Status RegistrationRecord::Raise() {
 absl::Status RegistrationRecord::OweAll() {
   Content next = now_;
   next.all = true;
+  next.teller = 0;
   next.partitions.clear();
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::Telling(uint64_t incarnation) {
+  if (!now_.all) return absl::OkStatus();
+  Content next = now_;
+  next.teller = incarnation;
   return Write(std::move(next));
 }
 
@@ -151,6 +163,7 @@ absl::Status RegistrationRecord::NoteOlder(uint64_t known, bool rejoin) {
   Content next = now_;
   next.generation = std::max(next.generation, known);
   next.all = true;
+  next.teller = 0;
   next.partitions.clear();
   next.rejoin = rejoin;
   return Write(std::move(next));
@@ -166,6 +179,7 @@ absl::Status RegistrationRecord::Paid() {
   if (!unsure_ && !now_.all && now_.partitions.empty()) return absl::OkStatus();
   Content next = now_;
   next.all = false;
+  next.teller = 0;
   next.partitions.clear();
   return Write(std::move(next));
 }

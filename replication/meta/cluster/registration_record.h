@@ -31,6 +31,8 @@ class RegistrationRecord {
 
   uint64_t generation() const { return now_.generation; }
   bool owes_all() const { return now_.all; }
+  // The incarnation of the process that was the last to begin to tell that all is owed; 0: none has.
+  uint64_t told_by() const { return now_.teller; }
   // Of single partitions: this version owes none, a later one may have (README.md).
   const std::vector<PartitionKey>& owed() const { return now_.partitions; }
   // Its part in the metadata group is not to be gone on with either: it forgot votes.
@@ -40,6 +42,8 @@ class RegistrationRecord {
   // holds is the one or the other.
   absl::Status Raise();
   absl::Status OweAll();
+  // A process of this incarnation is about to tell what is owed. Where not all is, nothing is noted.
+  absl::Status Telling(uint64_t incarnation);
   // The group knows the generation `known`: this directory is an older copy.
   absl::Status NoteOlder(uint64_t known, bool rejoin);
   absl::Status Rejoined();
@@ -51,6 +55,7 @@ class RegistrationRecord {
     uint64_t sequence = 0;  // of the write
     uint64_t generation = 0;
     bool all = false;
+    uint64_t teller = 0;  // only of `all`
     bool rejoin = false;
     std::vector<PartitionKey> partitions;
   };

@@ -32,12 +32,12 @@ void RequestService::OnPeerCall(const PeerIdentity& from, std::string bytes, Dur
     return respond(absl::PermissionDeniedError(
         Concat("broker ", from.server_id, " asks in the name of another")));
   }
-  auto answer = std::make_shared<Respond>(std::move(respond));
-  const bool taken = home_.TryPost(lifetime_.Guard([this, request, timeout, answer] {
-    Execute(*request, timeout,
-            [answer](const RequestOutcome& outcome) { (*answer)(EncodeResponse(outcome)); });
+  (void)home_.TryPost(lifetime_.Guard([this, request, timeout,
+                                       waiting = WaitingRequest(std::move(respond))]() mutable {
+    Execute(*request, timeout, [respond = waiting.Begin()](const RequestOutcome& outcome) mutable {
+      respond(EncodeResponse(outcome));
+    });
   }));
-  if (!taken) (*answer)(absl::UnavailableError("the broker is busy"));
 }
 
 void RequestService::Execute(const meta::Request& request, Duration timeout, RequestDone done) {
