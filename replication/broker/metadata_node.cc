@@ -55,6 +55,10 @@ absl::Status MetadataNode::Prepare() {
   ASSIGN_OR_RETURN(record_, metadata::RegistrationRecord::Open(seams_.fs, directory_.path()));
   ASSIGN_OR_RETURN(found_, Look());
   ASSIGN_OR_RETURN(plan_, metadata::PlanStart(found_, options_.config.cluster.enabled));
+  // Taken in anew, this broker would lose its place, and its metadata could not be given back any more.
+  const bool bound = seams_.fs.Exists(metadata::BindingFile(directory_.path()));
+  if (!plan_.had_metadata && !bound)
+    RETURN_IF_ERROR(BindingOf(found_, plan_.had_metadata, cluster_id_, std::nullopt).status());
   if (plan_.leave_old_part) {
     LogWarning(directory_.path(),
                " is an older copy: this broker joins its cluster as a new member, "
@@ -294,6 +298,7 @@ absl::Status MetadataNode::StartGroup() {
                                GroupOptions(options_), std::move(store_), std::move(stored_)));
   removal_.emplace(cluster_id_, self_.node);
   frontend_->SetLog(*group_);
+  registrar_->SetLog(*group_);
   StartLeaderWork();
   frontend_->SetStreamDefaults(options_.config.stream_defaults);
   frontend_->SetSilence([this](const std::string& id) { return leader_work_->IsUnfit(id); });
@@ -347,6 +352,10 @@ void MetadataNode::StartLookout() {
 
 void MetadataNode::Stop(absl::AnyInvocable<void()> done) {
   fresh_.Cancel();
+  query_.reset();
+  early_.clear();
+  if (join_) join_->Stop();
+  if (registrar_) registrar_->Stop();
   if (lookout_) lookout_->Stop();
   // Till the group has handed over the leader does its work.
   auto end = [this, done = std::move(done)]() mutable {

@@ -1,0 +1,216 @@
+// What brokers say to do about their data directories and their cluster, done: each remedy that a
+// message names is carried out, and works.
+#include <doctest/doctest.h>
+
+#include "replication/meta/cluster/cluster_note.h"
+#include "replication/meta/cluster/cluster_start.h"
+#include "replication/meta/cluster/registration_record.h"
+#include "tests/sim/start_world.h"
+
+namespace bascule {
+namespace {
+
+using std::chrono::seconds;
+
+bool Names(const absl::Status& why, const std::string& remedy) {
+  return why.message().find(remedy) != absl::string_view::npos;
+}
+
+// A cluster of three, of which b3 leads a stream.
+struct RemedyWorld : StartWorld {
+  RemedyWorld() : StartWorld(3) {
+    for (uint64_t i = 1; i <= 3; ++i) Start(i);
+    stream = StreamOf(*this, 3);
+    id = ClusterId(1);
+  }
+  // Ends it and gives its session time to end.
+  void End(uint64_t machine) {
+    kernel.Kill(machine);
+    kernel.scheduler().RunFor(seconds(5));
+  }
+  // That the text is in the log by now.
+  bool Said(const std::string& text) const {
+    return kernel.Notes().find(text) != std::string::npos;
+  }
+  void StartsAsMember(uint64_t machine) {
+    kernel.Kill(machine);
+    Start(machine);
+    CHECK(ClusterId(machine) == id);
+    CHECK(Create(machine, Concat("from.b", machine)).ok());
+  }
+  void Remove(uint64_t machine) {
+    const std::string name = Concat("b", machine);
+    REQUIRE(Await([&](auto done) {
+              At(1).broker().cluster().RemoveMember(name, true, seconds(10), std::move(done));
+            }).ok());
+  }
+  std::string stream;
+  std::string id;
+};
+
+}  // namespace
+
+TEST_CASE("broker remedies: metadata that is gone is given back, or the directory begins anew") {
+  StartWorld world(1, false);
+  world.Start(1);
+  REQUIRE(world.Create(1, "s").ok());
+  world.kernel.Kill(1);
+  SimFileSystem backup(1);
+  CopyTree(world.Disk(1), backup, "data/meta");
+  REQUIRE(world.Disk(1).RemoveTree("data/meta").ok());
+  CHECK(Names(world.StartAndDie(1),
+              "restore meta from a backup, or move the whole directory away to start empty"));
+  world.kernel.Kill(1);
+  CopyTree(backup, world.Disk(1), "data/meta");
+  world.Start(1);
+  CHECK(world.At(1).broker().catalog().Find("s") != nullptr);
+  world.kernel.Kill(1);
+  REQUIRE(world.Disk(1).RemoveTree("data/meta").ok());
+  CHECK_FALSE(world.StartAndDie(1).ok());
+  world.kernel.Kill(1);
+  REQUIRE(world.Disk(1).RemoveTree("data").ok());
+  world.Start(1);
+  CHECK(world.Create(1, "s").ok());
+}
+
+TEST_CASE("broker remedies: one that is to be part of a cluster is configured for it, or emptied") {
+  for (const bool configured : {true, false}) {
+    CAPTURE(configured);
+    StartWorld world(2);
+    world.Start(1);
+    const std::string id = world.ClusterId(1);
+    REQUIRE(world.Disk(2).CreateDirectories("data").ok());
+    REQUIRE(metadata::NoteKnownCluster(world.Disk(2), "data", config::Config().cluster_namespace,
+                                       {id, "b1", ""})
+                .ok());
+    world.change = [](uint64_t machine, config::Config& config) {
+      if (machine == 2) config.cluster.enabled = false;
+    };
+    CHECK(Names(world.StartAndDie(2),
+                "set cluster.listen and cluster.join, or move the whole directory away"));
+    world.kernel.Kill(2);
+    if (configured) world.change = nullptr;
+    if (!configured) REQUIRE(world.Disk(2).RemoveTree("data").ok());
+    world.Start(2);
+    CHECK((world.ClusterId(2) == id) == configured);
+  }
+}
+
+TEST_CASE("broker remedies: an older copy that is configured alone is configured as before") {
+  RemedyWorld world;
+  world.End(3);
+  {
+    auto record = metadata::RegistrationRecord::Open(world.Disk(3), "data");
+    REQUIRE(record.ok());
+    REQUIRE((*record)->NoteOlder(7, /*rejoin=*/true).ok());
+  }
+  world.change = [](uint64_t machine, config::Config& config) {
+    if (machine == 3) config.cluster.enabled = false;
+  };
+  CHECK(Names(world.StartAndDie(3), "set cluster.listen as before and start it"));
+  world.change = nullptr;
+  world.StartsAsMember(3);
+}
+
+TEST_CASE("broker remedies: a directory of another cluster's streams is moved away") {
+  RemedyWorld world;
+  world.End(3);
+  REQUIRE(
+      WriteFileAtomically(world.Disk(3), "data/cluster", metadata::BindingText("another")).ok());
+  CHECK(Names(world.StartAndDie(3), "move the whole directory away to join with an empty one"));
+  world.End(3);
+  REQUIRE(world.Disk(3).RemoveTree("data").ok());
+  world.StartsAsMember(3);
+}
+
+TEST_CASE("broker remedies: streams of nobody knows which cluster get their metadata back, or go") {
+  for (const bool restored : {true, false}) {
+    CAPTURE(restored);
+    RemedyWorld world;
+    world.End(3);
+    SimFileSystem backup(1);
+    CopyTree(world.Disk(3), backup, "data/meta");
+    REQUIRE(world.Disk(3).RemoveTree("data/meta").ok());
+    REQUIRE(world.Disk(3).Remove("data/cluster").ok());
+    const absl::Status why = world.StartAndDie(3);
+    CHECK(Names(why, "restore data/meta from a backup, or move the whole directory away"));
+    world.End(3);
+    REQUIRE(world.Disk(3).RemoveTree(restored ? "data/meta" : "data").ok());
+    if (restored) CopyTree(backup, world.Disk(3), "data/meta");
+    world.StartsAsMember(3);
+    if (restored) CHECK(world.LeaderOf(1, world.stream) == "b3");
+  }
+}
+
+TEST_CASE(
+    "broker remedies: a damaged registration is removed, and the directory counts as a copy") {
+  RemedyWorld world;
+  world.End(3);
+  for (const uint64_t at : {uint64_t{30}, uint64_t{4096 + 30}})
+    world.Disk(3).FlipBit("data/registration", at, 2);
+  CHECK(Names(world.StartAndDie(3), "Remove the file"));
+  world.End(3);
+  REQUIRE(world.Disk(3).Remove("data/registration").ok());
+  CHECK_FALSE(world.StartAndDie(3).ok());  // "started again, this broker joins as a new member"
+  world.StartsAsMember(3);
+  CHECK(world.LeaderOf(1, world.stream).empty());
+}
+
+TEST_CASE("broker remedies: who was removed comes back without its metadata, or empty") {
+  for (const char* moved : {"data/meta", "data"}) {
+    CAPTURE(moved);
+    RemedyWorld world;
+    if (std::string(moved) == "data/meta") {
+      world.End(3);
+      world.Remove(3);
+      CHECK_FALSE(world.StartAndDie(3).ok());
+    } else {
+      world.Remove(3);  // while it runs
+      REQUIRE(world.Within(seconds(30), [&] { return world.At(3).dead().has_value(); }));
+    }
+    CHECK(world.Said("to join again move"));
+    world.End(3);
+    REQUIRE(world.Disk(3).RemoveTree(moved).ok());
+    world.StartsAsMember(3);
+  }
+}
+
+TEST_CASE("broker remedies: another namespace is set alike") {
+  StartWorld world(2);
+  world.Start(1);
+  world.change = [](uint64_t machine, config::Config& config) {
+    if (machine == 2) config.cluster_namespace = "elsewhere";
+  };
+  world.kernel.Start(2);
+  world.kernel.scheduler().RunFor(seconds(15));
+  CHECK_FALSE(world.At(2).ready());
+  world.change = nullptr;
+  world.kernel.Kill(2);
+  world.Start(2);
+  CHECK(world.ClusterId(2) == world.ClusterId(1));
+}
+
+TEST_CASE("broker remedies: a damaged identity is removed and named, a damaged version written") {
+  StartWorld world(1, false);
+  world.Start(1);
+  REQUIRE(world.Create(1, "s").ok());
+  world.kernel.Kill(1);
+  SimFileSystem& disk = world.Disk(1);
+  SimRng rng(1);
+  disk.FlipBit("data/server", 0, 1);
+  CHECK(Names(broker::DataDirectory::Open(disk, rng, "data", "").status(),
+              "remove it and start once with --id ID"));
+  REQUIRE(disk.Remove("data/server").ok());
+  CHECK(Names(broker::DataDirectory::Open(disk, rng, "data", "").status(),
+              "start once with --id ID"));
+  CHECK(broker::DataDirectory::Open(disk, rng, "data", "b1").ok());
+  CHECK(broker::DataDirectory::Open(disk, rng, "data", "").ok());  // once is enough
+  REQUIRE(WriteFileAtomically(disk, "data/VERSION", "?").ok());
+  CHECK(Names(broker::DataDirectory::Open(disk, rng, "data", "").status(),
+              "write the number 1 into it"));
+  REQUIRE(WriteFileAtomically(disk, "data/VERSION", "1").ok());
+  world.Start(1);
+  CHECK(world.At(1).broker().catalog().Find("s") != nullptr);
+}
+
+}  // namespace bascule
