@@ -23,9 +23,9 @@ void BulkLine::Send(Body body, Duration timeout, PeerTransport::Done done) {
       const uint64_t id = next_++;
       Pending& pending = pending_[id];
       pending.body = std::move(body);
-      pending.done = std::move(done);
-      pending.deadline = Add(core_->clock.Monotonic(), timeout);
-      pending.timer = core_->deadlines->After(timeout, [weak = weak_from_this(), id] {
+      pending.call.done = std::move(done);
+      pending.call.deadline = Add(core_->clock.Monotonic(), timeout);
+      pending.call.timer = core_->deadlines->After(timeout, [weak = weak_from_this(), id] {
         if (const auto self = weak.lock()) static_cast<BulkLine&>(*self).Expire(id);
       });
       waiting_.push_back(id);
@@ -43,10 +43,11 @@ void BulkLine::Send(Body body, Duration timeout, PeerTransport::Done done) {
 
 Frame BulkLine::Begin(uint64_t id, Pending& pending) {
   const Body& body = pending.body;
-  const Duration left = std::max(Duration(0), Between(core_->clock.Monotonic(), pending.deadline));
+  const Duration left =
+      std::max(Duration(0), Between(core_->clock.Monotonic(), pending.call.deadline));
   position_ = 0;
   begun_ = body.bytes->empty() ? 0 : id;
-  pending.sent = body.bytes->empty();
+  pending.call.sent = body.bytes->empty();
   return BulkBegin{id,          body.service,       left,
                    body.header, body.bytes->size(), ExtendCrc32c(Crc32c(body.header), *body.bytes)};
 }
@@ -68,7 +69,7 @@ std::optional<std::string> BulkLine::NextFrame() {
         position_ = std::min(bytes->size(), position_ + limits::kPeerFrameBytes);
         if (position_ == bytes->size()) {
           begun_ = 0;
-          found->second.sent = true;
+          found->second.call.sent = true;
           Count(core_->counts.bulk_sent);
         }
       }
@@ -94,8 +95,8 @@ absl::Status BulkLine::OnFrame(Frame frame) {
     if (node.empty()) return absl::OkStatus();  // its time was up
     pending = std::move(node.mapped());
   }
-  Finish(std::move(pending), std::move(answer->result));
-  HangUpWhenIdle();
+  HangUpWhenIdle();  // before whoever hears of the answer sends again
+  Finish(std::move(pending.call), std::move(answer->result));
   return absl::OkStatus();
 }
 
@@ -108,17 +109,13 @@ void BulkLine::Expire(uint64_t id) {
     pending = std::move(node.mapped());
   }
   Count(core_->counts.calls_failed);
-  pending.timer = 0;
-  Finish(std::move(pending), absl::DeadlineExceededError(Concat(
-                                 name(), pending.sent ? " gave no answer to a body in time"
-                                                      : " could not be sent a body in time")));
+  pending.call.timer = 0;
+  Finish(std::move(pending.call),
+         absl::DeadlineExceededError(Concat(name(), pending.call.sent
+                                                        ? " gave no answer to a body in time"
+                                                        : " could not be sent a body in time")));
   Wake();  // the other side is told that the rest does not come
   HangUpWhenIdle();
-}
-
-void BulkLine::Finish(Pending pending, absl::StatusOr<std::string> result) {
-  core_->deadlines->Cancel(pending.timer);
-  core_->gate.Run([&] { pending.done(std::move(result)); });
 }
 
 void BulkLine::WhenOpen(const PeerIdentity&) { HangUpWhenIdle(); }
@@ -128,30 +125,14 @@ bool BulkLine::Wanted() {
   return !pending_.empty();
 }
 
-void BulkLine::End(const absl::Status& why) {
-  Stop(why);
-  {
-    const absl::MutexLock lock(&mutex_);
-    ended_ = true;
-  }
-  FailBodies(why);
-}
-
-void BulkLine::FailBodies(const absl::Status& why) {
-  std::map<uint64_t, Pending> failed;
-  {
-    const absl::MutexLock lock(&mutex_);
-    failed.swap(pending_);
-    waiting_.clear();
-    begun_ = 0;
-  }
-  for (auto& [id, pending] : failed) {
-    Count(core_->counts.calls_failed);
-    const std::string text =
-        Concat(name(), ": the bulk connection broke: ", Printable(FromAbsl(why.message())));
-    Finish(std::move(pending),
-           pending.sent ? absl::UnknownError(text) : absl::UnavailableError(text));
-  }
+std::vector<PendingCall> BulkLine::TakePending(bool for_good) {
+  std::vector<PendingCall> taken;
+  const absl::MutexLock lock(&mutex_);
+  ended_ |= for_good;
+  for (auto& [id, pending] : std::exchange(pending_, {})) taken.push_back(std::move(pending.call));
+  waiting_.clear();
+  begun_ = 0;
+  return taken;
 }
 
 void BulkLine::HangUpWhenIdle() {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "replication/peer/peer_line.h"
@@ -25,26 +26,19 @@ class BulkLine final : public PeerLine {
   };
   // `done` never before this returns.
   void Send(Body body, Duration timeout, PeerTransport::Done done);
-  // For good. What is pending is answered: Unknown what was sent whole, the rest Unavailable.
-  void End(const absl::Status& why);
 
   absl::Status OnFrame(Frame frame) override;
   std::optional<std::string> NextFrame() override;
 
  private:
   struct Pending {
+    PendingCall call;
     Body body;
-    PeerTransport::Done done;
-    MonotonicTime deadline;
-    TimerId timer = 0;
-    bool sent = false;  // to its last byte: before that the other side cannot have it
   };
   void WhenOpen(const PeerIdentity& peer) override;
-  void WhenClosed(const absl::Status& why, bool /*was_open*/) override { FailBodies(why); }
+  std::vector<PendingCall> TakePending(bool for_good) override;
   bool Wanted() override;
-  void FailBodies(const absl::Status& why);
   void Expire(uint64_t id);
-  void Finish(Pending pending, absl::StatusOr<std::string> result);
   Frame Begin(uint64_t id, Pending& pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HangUpWhenIdle();
 

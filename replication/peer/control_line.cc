@@ -30,7 +30,7 @@ void ControlLine::Call(PeerService service, std::string request, Duration timeou
     if (!ended && pending_.size() < limits::kPeerCalls &&
         outbox_.AddCall(next_call_, service, std::move(request))) {
       id = next_call_++;
-      Pending& pending = pending_[id];
+      PendingCall& pending = pending_[id];
       pending.done = std::move(done);
       pending.deadline = Add(core_->clock.Monotonic(), timeout);
       // Set under the lock, so that whoever ends the call finds it.
@@ -56,7 +56,7 @@ std::optional<std::string> ControlLine::NextFrame() {
     told_dropped_ = outbox_.dropped();
     if (!next.has_value()) return std::nullopt;
     if (next->call != 0) {
-      Pending& pending = pending_.at(next->call);  // expired calls have left the outbox
+      PendingCall& pending = pending_.at(next->call);  // expired calls have left the outbox
       pending.sent = true;
       left = std::max(Duration(0), Between(now, pending.deadline));
     }
@@ -68,7 +68,7 @@ std::optional<std::string> ControlLine::NextFrame() {
 absl::Status ControlLine::OnFrame(Frame frame) {
   Answer* answer = std::get_if<Answer>(&frame);
   if (answer == nullptr) return absl::InvalidArgumentError("a frame that is no answer came back");
-  Pending pending;
+  PendingCall pending;
   {
     const absl::MutexLock lock(&mutex_);
     auto node = pending_.extract(answer->id);
@@ -84,7 +84,7 @@ absl::Status ControlLine::OnFrame(Frame frame) {
 }
 
 void ControlLine::Expire(uint64_t id) {
-  Pending pending;
+  PendingCall pending;
   {
     const absl::MutexLock lock(&mutex_);
     auto node = pending_.extract(id);
@@ -99,11 +99,6 @@ void ControlLine::Expire(uint64_t id) {
              name(), pending.sent ? " gave no answer in time" : " could not be reached in time")));
 }
 
-void ControlLine::Finish(Pending pending, absl::StatusOr<std::string> result) {
-  core_->deadlines->Cancel(pending.timer);
-  core_->gate.Run([&] { pending.done(std::move(result)); });
-}
-
 void ControlLine::WhenOpen(const PeerIdentity& peer) {
   const absl::MutexLock lock(&up_->mutex);
   const bool was_up = up_->by != nullptr;
@@ -116,8 +111,7 @@ void ControlLine::WhenOpen(const PeerIdentity& peer) {
   up_->peer = peer;
 }
 
-void ControlLine::WhenClosed(const absl::Status& why, bool /*was_open*/) {
-  FailCalls(why);
+void ControlLine::WhenClosed() {
   const absl::MutexLock lock(&up_->mutex);
   if (up_->by != this) return;
   up_->by = nullptr;
@@ -125,29 +119,15 @@ void ControlLine::WhenClosed(const absl::Status& why, bool /*was_open*/) {
   if (!core_->stopping) core_->gate.Run([&] { core_->events.OnPeerDown(peer); });
 }
 
-void ControlLine::End(const absl::Status& why) {
-  Stop(why);
-  {
-    const absl::MutexLock lock(&mutex_);
-    ended_ = true;
+std::vector<PendingCall> ControlLine::TakePending(bool for_good) {
+  std::vector<PendingCall> taken;
+  const absl::MutexLock lock(&mutex_);
+  ended_ |= for_good;
+  for (auto& [id, pending] : std::exchange(pending_, {})) {
+    outbox_.RemoveCall(id);
+    taken.push_back(std::move(pending));
   }
-  FailCalls(why);
-}
-
-void ControlLine::FailCalls(const absl::Status& why) {
-  std::map<uint64_t, Pending> failed;
-  {
-    const absl::MutexLock lock(&mutex_);
-    failed.swap(pending_);
-    for (const auto& [id, pending] : failed) outbox_.RemoveCall(id);
-  }
-  for (auto& [id, pending] : failed) {
-    Count(core_->counts.calls_failed);
-    const std::string text = Concat(name(), pending.sent ? ": the connection broke: " : ": ",
-                                    Printable(FromAbsl(why.message())));
-    Finish(std::move(pending),
-           pending.sent ? absl::UnknownError(text) : absl::UnavailableError(text));
-  }
+  return taken;
 }
 
 }  // namespace bascule::peer

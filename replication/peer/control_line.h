@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "replication/peer/outbox.h"
@@ -29,25 +30,16 @@ class ControlLine final : public PeerLine {
   void Send(PeerService service, std::string message);
   // `done` never before this returns.
   void Call(PeerService service, std::string request, Duration timeout, PeerTransport::Done done);
-  // For good. What is pending is answered: Unknown what was sent, the rest Unavailable.
-  void End(const absl::Status& why);
 
   absl::Status OnFrame(Frame frame) override;
   std::optional<std::string> NextFrame() override;
 
  private:
-  struct Pending {
-    PeerTransport::Done done;
-    MonotonicTime deadline;
-    TimerId timer = 0;
-    bool sent = false;
-  };
   void WhenOpen(const PeerIdentity& peer) override;
-  void WhenClosed(const absl::Status& why, bool was_open) override;
+  void WhenClosed() override;
+  std::vector<PendingCall> TakePending(bool for_good) override;
   bool Wanted() override { return true; }
-  void FailCalls(const absl::Status& why);
   void Expire(uint64_t id);
-  void Finish(Pending pending, absl::StatusOr<std::string> result);
 
   const std::shared_ptr<UpState> up_;
   absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(up_->mutex);
@@ -55,7 +47,7 @@ class ControlLine final : public PeerLine {
   uint64_t told_dropped_ ABSL_GUARDED_BY(mutex_) = 0;  // of the outbox's, counted already
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_call_ ABSL_GUARDED_BY(mutex_) = 1;
-  std::map<uint64_t, Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, PendingCall> pending_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bascule::peer

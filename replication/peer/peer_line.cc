@@ -68,6 +68,28 @@ void PeerLine::Stop(absl::Status why) {
   if (stream != nullptr) stream->Close(std::move(why));
 }
 
+void PeerLine::End(const absl::Status& why) {
+  Stop(why);
+  FailPending(TakePending(/*for_good=*/true), why);
+}
+
+void PeerLine::FailPending(std::vector<PendingCall> failed, const absl::Status& why) {
+  const std::string_view broke =
+      kind_ == ChannelKind::kBulk ? ": the bulk connection broke: " : ": the connection broke: ";
+  const std::string reason = Printable(FromAbsl(why.message()));
+  for (PendingCall& pending : failed) {
+    Count(core_->counts.calls_failed);
+    absl::Status status = pending.sent ? absl::UnknownError(Concat(name(), broke, reason))
+                                       : absl::UnavailableError(Concat(name(), ": ", reason));
+    Finish(std::move(pending), std::move(status));
+  }
+}
+
+void PeerLine::Finish(PendingCall pending, absl::StatusOr<std::string> result) {
+  core_->deadlines->Cancel(pending.timer);
+  core_->gate.Run([&] { pending.done(std::move(result)); });
+}
+
 void PeerLine::HangUp(absl::Status why) {
   std::shared_ptr<DialedStream> stream;
   {
@@ -110,7 +132,8 @@ void PeerLine::OnClosed(const absl::Status& why) {
   Count(was_open ? core_->counts.disconnects : core_->counts.dial_failures);
   if (!stopped) LogClosed(why, was_open);
   // The stream stands till now, so that nobody dials beside.
-  WhenClosed(why, was_open);
+  FailPending(TakePending(/*for_good=*/false), why);
+  WhenClosed();
   {
     const absl::MutexLock lock(&mutex_);
     stream_.reset();

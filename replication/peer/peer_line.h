@@ -3,11 +3,20 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "replication/peer/dialed_stream.h"
 
 namespace bascule::peer {
+
+// What was asked over a line and waits for its answer.
+struct PendingCall {
+  PeerTransport::Done done;
+  MonotonicTime deadline;
+  TimerId timer = 0;
+  bool sent = false;  // to its last byte: before that the other side cannot have it
+};
 
 // Any thread. What a derived class is told comes without a lock.
 class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLine> {
@@ -18,6 +27,9 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
   void DialNow();
   // For good: ends the stream and lets go of the connection.
   void Stop(absl::Status why);
+  // Stop, and nothing is taken any more. What is pending is answered: Unknown what was sent, the rest
+  // Unavailable; so it is when the connection breaks.
+  void End(const absl::Status& why);
 
   void OnOpen(const PeerIdentity& peer) final;
   void OnClosed(const absl::Status& why) final;
@@ -27,7 +39,10 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
       : core_(std::move(core)), kind_(kind), destination_(std::move(destination)) {}
 
   virtual void WhenOpen(const PeerIdentity& peer) = 0;
-  virtual void WhenClosed(const absl::Status& why, bool was_open) = 0;
+  // What was pending has been answered.
+  virtual void WhenClosed() {}
+  // Everything that is pending, which is forgotten; `for_good`: and nothing is taken from now on.
+  virtual std::vector<PendingCall> TakePending(bool for_good) = 0;
   // Whether to dial again, asked after WhenClosed.
   virtual bool Wanted() = 0;
 
@@ -36,12 +51,14 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
   // Ends the stream and its connection; the next Dial makes a new one.
   void HangUp(absl::Status why);
   std::string name() const;
+  void Finish(PendingCall pending, absl::StatusOr<std::string> result);
 
   const std::shared_ptr<PeerCore> core_;
   const ChannelKind kind_;
   const Destination destination_;
 
  private:
+  void FailPending(std::vector<PendingCall> failed, const absl::Status& why);
   void DialAgain();
   void LogClosed(const absl::Status& why, bool was_open);
 
