@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/env/cond_var.h"
 #include "core/stream/description.h"
@@ -27,6 +28,7 @@ class AckInboxes::State {
     }
     const AckVerdict verdict = handler_(ack);  // without the lock: Close waits for `running_`
     const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK(running_);
     running_ = false;
     idle_.SignalAll();
     return verdict;
@@ -117,12 +119,14 @@ class AckInboxes::Shared : public AckInbox {
         subject_(Concat(inboxes.base_, secret_)),
         state_(std::make_shared<State>(std::move(handler))) {
     const absl::MutexLock lock(&inboxes_.mutex_);
-    inboxes_.open_.emplace(secret_, state_);
+    const bool fresh = inboxes_.open_.emplace(secret_, state_).second;
+    BASCULE_CHECK(fresh);
   }
   ~Shared() override {
     {
       const absl::MutexLock lock(&inboxes_.mutex_);
-      inboxes_.open_.erase(secret_);
+      const size_t erased = inboxes_.open_.erase(secret_);
+      BASCULE_CHECK_EQ(erased, 1U);
     }
     state_->Close();
   }
@@ -150,15 +154,24 @@ class AckInboxes::Fanout : public BusListener {
   AckInboxes& inboxes_;
 };
 
-AckInboxes::AckInboxes(NatsConnection& egress, std::string prefix, std::string token, Rng& rng)
-    : egress_(egress), base_(Concat(prefix, ".", token, ".")), rng_(rng) {
+AckInboxes::AckInboxes(NatsConnection& egress, std::string prefix, std::string token, Rng& rng,
+                       size_t most_closed)
+    : egress_(egress),
+      base_(Concat(prefix, ".", token, ".")),
+      rng_(rng),
+      most_closed_(most_closed) {
   fanout_ = egress_.Subscribe(Concat(base_, "*"), "", std::make_shared<Fanout>(*this));
 }
 
-AckInboxes::~AckInboxes() { egress_.Unsubscribe(fanout_); }
+AckInboxes::~AckInboxes() {
+  egress_.Unsubscribe(fanout_);
+  const absl::MutexLock lock(&mutex_);
+  BASCULE_CHECK(open_.empty());
+}
 
 absl::StatusOr<std::unique_ptr<AckInbox>> AckInboxes::Open(std::optional<std::string> subject,
                                                            AckHandler handler) {
+  BASCULE_CHECK(handler != nullptr);
   if (!subject.has_value()) return std::make_unique<Shared>(*this, std::move(handler));
   if (!IsPublishableSubject(*subject) || HasWildcard(*subject)) {
     return absl::InvalidArgumentError("nats: invalid subject");
@@ -168,7 +181,7 @@ absl::StatusOr<std::unique_ptr<AckInbox>> AckInboxes::Open(std::optional<std::st
     return absl::InvalidArgumentError(
         Concat("nats: ack inbox too long: ", LineTooLongText(line, egress_.line_limit())));
   }
-  if (egress_.closed_held() >= limits::kNatsClosedSubscriptions) {
+  if (egress_.closed_held() >= most_closed_) {
     return absl::ResourceExhaustedError(
         "nats: too many ack inboxes of clients were closed within seconds; let the server name "
         "them");

@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/env/rng.h"
 #include "core/ports/bus_publisher.h"
+#include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/nats_connection.h"
 
 namespace bascule::nats {
@@ -29,7 +30,9 @@ class AckInboxes {
  public:
   // Server-made inboxes are named <prefix>.<token>.<secret>; `token` is this process's own, the
   // secret each inbox's. `egress` and `rng` outlive it; `rng` may be used from any thread.
-  AckInboxes(NatsConnection& egress, std::string prefix, std::string token, Rng& rng);
+  // `most_closed`: as the limit, smaller in tests.
+  AckInboxes(NatsConnection& egress, std::string prefix, std::string token, Rng& rng,
+             size_t most_closed = limits::kNatsClosedSubscriptions);
   ~AckInboxes();  // all inboxes are gone before
 
   // As BusPublisher::OpenAckInbox. Does not wait for NATS: the SUB goes out on the connection that
@@ -49,6 +52,7 @@ class AckInboxes {
   NatsConnection& egress_;
   const std::string base_;  // with the last dot
   Rng& rng_;
+  const size_t most_closed_;
   InboxCounts counts_;
   std::shared_ptr<Subscription> fanout_;
   absl::Mutex mutex_;

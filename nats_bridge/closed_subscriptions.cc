@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "nats_bridge/bridge_limits.h"
 
 namespace bascule::nats {
@@ -13,11 +14,15 @@ ClosedSubscriptions::~ClosedSubscriptions() {
 }
 
 void ClosedSubscriptions::Keep(natsSubscription* closed) {
+  BASCULE_CHECK(closed != nullptr);
   const absl::MutexLock lock(&mutex_);
-  closed_.push_back({closed, clock_.Monotonic()});  // under the lock, so that times ascend
+  const MonotonicTime now = clock_.Monotonic();  // under the lock, so that times ascend
+  if (!closed_.empty()) BASCULE_CHECK(closed_.back().at <= now);
+  closed_.push_back({closed, now});
 }
 
 void ClosedSubscriptions::Answered(MonotonicTime sent) {
+  BASCULE_CHECK(sent <= clock_.Monotonic());
   const absl::MutexLock lock(&mutex_);
   answered_ = std::max(answered_, sent);
 }

@@ -32,6 +32,7 @@ std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std
     const absl::MutexLock lock(&mutex_);
     positions_[subscription.get()] = subscriptions_.size();
     subscriptions_.push_back(subscription);
+    CheckInvariants();
     added_.push_back(subscription);
     wake_ = true;
     // Without a server there is nothing to be heard yet, and nothing to be closed again.
@@ -59,11 +60,25 @@ void NatsConnection::Unsubscribe(const std::shared_ptr<Subscription>& subscripti
       positions_[subscriptions_[position].get()] = position;
     }
     subscriptions_.pop_back();
+    CheckInvariants();
     removed_.push_back(subscription);
     wake_ = true;
   }
   work_.SignalAll();
 }
+
+// Each once: what is subscribed anew after a loss is what is heard.
+void NatsConnection::CheckInvariants() const {
+  BASCULE_CHECK_EQ(positions_.size(), subscriptions_.size());
+  if (!subscriptions_.empty()) {
+    const auto last = positions_.find(subscriptions_.back().get());
+    BASCULE_CHECK(last != positions_.end());
+    BASCULE_CHECK_EQ(last->second, subscriptions_.size() - 1);
+  }
+  BASCULE_CHECK_LE(refused_.size(), limits::kNatsRefusals);
+}
+
+void NatsConnection::NoteClosed() { BASCULE_CHECK_GT(open_.fetch_sub(1), 0U); }
 
 bool NatsConnection::AdmitLine(size_t bytes) {
   if (bytes > line_limit()) {
@@ -88,14 +103,14 @@ void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription
   }
   const size_t limit = open_limit_.load(std::memory_order_relaxed);
   if (open_.fetch_add(1) >= limit) {
-    open_.fetch_sub(1);
+    NoteClosed();
     return Refuse(subscription, absl::ResourceExhaustedError(
                                     Concat("nats: cannot listen: the server takes no more than ",
                                            limit, " subscriptions (max_subscriptions)")));
   }
   bool opened = false;
   const natsStatus s = subscription.Open(nc, gate_, opened);
-  if (!opened) open_.fetch_sub(1);
+  if (!opened) NoteClosed();
   if (s == NATS_CONNECTION_CLOSED) return;
   Refuse(subscription, FromNats(s, "cannot listen"));
 }
@@ -115,7 +130,7 @@ void NatsConnection::LogRefusal(const Subscription& subscription, const absl::St
 }
 
 void NatsConnection::Discard(Subscription& subscription) {
-  if (subscription.Close()) open_.fetch_sub(1);
+  if (subscription.Close()) NoteClosed();
   Refuse(subscription, absl::OkStatus());
 }
 
@@ -140,6 +155,7 @@ std::vector<std::shared_ptr<Subscription>> NatsConnection::RefusedThatMayFit() {
 }
 
 void NatsConnection::SubscribePending() {
+  BASCULE_CHECK(OnKeeper());
   std::vector<std::shared_ptr<Subscription>> added;
   std::vector<std::shared_ptr<Subscription>> removed;
   std::shared_ptr<natsConnection> nc;
@@ -148,6 +164,7 @@ void NatsConnection::SubscribePending() {
     added.swap(added_);
     removed.swap(removed_);
     nc = current_;
+    CheckInvariants();
   }
   for (const auto& subscription : removed) Discard(*subscription);
   for (auto& subscription : RefusedThatMayFit()) added.push_back(std::move(subscription));
@@ -202,10 +219,12 @@ absl::Status NatsConnection::Verdict(const Subscription& subscription,
 
 // `open`: how many were open when the PING went out.
 void NatsConnection::Confirm(size_t open) {
+  BASCULE_CHECK(OnKeeper());
   const std::vector<std::string> refused = TakeRefusals();
   cap_.Took(open);
   const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
   for (const auto& subscription : fresh) {
+    BASCULE_CHECK(subscription->awaited);
     if (subscription->closed()) continue;
     const absl::Status verdict = Verdict(*subscription, refused);
     if (absl::IsResourceExhausted(verdict) && !cap_.settled()) {
@@ -226,6 +245,7 @@ void NatsConnection::Confirm(size_t open) {
 }
 
 void NatsConnection::ReportSlowConsumers() {
+  BASCULE_CHECK(OnKeeper());
   std::vector<std::shared_ptr<Subscription>> all;
   {
     const absl::MutexLock lock(&mutex_);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/env/cond_var.h"
 #include "core/stream/description.h"
@@ -35,6 +36,7 @@ class BusDiscovery::Questions : public BusListener {
     std::string answer;
     {
       const absl::MutexLock lock(&mutex_);
+      BASCULE_CHECK(answer_ != nullptr);  // set before anybody was listened to
       answer = answer_(message.payload);
     }
     if (answer.empty() || !discovery_.Publish(std::string(message.reply), "", answer)) return;

@@ -34,6 +34,7 @@ EgressLoop::~EgressLoop() {
 }
 
 absl::Status EgressLoop::Start() {
+  BASCULE_CHECK(epoll_fd_ < 0 && !thread_.joinable());
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   epoll_event event{};
@@ -52,6 +53,7 @@ absl::Status EgressLoop::Start() {
 }
 
 natsStatus EgressLoop::Install(natsOptions* options) {
+  BASCULE_CHECK(thread_.joinable());
   const natsStatus s =
       natsOptions_SetEventLoop(options, this, &OnAttach, &OnReadWanted, &OnWriteWanted, &OnDetach);
   // Otherwise nats.c leaves each write to its flusher thread, which first sleeps a millisecond.
@@ -185,6 +187,11 @@ void EgressLoop::Quiesce() {
   }
 }
 
+uint64_t EgressLoop::turns() const {
+  const absl::MutexLock lock(&mutex_);
+  return turns_;
+}
+
 EgressBatch::EgressBatch(EgressLoop& loop) : loop_(loop) {
   BASCULE_CHECK(!batch_open);
   batch_open = true;
@@ -192,6 +199,7 @@ EgressBatch::EgressBatch(EgressLoop& loop) : loop_(loop) {
 }
 
 EgressBatch::~EgressBatch() {
+  BASCULE_CHECK(batch_open);
   batch_open = false;
   if (batch_wants_write) loop_.Wake();
 }

@@ -36,6 +36,8 @@ class EgressLoop {
   // Returns once the thread is in no call into a connection that was detached before. Not from the
   // loop's thread.
   void Quiesce();
+  // Rounds of the thread so far: with nothing to do it makes none.
+  uint64_t turns() const;
 
  private:
   friend class EgressBatch;
@@ -56,7 +58,7 @@ class EgressLoop {
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> emptied_{false};  // the last ProcessWriteEvent left nothing behind
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   CondVar turned_;
   natsConnection* nc_ ABSL_GUARDED_BY(mutex_) = nullptr;
   int socket_ ABSL_GUARDED_BY(mutex_) = -1;

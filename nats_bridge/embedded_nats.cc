@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "core/env/file_system.h"
@@ -133,6 +134,7 @@ bool EmbeddedNats::stopping() const {
 
 void EmbeddedNats::Report(absl::Status status) {
   const absl::MutexLock lock(&mutex_);
+  BASCULE_CHECK(!started_);
   started_ = true;
   first_ = std::move(status);
   changed_.SignalAll();

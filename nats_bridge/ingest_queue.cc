@@ -7,10 +7,18 @@
 #include "core/base/check.h"
 
 namespace bascule::nats {
+namespace {
+
+// Room for records that an emptied batch keeps: as much as for their bytes.
+constexpr size_t kSpareRecords = 2 * limits::kIngressArenaBytes / sizeof(IngressRecord);
+
+}  // namespace
 
 IngestQueue::IngestQueue(Executor& shard, Clock& clock, IngestCounts& counts, size_t bound,
                          size_t resume)
-    : shard_(shard), clock_(clock), counts_(counts), bound_(bound), resume_(resume) {}
+    : shard_(shard), clock_(clock), counts_(counts), bound_(bound), resume_(resume) {
+  BASCULE_CHECK_LT(resume_, bound_);
+}
 
 IngestQueue::~IngestQueue() = default;
 
@@ -19,7 +27,17 @@ size_t IngestQueue::held_bytes() const {
   return held_;
 }
 
+size_t IngestQueue::spare_bytes() const {
+  const absl::MutexLock lock(&mutex_);
+  size_t bytes = 0;
+  for (const std::unique_ptr<Carrier>& carrier : spare_)
+    bytes +=
+        carrier->batch.arena.capacity() + carrier->batch.records.capacity() * sizeof(IngressRecord);
+  return bytes;
+}
+
 bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Encoder encode) {
+  BASCULE_CHECK(&feed->queue == this);
   const absl::MutexLock lock(&mutex_);
   // An empty queue takes any message: the largest one must get through somehow.
   if (overrun_ || (held_ > 0 && held_ + bytes > bound_)) {
@@ -44,6 +62,7 @@ bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Enc
 }
 
 void IngestQueue::AddGap(const std::shared_ptr<FeedTarget>& feed, const GapReport& gap) {
+  BASCULE_CHECK(&feed->queue == this);
   const absl::MutexLock lock(&mutex_);
   Carrier& carrier = OpenCarrierLocked(0);
   carrier.runs.push_back(Run{feed, 0, static_cast<uint32_t>(carrier.gaps.size())});
@@ -97,6 +116,8 @@ std::unique_ptr<IngestQueue::Carrier> IngestQueue::NewCarrierLocked(size_t bytes
   if (!spare_.empty()) {
     carrier = std::move(spare_.back());
     spare_.pop_back();
+    BASCULE_CHECK_EQ(carrier->charged, 0U);
+    BASCULE_CHECK(carrier->batch.records.empty() && carrier->runs.empty());
   } else {
     carrier = std::make_unique<Carrier>();
   }
@@ -113,6 +134,7 @@ void IngestQueue::ChargeLocked(Carrier& carrier) {
   const size_t bytes = sizeof(Carrier) + carrier.batch.arena.size() +
                        carrier.batch.records.size() * sizeof(IngressRecord) +
                        carrier.runs.size() * sizeof(Run) + carrier.gaps.size() * sizeof(GapReport);
+  BASCULE_CHECK_GE(bytes, carrier.charged);
   held_ += bytes - carrier.charged;
   carrier.charged = bytes;
 }
@@ -133,6 +155,11 @@ void IngestQueue::CheckInvariants() const {
   BASCULE_CHECK_LE(queued, held_);
   BASCULE_CHECK_LE(spare_.size(), limits::kIngressSpareBatches);
   if (overrun_) BASCULE_CHECK_GT(held_, resume_);
+  for (const std::shared_ptr<FeedTarget>& feed : overruns_) {
+    feed->queue.mutex_.AssertHeld();
+    BASCULE_CHECK(feed->overrun);
+    BASCULE_CHECK_GT(feed->overrun_gap.count, 0);
+  }
 }
 
 void IngestQueue::Drain() {
@@ -165,6 +192,7 @@ void IngestQueue::HandOver(std::unique_ptr<Carrier> carrier,
   for (const Run& run : raw->runs) {
     FeedTarget& feed = *run.feed;
     if (run.count == 0) {
+      BASCULE_CHECK_LT(run.gap, raw->gaps.size());
       if (!feed.closed) feed.partition.RecordGap(raw->gaps[run.gap]);
       continue;
     }
@@ -173,6 +201,7 @@ void IngestQueue::HandOver(std::unique_ptr<Carrier> carrier,
     }
     if (std::exchange(feed.drained, drains_) != drains_) touched.push_back(run.feed);
   }
+  BASCULE_CHECK_EQ(next, batch->records.size());
 }
 
 void IngestQueue::Release(Carrier* carrier) {
@@ -185,10 +214,13 @@ void IngestQueue::Release(Carrier* carrier) {
     held_ -= charged;
     if (overrun_ && held_ <= resume_) overrun_ = false;
     if (!overrun_ && !overruns_.empty()) PostDrainLocked();
+    CheckInvariants();
     if (spare_.size() < limits::kIngressSpareBatches &&
         owned->batch.arena.capacity() <= 2 * limits::kIngressArenaBytes) {
       owned->gaps.clear();
       owned->batch.records.clear();
+      if (owned->batch.records.capacity() > kSpareRecords)
+        std::vector<IngressRecord>().swap(owned->batch.records);
       owned->batch.arena.clear();
       owned->charged = 0;
       spare_.push_back(std::move(owned));

@@ -61,6 +61,8 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   // Runs on the shard; dropped without running when the shard has stopped.
   void Post(Task task) { shard_.Post(std::move(task)); }
   size_t held_bytes() const;
+  // Kept for messages to come, by what is reserved.
+  size_t spare_bytes() const;
 
  private:
   friend struct FeedTarget;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "core/base/check.h"
 #include "core/stream/description.h"
 #include "core/wire/coding.h"
 #include "nats_bridge/control_line.h"
@@ -29,6 +30,7 @@ class Ingestor::Listener : public BusListener {
         options_(options),
         has_wildcard_(HasWildcard(options.subject)),
         target_(std::move(target)) {
+    BASCULE_CHECK(target_ != nullptr);
     target_->rules.store(options.rules, std::memory_order_relaxed);
   }
 
@@ -148,6 +150,8 @@ void Ingestor::Listener::Encode(const Intake& intake, IngressBatch& batch, Ingre
   if (intake.publish != nullptr) record.correlation_id = batch.Add(intake.publish->correlation_id);
   record.expected_stream = batch.Add(intake.expectations.stream);
   const size_t begin = batch.arena.size();
+  // An arena is closed long before, and a message has its own bound.
+  BASCULE_CHECK_LE(begin, std::numeric_limits<uint32_t>::max());
   record.body.position = static_cast<uint32_t>(begin);
   // One past the limit will be refused by its size alone: its bytes are not worth carrying.
   if (intake.payload_bytes > options_.max_message_bytes) return;

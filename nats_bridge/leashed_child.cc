@@ -56,6 +56,7 @@ LeashedChild::~LeashedChild() {
 absl::Status LeashedChild::Spawn(const std::string& path,
                                  const std::vector<std::string>& arguments) {
   BASCULE_CHECK(!running());
+  BASCULE_CHECK(!arguments.empty());
   int pipe_fds[2];
   if (pipe2(pipe_fds, O_CLOEXEC) != 0) return SystemError("pipe");
   std::vector<char*> argv;
@@ -90,6 +91,7 @@ void LeashedChild::Kill() {
 }
 
 std::string LeashedChild::Reap() {
+  BASCULE_CHECK(running());
   int status = 0;
   pid_t got = -1;
   do {

@@ -121,6 +121,7 @@ void NatsBus::Stop() {
 std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, PartitionIngress& partition,
                                            Executor& shard,
                                            absl::AnyInvocable<void(absl::Status)> listening) {
+  BASCULE_CHECK(listening != nullptr);
   auto target = parts_->ingestor.MakeTarget(partition, shard);
   target->listening = std::move(listening);  // the shard has not heard of it yet
   auto listener = parts_->ingestor.MakeListener(options, target);

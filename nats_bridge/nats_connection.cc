@@ -181,6 +181,7 @@ std::chrono::milliseconds NatsConnection::Backoff(int attempt) {
 // --- the keeper ---
 
 void NatsConnection::Keep() {
+  keeper_id_ = std::this_thread::get_id();
   int attempt = 0;
   while (true) {
     {
@@ -272,6 +273,7 @@ void NatsConnection::CannotConnect(std::string_view why) {
 }
 
 bool NatsConnection::Connect() {
+  BASCULE_CHECK(OnKeeper());
   if (const absl::Status made = MakeOptions(); !made.ok()) {
     CannotConnect(FromAbsl(made.message()));
     return false;
@@ -287,6 +289,7 @@ bool NatsConnection::Connect() {
   if (s != NATS_OK) {
     {
       const absl::MutexLock lock(&mutex_);
+      BASCULE_CHECK_GT(unannounced_, 0);
       --unannounced_;
     }
     CannotConnect(s == NATS_SECURE_CONNECTION_WANTED
@@ -298,6 +301,7 @@ bool NatsConnection::Connect() {
   }
   {
     const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK(current_ == nullptr);
     // Destroyed by Retire, once no publisher holds it: the destructor may wait for threads.
     released_ = std::make_shared<std::atomic<bool>>(false);
     current_ = std::shared_ptr<natsConnection>(raw, [released = released_](natsConnection*) {
@@ -355,7 +359,9 @@ uint64_t NatsConnection::Reconnects() {
 }
 
 bool NatsConnection::RoundTrip() {
+  BASCULE_CHECK(OnKeeper());
   natsConnection* nc = Current().get();
+  BASCULE_CHECK(nc != nullptr);
   if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   const uint64_t reconnects = Reconnects();
   const Timestamp sent = clock_.Wall();
@@ -384,6 +390,7 @@ bool NatsConnection::RoundTrip() {
 }
 
 void NatsConnection::Retire() {
+  BASCULE_CHECK(OnKeeper());
   std::shared_ptr<natsConnection> nc;
   std::vector<std::shared_ptr<Subscription>> all;
   std::vector<std::shared_ptr<Subscription>> removed;
@@ -400,10 +407,11 @@ void NatsConnection::Retire() {
   }
   all.insert(all.end(), removed.begin(), removed.end());
   for (const auto& subscription : all) {
-    if (subscription->Drop()) open_.fetch_sub(1);
+    if (subscription->Drop()) NoteClosed();
   }
   for (const auto& subscription : removed) Discard(*subscription);
   if (nc == nullptr) return;
+  BASCULE_CHECK(released_ != nullptr);
   lost_since_good_ = true;
   if (role_ == ConnectionRole::kEgress) loop_.Quiesce();
   natsConnection* raw = nc.get();

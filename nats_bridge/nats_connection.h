@@ -101,6 +101,7 @@ class NatsConnection {
 
   // --- the keeper thread ---
   void Keep();
+  bool OnKeeper() const { return std::this_thread::get_id() == keeper_id_; }
   bool GivenUp();
   void LearnLimits(const std::string& error);
   bool Connect();
@@ -125,6 +126,8 @@ class NatsConnection {
   std::chrono::milliseconds Backoff(int attempt);
 
   // --- any thread ---
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteClosed();
   void SubscribeNow(natsConnection* nc, Subscription& subscription);
   void Refuse(Subscription& subscription, absl::Status why);
   void LogRefusal(const Subscription& subscription, const absl::Status& why);
@@ -166,6 +169,7 @@ class NatsConnection {
   const std::shared_ptr<CallbackGate> gate_;
 
   // Keeper only.
+  std::thread::id keeper_id_;
   std::shared_ptr<std::atomic<bool>> released_;  // nobody holds `current_`'s connection any more
   SubscriptionCap cap_;
   uint64_t known_reconnects_ = 0;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/base/check.h"
 #include "core/base/openssl_handles.h"
 
 namespace bascule::nats {
@@ -91,6 +92,7 @@ absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed) {
   if (key == nullptr || EVP_PKEY_get_raw_public_key(key.get(), public_key, &length) != 1) {
     return absl::InternalError("OpenSSL could not derive the public key of an NKey seed");
   }
+  BASCULE_CHECK_EQ(length, kSeedBytes);
   out.append(reinterpret_cast<const char*>(public_key), length);
   const uint16_t sum = Crc16(out);
   out.push_back(static_cast<char>(sum & 0xff));

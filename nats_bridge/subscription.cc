@@ -110,6 +110,7 @@ Subscription::~Subscription() { Close(); }
 
 natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate,
                               bool& opened) {
+  BASCULE_CHECK(nc != nullptr);
   const absl::MutexLock lock(&mutex_);
   opened = false;
   if (closed_ || sub_ != nullptr) return NATS_OK;
@@ -150,6 +151,7 @@ bool Subscription::Close() {
   const absl::MutexLock lock(&mutex_);
   closed_ = true;
   if (sub_ == nullptr) return false;
+  BASCULE_CHECK(gate_ != nullptr);
   natsSubscription_Unsubscribe(sub_);  // sends UNSUB when the connection is up
   gate_->closed.Keep(std::exchange(sub_, nullptr));
   return true;

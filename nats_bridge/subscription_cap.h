@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/check.h"
+
 namespace bascule::nats {
 
 class SubscriptionCap {
@@ -22,15 +24,24 @@ class SubscriptionCap {
   void Took(size_t open) {
     taken_ = std::max(taken_, open);
     if (taken_ >= refused_) refused_ = SIZE_MAX;  // it takes more than it did
+    CheckInvariants();
   }
   // It ended a connection with `open` of them open because they were too many.
   void Refused(size_t open) {
     refused_ = std::max<size_t>(open, 1);
     // What it took before the limit was lowered says nothing.
     if (taken_ >= refused_) taken_ = 0;
+    CheckInvariants();
   }
 
  private:
+  // The limit lies between what was taken and what was not, which never meet.
+  void CheckInvariants() const {
+    BASCULE_CHECK_LT(taken_, refused_);
+    BASCULE_CHECK_GE(limit(), taken_);
+    if (refused_ != SIZE_MAX) BASCULE_CHECK_LT(limit(), refused_);
+  }
+
   size_t taken_ = 0;
   size_t refused_ = SIZE_MAX;
 };

@@ -308,7 +308,8 @@ TEST_CASE("nats auth: where TLS is asked for, a server without it is told nothin
   const auto visit = [](nats::NatsOptions options, const std::string& scheme,
                         const std::string& login) {
     PlaintextServer server;
-    options.urls = {Concat(scheme, "://", login, "127.0.0.1:", server.port())};
+    options.urls.insert(options.urls.begin(),
+                        Concat(scheme, "://", login, "127.0.0.1:", server.port()));
     options.server_id = "test";
     auto bus = nats::NatsBus::Start(options, RealClock(), RealRng());
     REQUIRE(bus.ok());
@@ -338,6 +339,10 @@ TEST_CASE("nats auth: where TLS is asked for, a server without it is told nothin
   CHECK(visit(settings, "nats", "") == "");
   settings = password;
   settings.tls.enabled = true;
+  CHECK(visit(settings, "nats", "") == "");
+  // tls:// of any server holds for all of them.
+  settings = password;
+  settings.urls = {"tls://127.0.0.1:1"};
   CHECK(visit(settings, "nats", "") == "");
   // The server is one that would have been told.
   CHECK(visit(password, "nats", "").find("secret") != std::string::npos);

@@ -3,6 +3,7 @@
 
 #include "core/base/text.h"
 #include "core/wire/ack.h"
+#include "nats_bridge/ack_inboxes.h"
 #include "nats_bridge/envelope.h"
 #include "nats_bridge/publish_envelope.h"
 #include "tests/integration/nats_world.h"
@@ -178,6 +179,68 @@ TEST_CASE("nats bus: inboxes are nobody's to guess, and what answers nothing is 
   CHECK(Eventually([&] { return counter("nats_acks_unmatched") == 2; }));
   CHECK(Eventually([&] { return counter("nats_acks_received") == 7; }));
   CHECK(counter("nats_acks_unmatched") == 2);
+}
+
+TEST_CASE("nats bus: a closed inbox is forgotten") {
+  NatsWorld w;
+  w.StartBus();
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
+  const auto open = [&](std::optional<std::string> subject) {
+    auto inbox = w.bus->OpenAckInbox(std::move(subject),
+                                     [](std::string_view) { return AckVerdict::kTaken; });
+    REQUIRE(inbox.ok());
+    return *std::move(inbox);
+  };
+  const auto counter = [&](const std::string& name) { return w.bus->ReadCounters()[name]; };
+  std::string ack;
+  nats::AppendEnvelopeHeader(ack, nats::EnvelopeType::kAck);
+  wire::AppendAck(ack, {});
+  PlainClient sender(w.server->url());
+  const auto stays = open(std::nullopt);
+  for (const bool named : {false, true}) {
+    auto inbox = open(named ? std::optional<std::string>("my.acks") : std::nullopt);
+    const std::string subject = inbox->subject();
+    const uint64_t before = counter("nats_acks_received");
+    sender.Publish(subject, ack);
+    sender.Flush();
+    CHECK(Eventually([&] { return counter("nats_acks_received") == before + 1; }));
+    inbox.reset();
+    // The UNSUB of a named one is on its way until the next PING was answered.
+    if (named) CHECK(Eventually([&] { return counter("nats_egress_closed_subscriptions") == 1; }));
+    sender.Publish(subject, ack);
+    sender.Publish(stays->subject(), ack);
+    sender.Flush();
+    const uint64_t heard = before + (named ? 2 : 3);
+    CHECK(Eventually([&] { return counter("nats_acks_received") == heard; }));
+    CHECK(Eventually([&] { return counter("nats_acks_unclaimed") == 1; }));
+    CHECK(counter("nats_acks_unmatched") == 0);
+  }
+  CHECK(Eventually([&] { return counter("nats_egress_closed_subscriptions") == 0; }));
+}
+
+TEST_CASE("nats bus: clients' inboxes that are closed within seconds are bounded, ours are not") {
+  auto server = NatsServer::Start();
+  REQUIRE(server.ok());
+  nats::NatsOptions options;
+  options.urls = {(*server)->url()};
+  auto egress = nats::NatsConnection::Start(options, nats::ConnectionRole::kEgress, RealClock(), 1);
+  REQUIRE(egress.ok());
+  {
+    nats::AckInboxes inboxes(**egress, "ns.ack", "token", RealRng(), /*most_closed=*/3);
+    REQUIRE(Eventually([&] { return (*egress)->connected(); }));
+    const auto open = [&](std::optional<std::string> subject) {
+      return inboxes.Open(std::move(subject), [](std::string_view) { return AckVerdict::kTaken; });
+    };
+    for (int i = 0; i < 3; ++i) REQUIRE(open(Concat("mine.", i)).ok());  // and closed again
+    REQUIRE(Eventually([&] { return (*egress)->closed_held() == 3; }));
+    const absl::Status refused = open("mine.4").status();
+    CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+    // The remedy that it names.
+    CHECK(refused.message().find("let the server name them") != absl::string_view::npos);
+    CHECK(open(std::nullopt).ok());
+    CHECK(Eventually([&] { return open("mine.4").ok(); }));
+    (*egress)->Stop();
+  }
 }
 
 TEST_CASE("nats bus: errors of publishing have their texts") {

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "nats_bridge/nats_connection.h"
+#include "nats_bridge/outlet.h"
 #include "tests/integration/nats_world.h"
 
 namespace bascule {
@@ -75,6 +76,31 @@ TEST_CASE(
   CHECK(Eventually([&] { return arrived == taken; }));
   CHECK(w.bus->Publish("out", message).ok());
   natsSubscription_Destroy(sub);
+}
+
+TEST_CASE("nats overload: after a burst the egress thread sleeps again") {
+  auto server = NatsServer::Start();
+  REQUIRE(server.ok());
+  nats::NatsOptions options;
+  options.urls = {(*server)->url()};
+  auto egress = nats::NatsConnection::Start(options, nats::ConnectionRole::kEgress, RealClock(), 1);
+  REQUIRE(egress.ok());
+  REQUIRE(Eventually([&] { return (*egress)->connected(); }));
+  const std::string payload(256 * 1024, 'x');
+  for (int burst = 0; burst < 2; ++burst) {
+    (*server)->Freeze();
+    while (nats::Outlet(**egress).Publish("out", payload).ok()) {
+    }
+    (*server)->Thaw();
+    CHECK(Eventually([&] { return natsConnection_Buffered((*egress)->Current().get()) <= 0; }));
+    // It wakes up for heartbeats only: a socket that is watched for room when there is nothing to write would
+    // wake it without end.
+    const nats::EgressLoop& loop = (*egress)->loop();
+    const uint64_t before = loop.turns();
+    CHECK_FALSE(Eventually([&] { return loop.turns() > before + 200; }, std::chrono::seconds(1)));
+    CHECK(nats::Outlet(**egress).Publish("out", "next").ok());
+  }
+  (*egress)->Stop();
 }
 
 // Blocks in its first message until let go.

@@ -157,7 +157,7 @@ TEST_CASE("nats reconnect: a connection closed for good costs one gap, each time
     const Timestamp down = RealClock().Wall();
     w.server->options().password = "another";  // nats.c takes a second refusal as final
     REQUIRE(w.server->Restart().ok());
-    REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_errors"] > errors; }));
+    REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_errors"] >= errors + 2; }));
     w.server->Kill();
     w.server->options().password = "right";
     REQUIRE(w.server->Restart().ok());
@@ -171,6 +171,94 @@ TEST_CASE("nats reconnect: a connection closed for good costs one gap, each time
     CHECK(w.partition.gaps().back().from <= down);
     CHECK(w.partition.gaps().back().to >= down);
   }
+  w.Close(std::move(feed));
+}
+
+// The server is another process from now on, and the bus has noticed.
+void Reconnect(NatsWorld& w) {
+  const uint64_t before = w.bus->ReadCounters()["nats_ingest_connects"];
+  w.server->Kill();
+  REQUIRE(w.server->Restart().ok());
+  REQUIRE(Eventually([&] {
+    return w.bus->connected() && w.bus->ReadCounters()["nats_ingest_connects"] > before;
+  }));
+}
+
+TEST_CASE("nats reconnect: a feed that is closed takes no other with it, now or later") {
+  NatsWorld w;
+  w.StartBus();
+  constexpr size_t kFeeds = 6;
+  std::vector<std::unique_ptr<NotingPartition>> heard;
+  std::vector<std::unique_ptr<SubjectFeed>> feeds;
+  for (size_t i = 0; i < kFeeds; ++i) {
+    heard.push_back(std::make_unique<NotingPartition>());
+    FeedOptions options;
+    options.subject = Concat("s.", i);
+    feeds.push_back(w.OpenAndListen(options, *heard.back()));
+  }
+  std::vector<size_t> expected(kFeeds, 0);
+  const auto check = [&] {
+    PlainClient client(w.server->url());
+    for (size_t i = 0; i < kFeeds; ++i) {
+      client.Publish(Concat("s.", i), "x");
+      if (feeds[i] != nullptr) ++expected[i];
+    }
+    client.Flush();
+    for (size_t i = 0; i < kFeeds; ++i) {
+      CAPTURE(i);
+      CHECK(Eventually([&] { return heard[i]->size() >= expected[i]; }));
+      CHECK(heard[i]->size() == expected[i]);
+    }
+  };
+  check();
+  // In the middle, the last, the first, another in the middle.
+  for (const size_t closed : {size_t{2}, kFeeds - 1, size_t{0}, size_t{3}}) {
+    CAPTURE(closed);
+    w.Close(std::move(feeds[closed]));
+    check();
+    Reconnect(w);
+    check();
+  }
+  for (auto& feed : feeds) {
+    if (feed != nullptr) w.Close(std::move(feed));
+  }
+}
+
+std::string Permits(const std::string& subjects) {
+  return Concat("authorization: { users: [ { user: u, password: p, permissions: { subscribe: [",
+                subjects, ", \"ns.ack.>\"] } } ] }\n");
+}
+
+TEST_CASE("nats reconnect: the time in which a feed was refused is one gap, whatever reconnects") {
+  NatsServerOptions server;
+  server.config = Permits("\"a\", \"b\"");
+  NatsWorld w(server);
+  w.options.user = "u";
+  w.options.password = "p";
+  w.StartBus();
+  auto feed = w.OpenAndListen("a");
+  const auto deaf = [&] {
+    std::vector<GapReport> gaps;
+    for (const GapReport& gap : w.partition.gaps()) {
+      if (gap.reason == GapReason::kNotListening) gaps.push_back(gap);
+    }
+    return gaps;
+  };
+  Timestamp refused{};
+  for (int round = 0; round < 3; ++round) {
+    w.server->options().config = Permits("\"b\"");
+    Reconnect(w);
+    if (round == 0) refused = RealClock().Wall();
+    CHECK(deaf().empty());
+  }
+  w.server->options().config = Permits("\"a\", \"b\"");
+  const Timestamp allowed = RealClock().Wall();
+  Reconnect(w);
+  REQUIRE(Eventually([&] { return !deaf().empty(); }));
+  CHECK(deaf()[0].from <= refused);
+  CHECK(deaf()[0].to >= allowed);
+  for (int round = 0; round < 2; ++round) Reconnect(w);
+  CHECK(deaf().size() == 1);
   w.Close(std::move(feed));
 }
 

@@ -143,6 +143,22 @@ TEST_CASE("nats lines: what is too long is refused, and an honest publisher noti
   CHECK(Count(w, "nats_egress_lines_refused") >= static_cast<uint64_t>(attacks) * 2);
 }
 
+TEST_CASE("nats lines: a refused feed is counted once, however often it is tried") {
+  NatsWorld w;
+  w.StartBus();
+  std::unique_ptr<SubjectFeed> deaf;
+  CHECK_FALSE(Told(w, deaf, std::string(3000, 's'), std::string(1090, 'g')).ok());
+  for (uint64_t connects = 2; connects <= 3; ++connects) {
+    w.server->Kill();
+    REQUIRE(w.server->Restart().ok());
+    REQUIRE(Eventually(
+        [&] { return w.bus->connected() && Count(w, "nats_ingest_connects") == connects; }));
+    CHECK(Count(w, "nats_ingest_subscriptions_refused") == 1);
+  }
+  w.Close(std::move(deaf));
+  CHECK(Eventually([&] { return Count(w, "nats_ingest_subscriptions_refused") == 0; }));
+}
+
 TEST_CASE("nats lines: a server that takes less is believed, and what fits lives") {
   NatsServerOptions server;
   server.config = "max_control_line: 1024\n";

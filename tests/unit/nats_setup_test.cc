@@ -1,0 +1,46 @@
+// What is made of the NATS settings, without a server.
+#include "nats_bridge/nats_setup.h"
+
+#include <doctest/doctest.h>
+
+namespace bascule::nats {
+namespace {
+
+NatsOptions With(std::vector<std::string> urls) {
+  NatsOptions options;
+  options.urls = std::move(urls);
+  return options;
+}
+
+TEST_CASE("nats setup: TLS is wanted once anything asks for it, wherever it stands") {
+  CHECK_FALSE(NeedsTls(With({})));
+  CHECK_FALSE(NeedsTls(With({"nats://a:4222", "nats://tls://b"})));
+  CHECK(NeedsTls(With({"tls://a:4222", "nats://b:4222"})));
+  CHECK(NeedsTls(With({"nats://a:4222", "tls://b:4222"})));
+  CHECK(NeedsTls(With({"nats://a:4222", "nats://b:4222", "TLS://c:4222"})));
+  NatsOptions options;
+  options.tls.enabled = true;
+  CHECK(NeedsTls(options));
+  options = {};
+  options.tls.ca_file = "ca.pem";
+  CHECK(NeedsTls(options));
+  options = {};
+  options.tls.cert_file = "cert.pem";
+  CHECK(NeedsTls(options));
+}
+
+TEST_CASE("nats setup: no part of a password or token is shown, whatever is in it") {
+  for (const char* secret : {"me:secret", "me:s@cret", "me:@secret@", "me:s@@@cret", "t0ken",
+                             "t@ken", "me:sec/ret", "me:secret@@"}) {
+    CAPTURE(secret);
+    for (const char* scheme : {"nats://", "tls://", ""}) {
+      const std::string url = std::string(scheme) + secret + "@host:4222";
+      CHECK(WithoutSecrets(url) == std::string(scheme) + "host:4222");
+    }
+  }
+  CHECK(WithoutSecrets("nats://host:4222") == "nats://host:4222");
+  CHECK(WithoutSecrets("") == "");
+}
+
+}  // namespace
+}  // namespace bascule::nats
