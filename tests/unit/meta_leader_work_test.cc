@@ -157,6 +157,50 @@ TEST_CASE("a new leader gives everybody a full timeout, but not its predecessor"
   CHECK(world[2].table().FindBroker("b3")->fenced);
 }
 
+TEST_CASE("who leads again fences nobody for what it did not hear in between") {
+  MetaWorld world(3);
+  world.Run(seconds(3));
+  world.group.Elect(PeerId(2));
+  world.Run(seconds(30));
+  world.network.Cut(PeerId(1), PeerId(3));
+  world.group.Elect(PeerId(1));
+  world.Run(milliseconds(1500));
+  CHECK_FALSE(world[1].table().FindBroker("b3")->fenced);
+  world.Run(milliseconds(1500));
+  CHECK(world[1].table().FindBroker("b3")->fenced);
+}
+
+TEST_CASE("who leads again takes no vote for a silence of when it led before") {
+  LeaderWorkOptions options;
+  options.max_voters = 3;
+  MetaWorld world(4, 1, options);
+  world.Run(seconds(5));
+  const auto votes = [&](PeerId id) {
+    const auto& members = world.group.members();
+    return std::any_of(members.begin(), members.end(),
+                       [id](const GroupMember& m) { return m.id == id && m.voter; });
+  };
+  std::vector<PeerId> others;
+  for (uint64_t n = 2; n <= 4; ++n) {
+    if (votes(PeerId(n))) others.push_back(PeerId(n));
+  }
+  REQUIRE(others.size() == 2);
+  const PeerId judged = others[0];
+  world.group.silent.insert(judged);
+  world.Run(seconds(8));
+  CHECK(votes(judged));
+  world.group.Elect(others[1]);
+  world.group.silent.clear();
+  world.Run(seconds(30));
+  CHECK(votes(judged));
+  world.group.silent.insert(judged);
+  world.group.Elect(PeerId(1));
+  world.Run(seconds(8));
+  CHECK(votes(judged));
+  world.Run(seconds(5));
+  CHECK_FALSE(votes(judged));
+}
+
 TEST_CASE("a leader that stood still fences nobody for what it could not hear") {
   MetaWorld world(3);
   world.Run(seconds(1));

@@ -1,0 +1,49 @@
+// In what a stream differs from what is asked.
+#include "core/stream/difference.h"
+
+#include <doctest/doctest.h>
+
+namespace bascule {
+namespace {
+
+StreamDescription Replicated(size_t replicas) {
+  StreamDescription stream;
+  stream.name = stream.subject = "s";
+  stream.partitions.resize(1);
+  stream.partitions[0].replicas.assign(replicas, "b");
+  return stream;
+}
+
+std::vector<std::string> Asked(size_t replicas, int32_t factor, int brokers) {
+  StreamSpec spec;
+  spec.name = spec.subject = "s";
+  spec.replication_factor = factor;
+  return Differences(Replicated(replicas), StreamSettings(), spec, brokers);
+}
+
+TEST_CASE("difference: the factors 0 and -1 are one replica and one on every broker") {
+  using Found = std::vector<std::string>;
+  CHECK(Asked(1, 0, 3).empty());
+  CHECK(Asked(1, 1, 3).empty());
+  CHECK(Asked(1, -1, 1).empty());
+  CHECK(Asked(3, -1, 3).empty());
+  CHECK(Asked(1, -1, 3) == Found{"replication_factor: 1 here, 3 asked"});
+  CHECK(Asked(3, -1, 1) == Found{"replication_factor: 3 here, 1 asked"});
+  CHECK(Asked(3, 2, 3) == Found{"replication_factor: 3 here, 2 asked"});
+}
+
+TEST_CASE("difference: what was asked of a setting, and only that, is compared") {
+  StreamDescription stream = Replicated(1);
+  StreamSpec spec;
+  spec.name = spec.subject = "s";
+  CHECK(Differences(stream, StreamSettings(), spec, 1).empty());
+  stream.overrides.retention_max_messages = 5;
+  CHECK(Differences(stream, StreamSettings(), spec, 1).empty());
+  spec.overrides.retention_max_messages = 6;
+  spec.group = "g";
+  spec.partitions = 2;
+  CHECK(Differences(stream, StreamSettings(), spec, 1).size() == 3);
+}
+
+}  // namespace
+}  // namespace bascule
