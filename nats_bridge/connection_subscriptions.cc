@@ -174,6 +174,17 @@ void NatsConnection::SubscribePending() {
   }
 }
 
+// nats.c has subscribed all of them again, and the server may think otherwise than before.
+void NatsConnection::AwaitAll() {
+  BASCULE_CHECK(OnKeeper());
+  last_refusal_.clear();
+  const absl::MutexLock lock(&mutex_);
+  for (const auto& subscription : subscriptions_) {
+    if (!subscription->is_open() && subscription->refusal().ok()) continue;  // it is to be opened
+    if (!std::exchange(subscription->awaited, true)) awaiting_.push_back(subscription);
+  }
+}
+
 void NatsConnection::NoteRefusal(std::string text) {
   const absl::MutexLock lock(&mutex_);
   if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
@@ -209,6 +220,7 @@ std::vector<std::string> NatsConnection::TakeRefusals() {
 absl::Status NatsConnection::Verdict(const Subscription& subscription,
                                      const std::vector<std::string>& refused) {
   if (absl::Status refusal = subscription.refusal(); !refusal.ok()) return refusal;
+  if (refused.empty()) return absl::OkStatus();
   const std::string quoted = Concat("\"", subscription.subject(), "\"");
   const auto reason = std::find_if(refused.begin(), refused.end(), [&](const std::string& text) {
     return text.find(quoted) != std::string::npos;

@@ -376,6 +376,7 @@ bool NatsConnection::RoundTrip() {
   if (reconnects != known_reconnects_) {
     known_reconnects_ = reconnects;
     lost_since_good_ = true;
+    AwaitAll();
     NoteConnected();
   } else if (!connected()) {
     NoteConnected();

@@ -109,6 +109,7 @@ class NatsConnection {
   void CannotConnect(std::string_view why);
   void NoteConnected();
   void SubscribePending();
+  void AwaitAll();
   void Discard(Subscription& subscription);
   size_t RoomForRefused();
   std::vector<std::shared_ptr<Subscription>> RefusedThatMayFit();
