@@ -29,8 +29,15 @@ TEXT
 passed=0
 failed=0
 failures=()
+failed_asserts=()
 started=$SECONDS
 log_dir=build/test-logs
+
+# The sanitizers' steps build what they run and no more: the load programs' tests carry the label unit and stay out.
+asan_targets=(unit_tests sim_tests raft_sim_tests)
+for source in tests/fuzz/*_fuzz.cc; do
+  asan_targets+=("$(basename "$source" .cc)")
+done
 
 say() { printf '%s\n' "$*"; }
 clock_of() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
@@ -69,10 +76,12 @@ count() {  # count NAME STATUS
 finish() {
   local status=$?
   trap - EXIT
+  [ ${#ahead[@]} = 0 ] || kill "${ahead[@]}" 2>/dev/null || true
   if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
     count "tests/run.sh itself (status $status)" 1
   fi
   say ""
+  [ ${#failed_asserts[@]} = 0 ] || printf '%s\n' "${failed_asserts[@]}"
   for failure in "${failures[@]}"; do say "FAILED: $failure"; done
   say "total time $(clock_of $((SECONDS - started)))"
   say "$passed passed, $failed failed"
@@ -96,6 +105,37 @@ build() {  # build PRESET [TARGET]...
   fi
 }
 
+# A later step's build, begun while tests wait for brokers, with what they leave of the processors. The step itself builds
+# again, which then finds most or all done; what fails here fails there, and is counted and shown there.
+ahead=()
+build_ahead() {  # build_ahead PRESET [TARGET]...
+  case " ${steps[*]} " in *" $1 "*) ;; *) return 0 ;; esac
+  [ "$jobs" -gt 1 ] || return 0
+  local preset=$1 before=""
+  [ ${#ahead[@]} = 0 ] || before=${ahead[-1]}
+  shift
+  (
+    [ -z "$before" ] || while kill -0 "$before" 2>/dev/null; do sleep 1; done
+    cmake --preset "$preset" && exec nice -n 19 ninja -C "build/$preset" -j "$jobs" "$@"
+  ) >"$log_dir/$preset-ahead.log" 2>&1 &
+  ahead+=($!)
+}
+await_ahead() {
+  [ ${#ahead[@]} = 0 ] || wait "${ahead[@]}" || true
+  ahead=()
+}
+
+# The failed assertions of a doctest program, each with its case: its whole output is too long to end with.
+say_failures() {  # say_failures LOG
+  awk '/TEST CASE:/ { test = $0; shown = 0 }
+       /(ERROR: (CHECK|REQUIRE|FAIL|test case)|assertion failed|terminate called)/ {
+         if (!shown) print test
+         shown = 1
+         print "  " substr($0, 1, 300)
+         if (++lines == 40) exit
+       }' "$1"
+}
+
 # Runs ctest and adds its summary to the sum.
 run_ctest() {  # run_ctest PRESET [CTEST OPTION]...
   local preset=$1 log="$log_dir/$1-ctest.log" summary total bad
@@ -109,6 +149,7 @@ run_ctest() {  # run_ctest PRESET [CTEST OPTION]...
   read -r bad total < <(sed -E 's/.*passed, ([0-9]+) tests? failed out of ([0-9]+).*/\1 \2/' <<<"$summary")
   passed=$((passed + total - bad))
   failed=$((failed + bad))
+  [ "$bad" = 0 ] || failed_asserts+=("$(say_failures "$log")")
   while read -r name; do
     failures+=("$preset: $name (output above and in $log)")
   done < <(sed -nE '/^The following tests FAILED/,$ s/^[[:space:]]*[0-9]+ - ([^ ]+).*/\1/p' "$log")
@@ -132,7 +173,10 @@ step_format() {
 
 step_dev() {
   build dev || return 0
+  build_ahead asan "${asan_targets[@]}"
+  build_ahead tsan unit_tests
   run_ctest dev
+  await_ahead
 }
 
 # Go 1.24 or later is enough: no other toolchain is fetched.
@@ -188,13 +232,8 @@ step_threads() {
   count "threads: clang's complaints are above" "$status"
 }
 
-# The sanitizers' steps build what they run and no more: the load programs' tests carry the label unit and stay out.
 step_asan() {
-  local fuzz=() source
-  for source in tests/fuzz/*_fuzz.cc; do
-    [ -e "$source" ] && fuzz+=("$(basename "$source" .cc)")
-  done
-  build asan unit_tests sim_tests raft_sim_tests "${fuzz[@]}" || return 0
+  build asan "${asan_targets[@]}" || return 0
   # The simulation has seen all its seeds in dev; here fewer will do.
   BASCULE_TEST_RAFT_RUNS=1000 BASCULE_TEST_SEEDS=10 run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
 }
