@@ -74,9 +74,9 @@ class AckInboxes::Own : public AckInbox {
  public:
   // Kept by the subscription; refers to the inboxes object, which outlives the connection's
   // callbacks.
-  class Listener : public BusListener {
+  class Handler : public SubscriptionHandler {
    public:
-    Listener(AckInboxes& inboxes, std::shared_ptr<State> state)
+    Handler(AckInboxes& inboxes, std::shared_ptr<State> state)
         : inboxes_(inboxes), state_(std::move(state)) {}
     void OnMessage(const BusMessage& message) override {
       std::string_view ack;
@@ -95,7 +95,7 @@ class AckInboxes::Own : public AckInbox {
         subject_(std::move(subject)),
         state_(std::make_shared<State>(std::move(handler))) {
     subscription_ =
-        inboxes.egress_.Subscribe(subject_, "", std::make_shared<Listener>(inboxes, state_));
+        inboxes.egress_.Subscribe(subject_, "", std::make_shared<Handler>(inboxes, state_));
   }
   ~Own() override {
     inboxes_.egress_.Unsubscribe(subscription_);
@@ -140,7 +140,7 @@ class AckInboxes::Shared : public AckInbox {
 };
 
 // Takes every ack of the wildcard to its inbox.
-class AckInboxes::Fanout : public BusListener {
+class AckInboxes::Fanout : public SubscriptionHandler {
  public:
   explicit Fanout(AckInboxes& inboxes) : inboxes_(inboxes) {}
   void OnMessage(const BusMessage& message) override {

@@ -22,9 +22,9 @@ struct BusMessage {
 };
 
 // Owner of one subscription. Kept alive by the connection until no call runs or can come.
-class BusListener {
+class SubscriptionHandler {
  public:
-  virtual ~BusListener() = default;
+  virtual ~SubscriptionHandler() = default;
   // A delivery thread, one call at a time. Must not block.
   virtual void OnMessage(const BusMessage& message) = 0;
   // The connection's own thread. The server has confirmed the subscription for the first time, or

@@ -23,10 +23,10 @@ bool IsSubscriptionRefusal(const std::string& text) {
 
 }  // namespace
 
-std::shared_ptr<Subscription> NatsConnection::Subscribe(std::string subject, std::string group,
-                                                        std::shared_ptr<BusListener> listener) {
+std::shared_ptr<Subscription> NatsConnection::Subscribe(
+    std::string subject, std::string group, std::shared_ptr<SubscriptionHandler> handler) {
   auto subscription =
-      std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(listener));
+      std::make_shared<Subscription>(std::move(subject), std::move(group), std::move(handler));
   std::shared_ptr<natsConnection> now;
   {
     const absl::MutexLock lock(&mutex_);
@@ -198,7 +198,7 @@ void NatsConnection::ReportGap(const GapReport& gap) {
     all = subscriptions_;
   }
   for (const auto& subscription : all) {
-    if (subscription->confirmed) subscription->listener().OnGap(gap);
+    if (subscription->confirmed) subscription->handler().OnGap(gap);
   }
 }
 
@@ -239,7 +239,7 @@ void NatsConnection::Confirm(size_t open) {
     BASCULE_CHECK(subscription->awaited);
     if (subscription->closed()) continue;
     const absl::Status verdict = Verdict(*subscription, refused);
-    if (absl::IsResourceExhausted(verdict) && !cap_.settled()) {
+    if (absl::IsResourceExhausted(verdict) && !cap_.known()) {
       awaiting_.push_back(subscription);  // perhaps there is room: the next turn tries
       continue;
     }
@@ -249,10 +249,10 @@ void NatsConnection::Confirm(size_t open) {
     if (heard_before && !verdict.ok()) subscription->deaf_since = clock_.Wall();
     if (verdict.ok() && subscription->deaf_since.value() != 0) {
       const Timestamp since = std::exchange(subscription->deaf_since, Timestamp());
-      subscription->listener().OnGap({since, clock_.Wall(), GapReason::kNotListening, -1});
+      subscription->handler().OnGap({since, clock_.Wall(), GapReason::kNotListening, -1});
     }
     if (std::exchange(subscription->told, true)) continue;
-    subscription->listener().OnListening(verdict);
+    subscription->handler().OnListening(verdict);
   }
 }
 
@@ -272,7 +272,7 @@ void NatsConnection::ReportSlowConsumers() {
     const Timestamp from = now - std::chrono::nanoseconds(2 * limits::kNatsHeartbeat).count();
     LogWarning(label_, ": '", subscription->subject(), "': ", dropped,
                " messages dropped, the machine is too slow for them");
-    subscription->listener().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
+    subscription->handler().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
   }
 }
 

@@ -14,7 +14,7 @@
 namespace bascule::nats {
 
 // Answers whoever asks.
-class BusDiscovery::Questions : public BusListener {
+class BusDiscovery::Questions : public SubscriptionHandler {
  public:
   explicit Questions(BusDiscovery& discovery) : discovery_(discovery) {}
 
@@ -53,7 +53,7 @@ class BusDiscovery::Questions : public BusListener {
 class BusDiscovery::Query : public DiscoveryQuery {
  public:
   // Kept by the subscription, which may outlive the query for a moment.
-  class Answers : public BusListener {
+  class Answers : public SubscriptionHandler {
    public:
     Answers(DiscoveryCounts& counts, absl::AnyInvocable<void(std::string_view)> found)
         : counts_(counts), found_(std::move(found)) {}

@@ -36,7 +36,7 @@ size_t IngestQueue::spare_bytes() const {
   return bytes;
 }
 
-bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Encoder encode) {
+bool IngestQueue::Add(const std::shared_ptr<FeedState>& feed, size_t bytes, Encoder encode) {
   BASCULE_CHECK(&feed->queue == this);
   const absl::MutexLock lock(&mutex_);
   // An empty queue takes any message: the largest one must get through somehow.
@@ -61,7 +61,7 @@ bool IngestQueue::Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Enc
   return true;
 }
 
-void IngestQueue::AddGap(const std::shared_ptr<FeedTarget>& feed, const GapReport& gap) {
+void IngestQueue::AddGap(const std::shared_ptr<FeedState>& feed, const GapReport& gap) {
   BASCULE_CHECK(&feed->queue == this);
   const absl::MutexLock lock(&mutex_);
   Carrier& carrier = OpenCarrierLocked(0);
@@ -72,7 +72,7 @@ void IngestQueue::AddGap(const std::shared_ptr<FeedTarget>& feed, const GapRepor
   counts_.gaps.fetch_add(1, std::memory_order_relaxed);
 }
 
-void IngestQueue::DropLocked(const std::shared_ptr<FeedTarget>& feed) {
+void IngestQueue::DropLocked(const std::shared_ptr<FeedState>& feed) {
   const Timestamp now = clock_.Wall();
   counts_.dropped.fetch_add(1, std::memory_order_relaxed);
   feed->queue.mutex_.AssertHeld();  // a feed of another queue would be told of our drops
@@ -87,7 +87,7 @@ void IngestQueue::DropLocked(const std::shared_ptr<FeedTarget>& feed) {
 }
 
 void IngestQueue::FlushOverrunsLocked() {
-  for (std::shared_ptr<FeedTarget>& feed : overruns_) {
+  for (std::shared_ptr<FeedState>& feed : overruns_) {
     feed->queue.mutex_.AssertHeld();
     BASCULE_CHECK(feed->overrun);
     Carrier& carrier = OpenCarrierLocked(0);
@@ -155,7 +155,7 @@ void IngestQueue::CheckInvariants() const {
   BASCULE_CHECK_LE(queued, held_);
   BASCULE_CHECK_LE(spare_.size(), limits::kIngressSpareBatches);
   if (overrun_) BASCULE_CHECK_GT(held_, resume_);
-  for (const std::shared_ptr<FeedTarget>& feed : overruns_) {
+  for (const std::shared_ptr<FeedState>& feed : overruns_) {
     feed->queue.mutex_.AssertHeld();
     BASCULE_CHECK(feed->overrun);
     BASCULE_CHECK_GT(feed->overrun_gap.count, 0);
@@ -175,14 +175,14 @@ void IngestQueue::Drain() {
   for (std::unique_ptr<Carrier>& carrier : taken_) HandOver(std::move(carrier), touched_);
   taken_.clear();
   // A partition may close feeds (its own or others') at any step, hence the look before each.
-  for (const std::shared_ptr<FeedTarget>& feed : touched_) {
+  for (const std::shared_ptr<FeedState>& feed : touched_) {
     if (!feed->closed) feed->partition.AppendPending();
   }
   touched_.clear();
 }
 
 void IngestQueue::HandOver(std::unique_ptr<Carrier> carrier,
-                           std::vector<std::shared_ptr<FeedTarget>>& touched) {
+                           std::vector<std::shared_ptr<FeedState>>& touched) {
   Carrier* raw = carrier.release();
   // Whoever lets go of the batch last gives its bytes back; the runs stay valid for as long as
   // `batch` here.
@@ -190,7 +190,7 @@ void IngestQueue::HandOver(std::unique_ptr<Carrier> carrier,
       &raw->batch, [self = shared_from_this(), raw](const IngressBatch*) { self->Release(raw); });
   size_t next = 0;
   for (const Run& run : raw->runs) {
-    FeedTarget& feed = *run.feed;
+    FeedState& feed = *run.feed;
     if (run.count == 0) {
       BASCULE_CHECK_LT(run.gap, raw->gaps.size());
       if (!feed.closed) feed.partition.RecordGap(raw->gaps[run.gap]);

@@ -32,7 +32,7 @@
 
 namespace bascule::nats {
 
-struct FeedTarget;
+struct FeedState;
 
 // Messages and drops so far; read by anyone.
 struct IngestCounts {
@@ -55,9 +55,9 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   using Encoder = absl::FunctionRef<void(IngressBatch& batch, IngressRecord& record)>;
   // Room for one message of about `bytes`: `encode` fills the record (its partition is filled here)
   // under the queue's lock. No room: dropped, false.
-  bool Add(const std::shared_ptr<FeedTarget>& feed, size_t bytes, Encoder encode);
+  bool Add(const std::shared_ptr<FeedState>& feed, size_t bytes, Encoder encode);
   // A gap learnt from elsewhere, at its place in the order. Always taken.
-  void AddGap(const std::shared_ptr<FeedTarget>& feed, const GapReport& gap);
+  void AddGap(const std::shared_ptr<FeedState>& feed, const GapReport& gap);
   // Runs on the shard; dropped without running when the shard has stopped.
   void Post(Task task) { shard_.Post(std::move(task)); }
   size_t held_bytes() const;
@@ -65,11 +65,11 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   size_t spare_bytes() const;
 
  private:
-  friend struct FeedTarget;
+  friend struct FeedState;
 
   // Consecutive records of one feed, or (count 0) a gap.
   struct Run {
-    std::shared_ptr<FeedTarget> feed;
+    std::shared_ptr<FeedState> feed;
     uint32_t count = 0;
     uint32_t gap = 0;  // index into gaps
   };
@@ -86,23 +86,22 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   void ChargeLocked(Carrier& carrier) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FlushOverrunsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PostDrainLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DropLocked(const std::shared_ptr<FeedTarget>& feed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropLocked(const std::shared_ptr<FeedState>& feed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Release(Carrier* carrier);
 
   // --- shard ---
   void Drain();
-  void HandOver(std::unique_ptr<Carrier> carrier,
-                std::vector<std::shared_ptr<FeedTarget>>& touched);
+  void HandOver(std::unique_ptr<Carrier> carrier, std::vector<std::shared_ptr<FeedState>>& touched);
 
   Executor& shard_;
   Clock& clock_;
   IngestCounts& counts_;
   const size_t bound_;
   const size_t resume_;
-  uint64_t drains_ = 0;                               // shard only
-  std::vector<std::shared_ptr<FeedTarget>> touched_;  // shard only; kept for its memory
-  Carriers taken_;                                    // shard only; kept for its memory
+  uint64_t drains_ = 0;                              // shard only
+  std::vector<std::shared_ptr<FeedState>> touched_;  // shard only; kept for its memory
+  Carriers taken_;                                   // shard only; kept for its memory
 
   mutable absl::Mutex mutex_;
   Carriers queued_ ABSL_GUARDED_BY(mutex_);  // the last one is being filled
@@ -110,7 +109,7 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   bool drain_posted_ ABSL_GUARDED_BY(mutex_) = false;
   bool overrun_ ABSL_GUARDED_BY(mutex_) = false;  // full, and not yet below resume_
   size_t held_ ABSL_GUARDED_BY(mutex_) = 0;       // bytes of all batches that live
-  std::vector<std::shared_ptr<FeedTarget>> overruns_
+  std::vector<std::shared_ptr<FeedState>> overruns_
       ABSL_GUARDED_BY(mutex_);  // with drops to report
 };
 
@@ -118,8 +117,8 @@ static_assert(std::atomic<FeedRules>::is_always_lock_free);
 
 // Where the messages of one subscription go. Shared by the feed's owner, its subscription and
 // queued batches.
-struct FeedTarget {
-  FeedTarget(PartitionIngress& ingress, IngestQueue& to) : queue(to), partition(ingress) {}
+struct FeedState {
+  FeedState(PartitionIngress& ingress, IngestQueue& to) : queue(to), partition(ingress) {}
   IngestQueue& queue;  // the queue keeps targets, so they do not keep it: their feeds end before it
   PartitionIngress& partition;  // called on the shard only, and not once `closed`
 

@@ -22,21 +22,21 @@ void Count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_or
 
 }  // namespace
 
-// The messages of one feed. `target` says where they go.
-class Ingestor::Listener : public BusListener {
+// The messages of one feed.
+class Ingestor::FeedHandler : public SubscriptionHandler {
  public:
-  Listener(Ingestor& ingestor, const FeedOptions& options, std::shared_ptr<FeedTarget> target)
+  FeedHandler(Ingestor& ingestor, const FeedOptions& options, std::shared_ptr<FeedState> feed)
       : ingestor_(ingestor),
         options_(options),
         has_wildcard_(HasWildcard(options.subject)),
-        target_(std::move(target)) {
-    BASCULE_CHECK(target_ != nullptr);
-    target_->rules.store(options.rules, std::memory_order_relaxed);
+        feed_(std::move(feed)) {
+    BASCULE_CHECK(feed_ != nullptr);
+    feed_->rules.store(options.rules, std::memory_order_relaxed);
   }
 
   void OnMessage(const BusMessage& message) override;
   void OnListening(absl::Status status) override;
-  void OnGap(const GapReport& gap) override { target_->queue.AddGap(target_, gap); }
+  void OnGap(const GapReport& gap) override { feed_->queue.AddGap(feed_, gap); }
 
  private:
   // What one message asks for, as views.
@@ -63,18 +63,18 @@ class Ingestor::Listener : public BusListener {
   Ingestor& ingestor_;
   const FeedOptions options_;
   const bool has_wildcard_;
-  const std::shared_ptr<FeedTarget> target_;
+  const std::shared_ptr<FeedState> feed_;
 };
 
-void Ingestor::Listener::OnListening(absl::Status status) {
-  target_->queue.Post([target = target_, told = std::move(status)]() mutable {
-    if (target->closed || target->listening == nullptr) return;
-    std::exchange(target->listening, nullptr)(std::move(told));
+void Ingestor::FeedHandler::OnListening(absl::Status status) {
+  feed_->queue.Post([feed = feed_, told = std::move(status)]() mutable {
+    if (feed->closed || feed->listening == nullptr) return;
+    std::exchange(feed->listening, nullptr)(std::move(told));
   });
 }
 
-void Ingestor::Listener::OnMessage(const BusMessage& message) {
-  const FeedRules rules = target_->rules.load(std::memory_order_relaxed);
+void Ingestor::FeedHandler::OnMessage(const BusMessage& message) {
+  const FeedRules rules = feed_->rules.load(std::memory_order_relaxed);
   if (has_wildcard_ && !rules.record_internal_subjects &&
       IsInternalSubject(message.subject, ingestor_.ack_prefix_)) {
     Count(ingestor_.counts_.internal_skipped);
@@ -99,12 +99,12 @@ void Ingestor::Listener::OnMessage(const BusMessage& message) {
   }
   const size_t room = std::min(intake.payload_bytes, options_.max_message_bytes) +
                       message.subject.size() * 2 + message.reply.size() + kRecordFramingBytes;
-  target_->queue.Add(target_, room, [&](IngressBatch& batch, IngressRecord& record) {
+  feed_->queue.Add(feed_, room, [&](IngressBatch& batch, IngressRecord& record) {
     Encode(intake, batch, record);
   });
 }
 
-void Ingestor::Listener::ReadEnvelope(Intake& intake, wire::PublishView& view) {
+void Ingestor::FeedHandler::ReadEnvelope(Intake& intake, wire::PublishView& view) {
   Count(ingestor_.counts_.envelopes);
   intake.publish = &view;
   // On a stream without concurrency control the expected offset means nothing (clients leave it 0).
@@ -124,7 +124,7 @@ void Ingestor::Listener::ReadEnvelope(Intake& intake, wire::PublishView& view) {
 }
 
 // False when the publisher was refused.
-bool Ingestor::Listener::ReadPlain(Intake& intake) {
+bool Ingestor::FeedHandler::ReadPlain(Intake& intake) {
   const std::string_view reply = intake.message.reply;
   if (intake.rules.reply_acks != ReplyAcks::kJetStream || !IsPublishableSubject(reply)) return true;
   if (const auto refused = ReadExpectations(intake.message.headers, intake.expectations)) {
@@ -139,7 +139,8 @@ bool Ingestor::Listener::ReadPlain(Intake& intake) {
   return true;
 }
 
-void Ingestor::Listener::Encode(const Intake& intake, IngressBatch& batch, IngressRecord& record) {
+void Ingestor::FeedHandler::Encode(const Intake& intake, IngressBatch& batch,
+                                   IngressRecord& record) {
   record.policy = intake.policy;
   record.ack_format = intake.format;
   record.expected_offset = intake.expected_offset;
@@ -165,7 +166,7 @@ void Ingestor::Listener::Encode(const Intake& intake, IngressBatch& batch, Ingre
   }
 }
 
-void Ingestor::Listener::EncodeBody(const Intake& intake, IngressBatch& batch) {
+void Ingestor::FeedHandler::EncodeBody(const Intake& intake, IngressBatch& batch) {
   const BusMessage& message = intake.message;
   std::string& arena = batch.arena;
   if (intake.publish != nullptr) {
@@ -194,7 +195,7 @@ void Ingestor::Listener::EncodeBody(const Intake& intake, IngressBatch& batch) {
   if (intake.publish != nullptr) EncodeHeaders(intake.publish->headers, arena);
 }
 
-void Ingestor::Listener::EncodeHeaders(const wire::HeaderList& headers, std::string& arena) {
+void Ingestor::FeedHandler::EncodeHeaders(const wire::HeaderList& headers, std::string& arena) {
   for (const auto& [name, value] : headers) {
     if (name == wire::kSubjectHeader || name == wire::kReplyHeader) {
       Count(ingestor_.counts_.reserved_headers);
@@ -207,7 +208,7 @@ void Ingestor::Listener::EncodeHeaders(const wire::HeaderList& headers, std::str
   }
 }
 
-ArenaRange Ingestor::Listener::AddText(IngressBatch& batch, std::string_view text) {
+ArenaRange Ingestor::FeedHandler::AddText(IngressBatch& batch, std::string_view text) {
   if (wire::IsValidUtf8(text)) return batch.Add(text);
   Count(ingestor_.counts_.escaped_strings);
   return batch.Add(wire::EscapeInvalidUtf8(text));
@@ -216,16 +217,16 @@ ArenaRange Ingestor::Listener::AddText(IngressBatch& batch, std::string_view tex
 Ingestor::Ingestor(std::string ack_prefix, Clock& clock, PublishRefuser& refuser)
     : ack_prefix_(std::move(ack_prefix)), clock_(clock), refuser_(refuser) {}
 
-std::shared_ptr<FeedTarget> Ingestor::MakeTarget(PartitionIngress& partition, Executor& shard) {
+std::shared_ptr<FeedState> Ingestor::MakeFeed(PartitionIngress& partition, Executor& shard) {
   const absl::MutexLock lock(&mutex_);
   std::shared_ptr<IngestQueue>& queue = queues_[&shard];
   if (queue == nullptr) queue = std::make_shared<IngestQueue>(shard, clock_, counts_.queue);
-  return std::make_shared<FeedTarget>(partition, *queue);
+  return std::make_shared<FeedState>(partition, *queue);
 }
 
-std::shared_ptr<BusListener> Ingestor::MakeListener(const FeedOptions& options,
-                                                    std::shared_ptr<FeedTarget> target) {
-  return std::make_shared<Listener>(*this, options, std::move(target));
+std::shared_ptr<SubscriptionHandler> Ingestor::MakeHandler(const FeedOptions& options,
+                                                           std::shared_ptr<FeedState> feed) {
+  return std::make_shared<FeedHandler>(*this, options, std::move(feed));
 }
 
 size_t Ingestor::held_bytes() const {

@@ -38,21 +38,21 @@ struct IngestorCounts {
 class Ingestor {
  public:
   // `ack_prefix`: the tokens before server-made ack inboxes ("<namespace>.ack"). All references
-  // outlive the ingestor, and the ingestor outlives the listeners it makes.
+  // outlive the ingestor, and the ingestor outlives the handlers it makes.
   Ingestor(std::string ack_prefix, Clock& clock, PublishRefuser& refuser);
 
-  // The target of a feed on `shard`, to be shared by its listener and its owner.
-  std::shared_ptr<FeedTarget> MakeTarget(PartitionIngress& partition, Executor& shard);
-  // Encodes what arrives for `target`.
-  std::shared_ptr<BusListener> MakeListener(const FeedOptions& options,
-                                            std::shared_ptr<FeedTarget> target);
+  // The state of a feed on `shard`, to be shared by its handler and its owner.
+  std::shared_ptr<FeedState> MakeFeed(PartitionIngress& partition, Executor& shard);
+  // Encodes what arrives for `feed`.
+  std::shared_ptr<SubscriptionHandler> MakeHandler(const FeedOptions& options,
+                                                   std::shared_ptr<FeedState> feed);
 
   const IngestorCounts& counts() const { return counts_; }
   // Bytes held for all shards now.
   size_t held_bytes() const;
 
  private:
-  class Listener;
+  class FeedHandler;
   const std::string ack_prefix_;
   Clock& clock_;
   PublishRefuser& refuser_;

@@ -61,35 +61,35 @@ struct NatsBus::Parts {
   AckInboxes inboxes;
   BusDiscovery discovery;
   Ingestor ingestor;
-  std::unique_ptr<NatsConnection> ingest;  // last: its listeners use the ingestor
+  std::unique_ptr<NatsConnection> ingest;  // last: its handlers use the ingestor
   std::once_flag stopped;
 };
 
 namespace {
 
-// Destroyed on the partition's shard, where the target's flag is read: nothing is between the two.
-class Feed : public SubjectFeed {
+// Destroyed on the partition's shard, where the state's flag is read: nothing is between the two.
+class NatsFeed : public SubjectFeed {
  public:
-  Feed(NatsConnection& ingest, Executor& shard, std::shared_ptr<FeedTarget> target,
-       std::shared_ptr<Subscription> subscription)
+  NatsFeed(NatsConnection& ingest, Executor& shard, std::shared_ptr<FeedState> state,
+           std::shared_ptr<Subscription> subscription)
       : ingest_(ingest),
         shard_(shard),
-        target_(std::move(target)),
+        state_(std::move(state)),
         subscription_(std::move(subscription)) {}
-  ~Feed() override {
+  ~NatsFeed() override {
     BASCULE_CHECK(shard_.OnThisThread());
-    target_->closed = true;
-    target_->listening = nullptr;
+    state_->closed = true;
+    state_->listening = nullptr;
     if (subscription_ != nullptr) ingest_.Unsubscribe(subscription_);
   }
   void SetRules(const FeedRules& rules) override {
-    target_->rules.store(rules, std::memory_order_relaxed);
+    state_->rules.store(rules, std::memory_order_relaxed);
   }
 
  private:
   NatsConnection& ingest_;
   Executor& shard_;
-  const std::shared_ptr<FeedTarget> target_;
+  const std::shared_ptr<FeedState> state_;
   const std::shared_ptr<Subscription> subscription_;
 };
 
@@ -122,19 +122,20 @@ std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, Partition
                                            Executor& shard,
                                            absl::AnyInvocable<void(absl::Status)> listening) {
   BASCULE_CHECK(listening != nullptr);
-  auto target = parts_->ingestor.MakeTarget(partition, shard);
-  target->listening = std::move(listening);  // the shard has not heard of it yet
-  auto listener = parts_->ingestor.MakeListener(options, target);
+  auto state = parts_->ingestor.MakeFeed(partition, shard);
+  state->listening = std::move(listening);  // the shard has not heard of it yet
+  auto handler = parts_->ingestor.MakeHandler(options, state);
   std::shared_ptr<Subscription> subscription;
   if (IsValidSubject(options.subject) && IsPlainText(options.group) &&
       options.group.find(' ') == std::string::npos) {
-    subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(listener));
+    subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(handler));
   } else {
     // NATS closes the whole connection over such a SUB, so it never gets to see it.
-    listener->OnListening(absl::InvalidArgumentError(Concat(
+    handler->OnListening(absl::InvalidArgumentError(Concat(
         "nats: invalid subject '", options.subject, "' or queue group '", options.group, "'")));
   }
-  return std::make_unique<Feed>(*parts_->ingest, shard, std::move(target), std::move(subscription));
+  return std::make_unique<NatsFeed>(*parts_->ingest, shard, std::move(state),
+                                    std::move(subscription));
 }
 
 void NatsBus::Send(std::span<const Ack> acks) { parts_->acks.Send(acks); }

@@ -203,7 +203,7 @@ void NatsConnection::Keep() {
     SubscribePending();
     if (RoundTrip()) {
       attempt = 0;
-      if (!cap_.settled() && RoomForRefused() > 0) continue;
+      if (!cap_.known() && RoomForRefused() > 0) continue;
     }
     ReportSlowConsumers();
     WaitForWork(limits::kNatsHeartbeat);

@@ -58,15 +58,15 @@ class NatsConnection {
                                                                uint64_t seed);
   ~NatsConnection();  // Stop()
 
-  // Ends everything: afterwards no listener is called. Idempotent; not from a listener.
+  // Ends everything: afterwards no handler is called. Idempotent; not from a handler.
   void Stop();
 
   // Messages flow from the moment the server knows of it until Unsubscribe. On the egress
   // connection the SUB is written before whatever this thread publishes next. `group` empty =
   // plain.
   std::shared_ptr<Subscription> Subscribe(std::string subject, std::string group,
-                                          std::shared_ptr<BusListener> listener);
-  // Returns at once; calls of the listener may still be running or come for a moment.
+                                          std::shared_ptr<SubscriptionHandler> handler);
+  // Returns at once; calls of the handler may still be running or come for a moment.
   void Unsubscribe(const std::shared_ptr<Subscription>& subscription);
 
   bool connected() const { return connected_.load(std::memory_order_acquire); }

@@ -14,7 +14,7 @@ namespace {
 // What a nats.c subscription calls back into; deleted by nats.c's completion callback, after its
 // last message.
 struct Delivery {
-  std::shared_ptr<BusListener> listener;
+  std::shared_ptr<SubscriptionHandler> handler;
   std::shared_ptr<CallbackGate> gate;
 };
 
@@ -81,7 +81,7 @@ void OnMessage(natsConnection* /*nc*/, natsSubscription* /*sub*/, natsMsg* msg, 
     message.header_bytes = CollectHeaders(msg, headers);
   }
   message.headers = headers.empty() ? nullptr : &headers;
-  static_cast<Delivery*>(closure)->listener->OnMessage(message);
+  static_cast<Delivery*>(closure)->handler->OnMessage(message);
   natsMsg_Destroy(msg);
 }
 
@@ -115,7 +115,7 @@ natsStatus Subscription::Open(natsConnection* nc, const std::shared_ptr<Callback
   opened = false;
   if (closed_ || sub_ != nullptr) return NATS_OK;
   gate_ = gate;
-  auto* delivery = new Delivery{listener_, gate};
+  auto* delivery = new Delivery{handler_, gate};
   gate->Enter();
   const natsStatus s =
       group_.empty() ? natsConnection_Subscribe(&sub_, nc, subject_.c_str(), &OnMessage, delivery)

@@ -36,13 +36,13 @@ class CallbackGate {
 // NatsConnection's and never held while nats.c delivers.
 class Subscription {
  public:
-  Subscription(std::string subject, std::string group, std::shared_ptr<BusListener> listener)
-      : subject_(std::move(subject)), group_(std::move(group)), listener_(std::move(listener)) {}
+  Subscription(std::string subject, std::string group, std::shared_ptr<SubscriptionHandler> handler)
+      : subject_(std::move(subject)), group_(std::move(group)), handler_(std::move(handler)) {}
   ~Subscription();
 
   const std::string& subject() const { return subject_; }
   const std::string& group() const { return group_; }
-  BusListener& listener() { return *listener_; }
+  SubscriptionHandler& handler() { return *handler_; }
 
   // Subscribes on `nc`, unless it is already or was closed; `opened` says whether it did.
   natsStatus Open(natsConnection* nc, const std::shared_ptr<CallbackGate>& gate, bool& opened);
@@ -72,7 +72,7 @@ class Subscription {
  private:
   const std::string subject_;
   const std::string group_;
-  const std::shared_ptr<BusListener> listener_;
+  const std::shared_ptr<SubscriptionHandler> handler_;
   mutable absl::Mutex mutex_;
   std::shared_ptr<CallbackGate> gate_ ABSL_GUARDED_BY(mutex_);  // of the connection it is on
   natsSubscription* sub_ ABSL_GUARDED_BY(mutex_) = nullptr;

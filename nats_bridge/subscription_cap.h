@@ -19,7 +19,7 @@ class SubscriptionCap {
     return refused_ == SIZE_MAX ? SIZE_MAX : taken_ + (refused_ - taken_) / 2;
   }
   // Whether limit() is what the server takes: nothing more will be tried.
-  bool settled() const { return refused_ == SIZE_MAX || refused_ - taken_ <= 1; }
+  bool known() const { return refused_ == SIZE_MAX || refused_ - taken_ <= 1; }
   // The server answered with `open` of them open.
   void Took(size_t open) {
     taken_ = std::max(taken_, open);

@@ -33,7 +33,7 @@ class Recovery {
     RETURN_IF_ERROR(FindFiles());
     RETURN_IF_ERROR(FindBounds());
     RETURN_IF_ERROR(Inspect());
-    RETURN_IF_ERROR(Settle());
+    RETURN_IF_ERROR(Decide());
     RETURN_IF_ERROR(Finish());
     return std::move(result_);
   }
@@ -46,7 +46,7 @@ class Recovery {
   absl::Status StoreBounds(const LogBounds& bounds);
   absl::Status RemoveDropped(std::vector<std::string> dropped);
   absl::Status Inspect();
-  absl::Status Settle();
+  absl::Status Decide();
   absl::Status SettleBadPlaces(size_t i);
   absl::Status CutAt(size_t i, const BadPlace& bad);
   absl::Status RemoveFrom(size_t i);
@@ -72,7 +72,7 @@ class Recovery {
   std::optional<Offset> start_;      // of the log, if anything says so
   Offset durable_;                   // everything below is on the disk, or is known to be lost
   Offset mark_;                      // no offset below is given again: what is missing is lost
-  Offset expected_;                  // end of what has been settled
+  Offset expected_;                  // end of what has been decided
   bool cut_ = false;
   RecoveredLog result_;
 };
@@ -251,7 +251,7 @@ absl::Status Recovery::SettleBadPlaces(size_t i) {
   return absl::OkStatus();
 }
 
-absl::Status Recovery::Settle() {
+absl::Status Recovery::Decide() {
   if (start_) expected_ = *start_;
   for (size_t i = 0; i < candidates_.size() && !cut_; ++i) {
     FoundSegment& candidate = candidates_[i];

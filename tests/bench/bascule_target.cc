@@ -145,7 +145,7 @@ std::unique_ptr<Target> MakeBasculeTarget(const std::string& grpc) {
   return std::make_unique<BasculeTarget>(grpc);
 }
 
-absl::StatusOr<std::unique_ptr<Target>> MakeTarget(const TargetAddress& address) {
+absl::StatusOr<std::unique_ptr<Target>> MakeFeed(const TargetAddress& address) {
   if (address.side == "ours") return MakeBasculeTarget(address.grpc);
   return MakeJetStreamTarget(address.nats_url);
 }

@@ -93,7 +93,7 @@ absl::Status Publish(Options& options) {
   const uint64_t warmup = options.Number("warmup", 5'000, 0, 1'000'000'000);
   options.RejectUnknown();
 
-  auto target = MakeTarget(setup.address);
+  auto target = MakeFeed(setup.address);
   if (!target.ok()) return target.status();
   absl::Status created = (*target)->CreateStream(
       {.name = kLoadStream, .subject = kLoadSubject, .durability = setup.durability});
@@ -127,7 +127,7 @@ absl::Status Publish(Options& options) {
 absl::Status One(Options& options) {
   const Setup setup(options);
   options.RejectUnknown();
-  auto target = MakeTarget(setup.address);
+  auto target = MakeFeed(setup.address);
   if (!target.ok()) return target.status();
   absl::Status created = (*target)->CreateStream(
       {.name = kOneStream, .subject = kOneSubject, .durability = setup.durability});
@@ -161,7 +161,7 @@ absl::Status Replay(Options& options) {
   const Setup setup(options);
   const bool raw = options.Flag("raw");
   options.RejectUnknown();
-  auto target = MakeTarget(setup.address);
+  auto target = MakeFeed(setup.address);
   if (!target.ok()) return target.status();
   absl::StatusOr<uint64_t> stored = (*target)->Stored(kLoadStream);
   if (!stored.ok()) return stored.status();
@@ -206,7 +206,7 @@ absl::Status Disk(Options& options) {
 absl::Status Ready(Options& options) {
   const Setup setup(options);
   options.RejectUnknown();
-  auto target = MakeTarget(setup.address);
+  auto target = MakeFeed(setup.address);
   return target.ok() ? (*target)->WaitReady(setup.limit) : target.status();
 }
 

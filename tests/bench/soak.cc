@@ -21,7 +21,7 @@ Soak::Soak(Options& options)
 }
 
 absl::Status Soak::Connect() {
-  auto made = MakeTarget(address);
+  auto made = MakeFeed(address);
   if (!made.ok()) return made.status();
   target = *std::move(made);
   auto connected = Publisher::Connect(address.nats_url, window);

@@ -158,7 +158,7 @@ absl::Status SoakSlowSubscriber(Options& options) {
   options.RejectUnknown();
   if (drain && fill.retention > 0) options.Fail("--drain needs a stream without retention");
   if (absl::Status ready = fill.Prepare(); !ready.ok()) return ready;
-  auto reader_target = MakeTarget(fill.soak.address);
+  auto reader_target = MakeFeed(fill.soak.address);
   if (!reader_target.ok()) return reader_target.status();
 
   SlowReader reader(**reader_target, fill, rate, drain);

@@ -50,7 +50,7 @@ class Target {
   virtual absl::StatusOr<uint64_t> Stored(const std::string& name) = 0;
 };
 
-absl::StatusOr<std::unique_ptr<Target>> MakeTarget(const TargetAddress& address);
+absl::StatusOr<std::unique_ptr<Target>> MakeFeed(const TargetAddress& address);
 std::unique_ptr<Target> MakeBasculeTarget(const std::string& grpc);
 absl::StatusOr<std::unique_ptr<Target>> MakeJetStreamTarget(const std::string& nats_url);
 

@@ -34,7 +34,7 @@ std::unique_ptr<raft::Raft> SomeMember() {
   return *std::move(member);
 }
 
-void Settle(raft::Raft& member) {
+void Drain(raft::Raft& member) {
   for (int i = 0; i < 8 && member.HasReady(); ++i) {
     member.TakeReady();
     member.Advance();
@@ -44,7 +44,7 @@ void Settle(raft::Raft& member) {
 void StepMember(const raft::Message& message) {
   for (const bool leads : {false, true}) {
     const std::unique_ptr<raft::Raft> member = SomeMember();
-    Settle(*member);
+    Drain(*member);
     if (leads) {
       member->Campaign();
       for (const auto type :
@@ -56,9 +56,9 @@ void StepMember(const raft::Message& message) {
     }
     const raft::Index committed = member->log().committed();
     (void)member->Step(message);
-    Settle(*member);
+    Drain(*member);
     member->Tick();
-    Settle(*member);
+    Drain(*member);
     Require(member->log().committed() >= committed);
   }
 }

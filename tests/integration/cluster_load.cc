@@ -93,7 +93,7 @@ bool StreamLoad::Insist(Client& client, const std::string& name, grpc::StatusCod
 }
 
 void StreamLoad::Create(Client& client, const std::string& name) {
-  Settle(name, Fate::kUnknown);
+  Note(name, Fate::kUnknown);
   const TestClock::time_point begun = TestClock::now();
   TestClock::time_point asked;
   const bool done =
@@ -102,7 +102,7 @@ void StreamLoad::Create(Client& client, const std::string& name) {
         return CreateStream(broker, name, options_.deadline);
       });
   if (!done) return;
-  Settle(name, Fate::kThere);
+  Note(name, Fate::kThere);
   const TestClock::time_point now = TestClock::now();
   const std::lock_guard lock(mutex_);
   ++created_;
@@ -116,17 +116,17 @@ void StreamLoad::Create(Client& client, const std::string& name) {
 }
 
 void StreamLoad::Delete(Client& client, const std::string& name) {
-  Settle(name, Fate::kUnknown);
+  Note(name, Fate::kUnknown);
   const bool done = Insist(
       client, name, grpc::StatusCode::NOT_FOUND,
       [&](proto::API::Stub& broker) { return DeleteStream(broker, name, options_.deadline); });
   if (!done) return;
-  Settle(name, Fate::kGone);
+  Note(name, Fate::kGone);
   const std::lock_guard lock(mutex_);
   ++deleted_;
 }
 
-void StreamLoad::Settle(const std::string& name, Fate fate) {
+void StreamLoad::Note(const std::string& name, Fate fate) {
   const std::lock_guard lock(mutex_);
   fates_[name] = fate;
 }

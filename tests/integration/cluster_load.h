@@ -63,7 +63,7 @@ class StreamLoad {
   bool Insist(Client& client, const std::string& name, grpc::StatusCode also, Attempt attempt);
   void Create(Client& client, const std::string& name);
   void Delete(Client& client, const std::string& name);
-  void Settle(const std::string& name, Fate fate);
+  void Note(const std::string& name, Fate fate);
   bool Pause();  // false: it is time to end
 
   const LoadOptions options_;

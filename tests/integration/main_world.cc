@@ -95,8 +95,8 @@ void MainBroker::Start() {
 }
 
 void MainBroker::AwaitServing(std::chrono::milliseconds limit) {
-  const bool settled = Eventually([&] { return !process_->Running() || Serves(); }, limit);
-  REQUIRE_MESSAGE(settled, "basculed does not serve:\n", Tail());
+  const bool ready = Eventually([&] { return !process_->Running() || Serves(); }, limit);
+  REQUIRE_MESSAGE(ready, "basculed does not serve:\n", Tail());
   REQUIRE_MESSAGE(process_->Running(), "basculed ended:\n", Tail());
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("nats overload: after a burst the egress thread sleeps again") {
 }
 
 // Blocks in its first message until let go.
-class StuckListener : public nats::BusListener {
+class StuckHandler : public nats::SubscriptionHandler {
  public:
   void OnMessage(const nats::BusMessage&) override {
     stuck.wait(true);
@@ -130,21 +130,21 @@ TEST_CASE("nats overload: what nats.c drops becomes a gap with its count") {
   auto connection =
       nats::NatsConnection::Start(options, nats::ConnectionRole::kIngest, RealClock(), 1);
   REQUIRE(connection.ok());
-  const auto listener = std::make_shared<StuckListener>();
-  (*connection)->Subscribe("big", "", listener);
-  listener->listening.wait(false);
+  const auto handler = std::make_shared<StuckHandler>();
+  (*connection)->Subscribe("big", "", handler);
+  handler->listening.wait(false);
   PlainClient client((*server)->url());
   const std::string payload(1000 * 1024, 'x');
   constexpr int64_t kCount = 280;  // past the pending limit of 256 MiB
   for (int64_t i = 0; i < kCount; ++i) client.Publish("big", payload);
   client.Flush();
-  REQUIRE(Eventually([&] { return listener->missing > 0; }));
-  listener->stuck = false;
-  listener->stuck.notify_all();
-  CHECK(Eventually([&] { return listener->messages + listener->missing == kCount; }));
+  REQUIRE(Eventually([&] { return handler->missing > 0; }));
+  handler->stuck = false;
+  handler->stuck.notify_all();
+  CHECK(Eventually([&] { return handler->messages + handler->missing == kCount; }));
   (*connection)->Stop();
   CHECK((*connection)->counts().slow_consumer_messages ==
-        static_cast<uint64_t>(listener->missing.load()));
+        static_cast<uint64_t>(handler->missing.load()));
 }
 
 TEST_CASE("nats overload: ten thousand feeds, no thread each, all back after a reconnect") {

@@ -23,7 +23,7 @@ Configuration Voters(std::initializer_list<uint64_t> ids) {
   return configuration;
 }
 
-void Settle(RaftScenario& s, uint64_t leader, int beats = 6) {
+void Rest(RaftScenario& s, uint64_t leader, int beats = 6) {
   s.Deliver();
   for (int i = 0; i < beats; ++i) s.Beat(leader);
 }
@@ -73,7 +73,7 @@ TEST_CASE("raft members: a change decides nothing before it is applied, everythi
   s.Deliver();  // two of four
   CHECK(s.commit(1) < Index(a));
   s.Heal();
-  Settle(s, 1);
+  Rest(s, 1);
   CHECK(s.applied(4) == Index(a));
 }
 
@@ -93,7 +93,7 @@ TEST_CASE("raft members: a change that is replaced never had an effect, also beh
   s.Propose(2, "b");
   s.Deliver();
   s.Heal();
-  Settle(s, 2);
+  Rest(s, 2);
   for (const uint64_t id : {1, 2, 3}) {
     CHECK(s.raft(id).configuration() == Voters({1, 2, 3}));
     CHECK(s.applied(id) == s.applied(2));
@@ -149,7 +149,7 @@ TEST_CASE("raft members: two majorities of different configurations cannot both 
   s.Elect(2);
   CHECK(s.commit(1) < second);
   s.Heal();
-  Settle(s, 2);
+  Rest(s, 2);
   CHECK(s.raft(1).configuration() == Voters({1, 2, 3, 4}));
   CHECK(s.raft(2).configuration() == Voters({1, 2, 3, 4}));
   CHECK(s.applied(4) == s.applied(2));
@@ -202,11 +202,11 @@ TEST_CASE("raft members: a new one is brought up by a snapshot that does not kno
   s.member(1).TakeSnapshot(0);
   s.AddMember(2);
   REQUIRE(s.Change(1, ConfChangeType::kAddLearner, 2));
-  Settle(s, 1);
+  Rest(s, 1);
   CHECK(s.applied(2) == s.applied(1));
   CHECK(s.raft(2).configuration().IsLearner(NodeId(2)));
   REQUIRE(s.Change(1, ConfChangeType::kAddVoter, 2));
-  Settle(s, 1);
+  Rest(s, 1);
   CHECK(s.raft(2).configuration() == Voters({1, 2}));
 }
 

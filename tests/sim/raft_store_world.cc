@@ -233,7 +233,7 @@ void RaftStoreWorld::StepCompact() {
 
 void RaftStoreWorld::StepSettle() {
   const raft::Index commit = std::min(commit_, known_.last());
-  const absl::Status status = store_->Settle(commit, known_.TermAt(commit));
+  const absl::Status status = store_->MarkEnd(commit, known_.TermAt(commit));
   Call(status, {known_});
   if (!status.ok()) return;
   stored_commit_ = std::max(stored_commit_, std::min(commit_, known_.last()));

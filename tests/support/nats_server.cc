@@ -73,8 +73,8 @@ absl::Status NatsServer::Launch() {
   RETURN_IF_ERROR(
       WriteFileAtomically(RealFileSystem(), config, ConfigText(options_, port_, files_)));
   ASSIGN_OR_RETURN(process_, ChildProcess::Start({Program(), {"-c", config}, {}, "", ""}));
-  const bool settled = Eventually([&] { return Greets() || !process_->Running(); });
-  if (settled && process_->Running()) return absl::OkStatus();
+  const bool ready = Eventually([&] { return Greets() || !process_->Running(); });
+  if (ready && process_->Running()) return absl::OkStatus();
   const std::string log = Log();
   process_.reset();
   const std::string text = absl::StrCat("nats-server did not come up on port ", port_, ": ", log);

@@ -59,7 +59,7 @@ class SimFileSystem final : public FileSystem {
   SimFaults& faults() { return faults_; }
   // Bytes of all files together; may fall below what is used (then nothing can be written).
   void SetCapacity(uint64_t bytes) { capacity_bytes_ = bytes; }
-  // Called inside each File::Sync, after it has settled which bytes it covers and before they are
+  // Called inside each File::Sync, after it has decided which bytes it covers and before they are
   // durable: the place to let time pass (`clock.Advance`), to write more, or to crash in the
   // middle. nullptr: no call.
   void OnSync(std::function<void(const std::string& path)> hook) { on_sync_ = std::move(hook); }

@@ -3,9 +3,9 @@
  *
  * <journal>/<device>-<inode>.undo, one per file with unsynced changes:
  *   UndoHeader, then UndoRecords, oldest first, each followed by its bytes. Records before `base`
- * are settled by a completed sync. A record is written before the change that it undoes; an
+ * are confirmd by a completed sync. A record is written before the change that it undoes; an
  * incomplete last one undoes nothing. <journal>/entries: EntryRecords, oldest first; those not
- * `live` are settled by a sync of their directory. <journal>/saved/<n>: a second link to what a
+ * `live` are confirmd by a sync of their directory. <journal>/saved/<n>: a second link to what a
  * rename or an unlink took away.
  */
 #pragma once
@@ -30,8 +30,8 @@
 enum { kUnsyncedPathBytes = 1024, kUndoMagic = 0x756e646f, kRewrittenMagic = 0x72777274 };
 
 struct UndoHeader {
-  uint64_t base;    /* position in this file of the oldest record that counts */
-  uint64_t settled; /* mark up to which all is on the disk, but for what a failed sync dropped */
+  uint64_t base;     /* position in this file of the oldest record that counts */
+  uint64_t confirmd; /* mark up to which all is on the disk, but for what a failed sync dropped */
   uint64_t process;
 };
 
@@ -51,7 +51,7 @@ struct RewrittenRecord {
   uint32_t unused;
   uint64_t offset;
   uint64_t length;
-  uint64_t mark; /* counts once the process has settled this, or is another one by now */
+  uint64_t mark; /* counts once the process has confirmd this, or is another one by now */
   uint64_t process;
 };
 
@@ -62,7 +62,7 @@ struct EntryRecord {
   uint8_t kind;
   uint8_t is_directory;
   uint8_t has_saved;      /* removed, or replaced by the rename */
-  uint64_t device, inode; /* of the directory whose sync settles it */
+  uint64_t device, inode; /* of the directory whose sync confirms it */
   uint64_t saved;         /* <journal>/saved/<saved> */
   char path[kUnsyncedPathBytes];
   char from[kUnsyncedPathBytes]; /* renamed only */

@@ -8,7 +8,7 @@
  *   thread A                    notes   thread B
  *   pwrite: lock, note, write   n1      fdatasync: mark = end of n1
  *   pwrite: lock, note, write   n1 n2     the real sync runs
- *                               n2        settle(mark): n1 is on the disk, n2 is not
+ *                               n2        confirm(mark): n1 is on the disk, n2 is not
  *
  * Calls go straight to the kernel. Any thread may call; one process per journal. Not seen, and
  * therefore treated as durable at once: what stdio and io_uring write, duplicated descriptors.
@@ -251,7 +251,7 @@ static int SyncTracked(int fd, long call) {
     return -1;
   }
   int result = (int)syscall(call, fd);
-  if (result == 0) Settle(t, mark);
+  if (result == 0) Confirm(t, mark);
   return result;
 }
 int fsync(int fd) { return SyncTracked(fd, SYS_fsync); }

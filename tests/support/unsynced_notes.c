@@ -76,7 +76,7 @@ struct Tracked* FindTracked(dev_t device, ino_t inode, int is_directory) {
 
 /* --- contents --- */
 
-/* All is settled: the file begins anew, the marks count on. */
+/* All is confirmd: the file begins anew, the marks count on. */
 static void Restart(struct Tracked* t) {
   struct UndoHeader header = {sizeof header, t->end, (uint64_t)getpid()};
   if (syscall(SYS_ftruncate, t->journal, (long)sizeof header) != 0) Die("ftruncate");
@@ -170,11 +170,11 @@ void Drop(struct Tracked* t, uint64_t mark) {
     at += n;
   }
   pthread_mutex_unlock(&t->lock);
-  Settle(t, mark);
+  Confirm(t, mark);
 }
 
 /* Everything noted before `mark` is on the disk. */
-static void SettleContents(struct Tracked* t, uint64_t mark) {
+static void ConfirmContents(struct Tracked* t, uint64_t mark) {
   pthread_mutex_lock(&t->lock);
   if (t->journal >= 0 && mark > t->base) {
     struct UndoHeader header = {FilePosition(t, mark), mark, (uint64_t)getpid()};
@@ -265,7 +265,7 @@ void TakeBack(uint64_t at) {
   DropEntry(at, &record);
 }
 
-static void SettleEntries(const struct Tracked* directory, uint64_t mark) {
+static void ConfirmEntries(const struct Tracked* directory, uint64_t mark) {
   pthread_mutex_lock(&entries_lock);
   int live = 0;
   for (uint64_t at = 0; at < entries_end; at += sizeof(struct EntryRecord)) {
@@ -309,10 +309,10 @@ uint64_t Mark(struct Tracked* t) {
   return mark;
 }
 
-void Settle(struct Tracked* t, uint64_t mark) {
+void Confirm(struct Tracked* t, uint64_t mark) {
   if (t->is_directory) {
-    SettleEntries(t, mark);
+    ConfirmEntries(t, mark);
   } else {
-    SettleContents(t, mark);
+    ConfirmContents(t, mark);
   }
 }

@@ -40,9 +40,9 @@ void Renew(struct Tracked* t);
 /* Notes what undoes a change of [offset, offset + length) and of the size. With t->lock held, until
  * the change is done. */
 void Note(struct Tracked* t, int fd, uint64_t offset, uint64_t length);
-/* Where the notes of `t` end now: what to settle when a sync that begins now has completed. */
+/* Where the notes of `t` end now: what to confirm when a sync that begins now has completed. */
 uint64_t Mark(struct Tracked* t);
-void Settle(struct Tracked* t, uint64_t mark);
+void Confirm(struct Tracked* t, uint64_t mark);
 /* A sync of the file fails: what it had is dropped for good. */
 void Drop(struct Tracked* t, uint64_t mark);
 
@@ -54,5 +54,5 @@ uint64_t NoteEntry(enum EntryKind kind, const char* path, const char* from, int 
 /* The change did not happen. */
 void TakeBack(uint64_t place);
 /* The directory `path` has been removed, and its inode may serve another: a sync of its parent
- * settles its notes. With entries_lock held. */
+ * confirms its notes. With entries_lock held. */
 void InheritEntries(const struct stat* gone, const char* path);

@@ -92,7 +92,7 @@ std::map<uint64_t, char> ReadLost(const fs::path& path, const UndoHeader& last) 
       RewrittenRecord record{};
       std::memcpy(&record, notes.data() + at, sizeof record);
       at += sizeof record;
-      const bool synced = record.process != last.process || record.mark <= last.settled;
+      const bool synced = record.process != last.process || record.mark <= last.confirmd;
       if (!synced) continue;
       lost.erase(lost.lower_bound(record.offset), lost.lower_bound(record.offset + record.length));
       continue;

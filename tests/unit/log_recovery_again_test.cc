@@ -78,9 +78,9 @@ void CheckIdempotent(const std::function<void(SimFileSystem&)>& put,
                      const std::optional<RecoveryPoint>& point) {
   SimFileSystem fs(1);
   put(fs);
-  const std::string settled = Describe(fs, Recover(fs, Request(point)));
+  const std::string rested = Describe(fs, Recover(fs, Request(point)));
   const RecoveredLog again = Recover(fs, Request(point));
-  CHECK(Describe(fs, again) == settled);
+  CHECK(Describe(fs, again) == rested);
   CHECK(again.cut_bytes == 0);
   const uint64_t calls = fs.faults().Calls(kChangingOps);
   for (uint64_t n = 1; n <= calls; ++n) {
@@ -91,7 +91,7 @@ void CheckIdempotent(const std::function<void(SimFileSystem&)>& put,
     SimRng rng(n);
     torn.Crash(rng);
     INFO("power off at call ", n);
-    CHECK(Describe(torn, Recover(torn, Request(point))) == settled);
+    CHECK(Describe(torn, Recover(torn, Request(point))) == rested);
   }
 }
 
@@ -216,7 +216,7 @@ TEST_CASE("14. an opening that ends between two renames: the segment gets its na
       if (end == kPower) fs.Crash(rng, {UnsyncedFate::kLost, EntryFate::kSome});
       for (int opening = 0; opening < 2; ++opening) {
         const RecoveredLog log = Recover(fs);
-        CHECK(bascule::End(log) == Offset(9));
+        CHECK(log::End(log) == Offset(9));
         CHECK(log.damaged.empty());
         const auto entries = fs.List(kLogDirectory);
         REQUIRE(entries.ok());

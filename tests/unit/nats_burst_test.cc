@@ -30,7 +30,7 @@ struct BurstQueue {
     scheduler.DropAll();
   }
   bool Add(size_t bytes) {
-    return queue->Add(target, bytes, [&](IngressBatch& batch, IngressRecord& record) {
+    return queue->Add(feed, bytes, [&](IngressBatch& batch, IngressRecord& record) {
       record.body = batch.Add(std::string(bytes, 'b'));
       record.payload_bytes = static_cast<uint32_t>(bytes);
     });
@@ -49,7 +49,7 @@ struct BurstQueue {
   HoldingPartition partition;
   std::shared_ptr<IngestQueue> queue =
       std::make_shared<IngestQueue>(shard, clock, counts, 64 * limits::kMiB, 32 * limits::kMiB);
-  std::shared_ptr<FeedTarget> target = std::make_shared<FeedTarget>(partition, *queue);
+  std::shared_ptr<FeedState> feed = std::make_shared<FeedState>(partition, *queue);
 };
 
 constexpr size_t kSpareMost =

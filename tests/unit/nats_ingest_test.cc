@@ -72,11 +72,11 @@ struct World {
                       .partition_subject = "foo",
                       .rules = {},
                       .max_message_bytes = 1024};
-  std::shared_ptr<FeedTarget> target = ingestor.MakeTarget(partition, shard);
+  std::shared_ptr<FeedState> feed = ingestor.MakeFeed(partition, shard);
 
   void Deliver(const std::vector<BusMessage>& messages) {
-    const auto listener = ingestor.MakeListener(options, target);
-    for (const BusMessage& message : messages) listener->OnMessage(message);
+    const auto handler = ingestor.MakeHandler(options, feed);
+    for (const BusMessage& message : messages) handler->OnMessage(message);
     shard.Stop();
   }
   const Seen& Only(const BusMessage& message) {
@@ -286,7 +286,7 @@ TEST_CASE("nats ingest: JetStream replies become ack inboxes") {
 TEST_CASE("nats ingest: what the stream's settings say counts in an open feed") {
   World w;
   w.options.subject = w.options.partition_subject = ">";
-  const auto listener = w.ingestor.MakeListener(w.options, w.target);
+  const auto handler = w.ingestor.MakeHandler(w.options, w.feed);
   PublishMessage expecting{};
   expecting.value = "v";
   expecting.expected_offset = 7;
@@ -295,14 +295,14 @@ TEST_CASE("nats ingest: what the stream's settings say counts in an open feed") 
   inbox.subject = "_INBOX.a";
   const auto deliver = [&] {
     for (const BusMessage& message : {Plain("p", "_INBOX.me"), Plain(envelope), inbox})
-      listener->OnMessage(message);
+      handler->OnMessage(message);
   };
   deliver();
   FeedRules rules;
   rules.reply_acks = ReplyAcks::kJetStream;
   rules.record_internal_subjects = true;
   rules.optimistic_concurrency_control = true;
-  w.target->rules = rules;
+  w.feed->rules = rules;
   deliver();
   w.shard.Stop();
   REQUIRE(w.partition.seen.size() == 5);
@@ -345,11 +345,11 @@ TEST_CASE("nats ingest: a message past the limit carries its size, not its bytes
 
 TEST_CASE("nats ingest: a closed feed gets nothing, whatever is queued") {
   World w;
-  const auto listener = w.ingestor.MakeListener(w.options, w.target);
-  w.shard.Post([target = w.target] { target->closed = true; });
-  listener->OnMessage(Plain("a"));
-  listener->OnGap(GapReport{});
-  listener->OnListening(absl::OkStatus());
+  const auto handler = w.ingestor.MakeHandler(w.options, w.feed);
+  w.shard.Post([feed = w.feed] { feed->closed = true; });
+  handler->OnMessage(Plain("a"));
+  handler->OnGap(GapReport{});
+  handler->OnListening(absl::OkStatus());
   w.shard.Stop();
   CHECK(w.partition.order.empty());
   CHECK(w.partition.appends == 0);
@@ -358,9 +358,9 @@ TEST_CASE("nats ingest: a closed feed gets nothing, whatever is queued") {
 TEST_CASE("nats ingest: many messages, one append per hand-over and partition, order kept") {
   World w;
   FakePartition other;
-  const auto second = w.ingestor.MakeTarget(other, w.shard);
-  const auto a = w.ingestor.MakeListener(w.options, w.target);
-  const auto b = w.ingestor.MakeListener(w.options, second);
+  const auto second = w.ingestor.MakeFeed(other, w.shard);
+  const auto a = w.ingestor.MakeHandler(w.options, w.feed);
+  const auto b = w.ingestor.MakeHandler(w.options, second);
   std::atomic<bool> go{false};
   w.shard.Post([&] { go.wait(false); });  // so that everything is handed over at once
   for (int i = 0; i < 10'000; ++i) {
@@ -390,10 +390,10 @@ struct SmallQueue {
   ThreadExecutor shard{"shard", 1};
   std::shared_ptr<IngestQueue> queue =
       std::make_shared<IngestQueue>(shard, clock, counts, 100'000, 50'000);
-  std::shared_ptr<FeedTarget> target = std::make_shared<FeedTarget>(partition, *queue);
+  std::shared_ptr<FeedState> feed = std::make_shared<FeedState>(partition, *queue);
 
   bool Add(size_t bytes) {
-    return queue->Add(target, bytes, [&](IngressBatch& batch, IngressRecord& record) {
+    return queue->Add(feed, bytes, [&](IngressBatch& batch, IngressRecord& record) {
       record.body = batch.Add(std::string(bytes, 'b'));
       record.payload_bytes = static_cast<uint32_t>(bytes);
     });
@@ -443,7 +443,7 @@ TEST_CASE("nats ingest: a full queue drops, counts exactly, and reports once the
 TEST_CASE("nats ingest: each overload is one gap of its own for each feed that lost, every time") {
   SmallQueue q;
   FakePartition other;
-  const auto second = std::make_shared<FeedTarget>(other, *q.queue);
+  const auto second = std::make_shared<FeedState>(other, *q.queue);
   for (size_t round = 1; round <= 3; ++round) {
     const uint64_t dropped_before = q.counts.dropped;
     q.OnShard([&] { q.partition.hold = true; });
@@ -487,7 +487,7 @@ TEST_CASE("nats ingest: gaps from elsewhere keep their place between messages") 
   std::atomic<bool> go{false};
   q.shard.Post([&] { go.wait(false); });
   q.Add(10);
-  q.queue->AddGap(q.target, GapReport{Timestamp(1), Timestamp(2), GapReason::kDisconnected, -1});
+  q.queue->AddGap(q.feed, GapReport{Timestamp(1), Timestamp(2), GapReason::kDisconnected, -1});
   q.Add(10);
   go = true;
   go.notify_all();

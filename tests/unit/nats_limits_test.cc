@@ -43,7 +43,7 @@ TEST_CASE("a refused line lowers the limit to what operators set, in few steps")
 
 // Opens as many of `wanted` as the cap lets, against a server that takes `most`, until nothing more
 // is tried; the number of connections that it cost.
-int Settle(SubscriptionCap& cap, size_t wanted, size_t most) {
+int Approach(SubscriptionCap& cap, size_t wanted, size_t most) {
   int lost = 0;
   size_t open = 0;
   for (int turn = 0; turn < 1000; ++turn) {
@@ -55,7 +55,7 @@ int Settle(SubscriptionCap& cap, size_t wanted, size_t most) {
       continue;
     }
     cap.Took(open);
-    if (cap.settled() || open == wanted) return lost;
+    if (cap.known() || open == wanted) return lost;
   }
   return 1000;
 }
@@ -64,17 +64,17 @@ TEST_CASE("the number of subscriptions that a server takes is found by halving")
   for (const size_t most : {1, 2, 3, 7, 64, 1000, 9999}) {
     SubscriptionCap cap;
     CHECK(cap.limit() == SIZE_MAX);
-    CHECK(Settle(cap, 10'000, most) <= 14);
+    CHECK(Approach(cap, 10'000, most) <= 14);
     CHECK(cap.limit() == most);
-    CHECK(cap.settled());
-    CHECK(Settle(cap, 10'000, most) == 0);  // never tried again
+    CHECK(cap.known());
+    CHECK(Approach(cap, 10'000, most) == 0);  // never tried again
     // The operator lowers it.
-    CHECK(Settle(cap, 10'000, (most + 1) / 2) <= 15);
+    CHECK(Approach(cap, 10'000, (most + 1) / 2) <= 15);
     CHECK(cap.limit() == (most + 1) / 2);
   }
   SubscriptionCap cap;
-  CHECK(Settle(cap, 500, 500) == 0);
-  CHECK(cap.settled());
+  CHECK(Approach(cap, 500, 500) == 0);
+  CHECK(cap.known());
   cap.Refused(0);
   CHECK(cap.limit() == 0);  // not even one
   cap.Took(3);              // but it does

@@ -267,7 +267,7 @@ class PartitionWorld final : private PartitionEvents {
     }
   }
   void Send(const std::vector<TestMessage>& messages) { Deliver(*partition, messages); }
-  // Sends and lets everything settle.
+  // Sends and lets everything come to rest.
   void Publish(const std::vector<TestMessage>& messages) {
     Send(messages);
     Run();

@@ -97,12 +97,14 @@ TEST_CASE("raft store: a bad record that a later one says was synced is damage")
   CHECK(files.Found().size() == 3);
 }
 
-TEST_CASE("raft store: once the log is settled, or opened again, its last entry is not forgotten") {
-  for (const bool settle : {true, false}) {
+TEST_CASE(
+    "raft store: once the end of the log is marked, or opened again, its last entry is not "
+    "forgotten") {
+  for (const bool mark : {true, false}) {
     RaftStoreFiles files;
     CreateWithEntries(files);
-    if (settle) {
-      REQUIRE(files.store->Settle({}, {}).ok());
+    if (mark) {
+      REQUIRE(files.store->MarkEnd({}, {}).ok());
     } else {
       files.Open();
     }
@@ -111,8 +113,8 @@ TEST_CASE("raft store: once the log is settled, or opened again, its last entry 
     const uint64_t place = PlaceOf(files, path, "third");
     files.Damage(path, place + kRecordHeaderBytes);
     files.CheckRefused(Concat(path, " is damaged at byte ", place));
-    files.fs.TruncateDurably(path, place + (settle ? 200 : 20));
-    if (!settle) files.CheckRefused(path);
+    files.fs.TruncateDurably(path, place + (mark ? 200 : 20));
+    if (!mark) files.CheckRefused(path);
   }
 }
 
@@ -120,7 +122,7 @@ TEST_CASE("raft store: damage to a mark costs the mark") {
   RaftStoreFiles files;
   CreateWithEntries(files);
   const uint64_t end = PlaceOf(files, SegmentPath(1), "third") + kRecordHeaderBytes + 5;
-  REQUIRE(files.store->Settle({}, {}).ok());
+  REQUIRE(files.store->MarkEnd({}, {}).ok());
   files.Damage(SegmentPath(1), end + 10);
   files.Open();
   CHECK(files.Found().size() == 3);

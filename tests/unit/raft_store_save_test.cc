@@ -126,9 +126,9 @@ TEST_CASE("raft store: the commit index comes back as far as entries or marks ca
   REQUIRE(files.Put(2, 1, "b", 1).ok());
   files.Open();
   CHECK(files.found.raft.hard_state.commit == raft::Index(1));
-  REQUIRE(files.store->Settle(raft::Index(2), raft::Term(1)).ok());
+  REQUIRE(files.store->MarkEnd(raft::Index(2), raft::Term(1)).ok());
   const uint64_t changes = files.fs.faults().Calls(kChangingOps);
-  REQUIRE(files.store->Settle(raft::Index(2), raft::Term(1)).ok());
+  REQUIRE(files.store->MarkEnd(raft::Index(2), raft::Term(1)).ok());
   CHECK(files.fs.faults().Calls(kChangingOps) == changes);
   files.Open();
   CHECK(files.found.raft.hard_state.commit == raft::Index(2));
@@ -282,7 +282,7 @@ TEST_CASE(
     CHECK(absl::IsFailedPrecondition(files.Put(2, 1, "second")));
     CHECK(absl::IsFailedPrecondition(files.store->Save(HardStateOf(9, 1), {}, {})));
     CHECK(absl::IsFailedPrecondition(files.store->SaveSnapshot(Meta(1, 1), "", false)));
-    CHECK(absl::IsFailedPrecondition(files.store->Settle({}, {})));
+    CHECK(absl::IsFailedPrecondition(files.store->MarkEnd({}, {})));
     CHECK(absl::IsFailedPrecondition(files.store->Compact({})));
     CHECK(files.fs.faults().Calls(kChangingOps) == changes);
     files.Open();

@@ -15,7 +15,7 @@ namespace {
 using raft::Index;
 using raft::NodeId;
 
-// Snapshots that came in and are not settled yet; a further one is dropped, and sent again.
+// Snapshots that came in and are not taken yet; a further one is dropped, and sent again.
 constexpr size_t kArrivedSnapshots = 4;
 constexpr char kOutcomeUnknown[] =
     "leadership of the metadata group changed; whether the change was made is unknown";
@@ -203,7 +203,7 @@ void RaftGroup::Round() {
   if (!alive()) return;
   AskReads();
   if (stalled_) {
-    if (!Settle(*stalled_)) return;
+    if (!Finish(*stalled_)) return;
     stalled_.reset();
     degraded_.clear();
     no_room_ = false;  // CheckRoom says again if it is nearly full
@@ -212,7 +212,7 @@ void RaftGroup::Round() {
   while (raft_->HasReady()) {
     raft::Ready ready = raft_->TakeReady();
     Dispatch(std::move(ready.early));
-    if (!Settle(ready)) {
+    if (!Finish(ready)) {
       if (!dead_) stalled_ = std::move(ready);
       break;
     }
@@ -224,7 +224,7 @@ void RaftGroup::Round() {
 }
 
 // The rest of a Ready, from its disk writes on.
-bool RaftGroup::Settle(raft::Ready& ready) {
+bool RaftGroup::Finish(raft::Ready& ready) {
   if (const absl::Status saved = Save(ready); !saved.ok()) {
     OnSaveFailed(saved);
     return false;
@@ -263,7 +263,7 @@ absl::Status RaftGroup::Save(const raft::Ready& ready) {
   RETURN_IF_ERROR(
       store_->Save(ready.hard_state, ready.entries, commit, raft_store::RaftRoom::kBallast));
   for (const raft::Entry& entry : ready.entries) bytes_since_snapshot_ += raft::Bytes(entry);
-  ScheduleSettle();
+  ScheduleMarkEnd();
   return absl::OkStatus();
 }
 

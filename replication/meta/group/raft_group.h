@@ -1,5 +1,5 @@
 // The metadata log of a cluster: raft::Raft, its store and its messages, driven on the metadata
-// thread. What arrives is stepped at once and settled in rounds: one round is posted behind
+// thread. What arrives is stepped at once and worked off in rounds: one round is posted behind
 // whatever waits already, so that everything that came during a sync shares the next one.
 //
 //   gRPC thread          metadata thread
@@ -100,7 +100,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
     raft::Term term;
     absl::AnyInvocable<void(absl::Status)> done;
   };
-  // A snapshot that came in and is not settled yet.
+  // A snapshot that came in and is not taken yet.
   struct Arrived {
     raft::SnapshotMeta meta;
     std::shared_ptr<const std::string> bytes;
@@ -125,7 +125,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void ScheduleRound();
   void OnTick();
   void Round();
-  bool Settle(raft::Ready& ready);  // false: stalled or dead
+  bool Finish(raft::Ready& ready);  // false: stalled or dead
   absl::Status Save(const raft::Ready& ready);
   void OnSaveFailed(const absl::Status& why);
   void Apply(const raft::Entry& entry);
@@ -145,7 +145,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   bool InstallSnapshot(const raft::SnapshotMeta& meta);
   void MaybeSnapshot();
   absl::Status MarkEnd();
-  void ScheduleSettle();
+  void ScheduleMarkEnd();
   void AskReads();
   void AnswerReads(const std::vector<raft::ReadState>& reads);
   void ReleaseReads();
@@ -192,7 +192,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   std::optional<Transfer> transfer_;
 
   Timer tick_timer_{env_.home};
-  Timer settle_timer_{env_.home};
+  Timer mark_timer_{env_.home};
   Timer removal_timer_{env_.home};
   Lifetime lifetime_{env_.home};
 };

@@ -14,7 +14,7 @@ namespace {
 using raft::Index;
 using raft::NodeId;
 
-constexpr std::chrono::milliseconds kSettleAfter{50};
+constexpr std::chrono::milliseconds kMarkAfter{50};
 constexpr std::chrono::seconds kSnapshotTimeout{60};
 // Of election timeouts: a read that nobody confirmed is asked again after one, given up after four.
 constexpr int kReadTries = 4;
@@ -107,18 +107,18 @@ void RaftGroup::MaybeSnapshot() {
 // An idle log's end is marked, once nothing was written for a moment. Between rounds only: before a
 // round the core may have taken entries of a new leader, and their commit, and what the store holds
 // in their place was never committed.
-void RaftGroup::ScheduleSettle() {
-  settle_timer_.Start(kSettleAfter, [this] {
+void RaftGroup::ScheduleMarkEnd() {
+  mark_timer_.Start(kMarkAfter, [this] {
     if (stalled_) return;
-    if (raft_->HasReady()) return ScheduleSettle();
-    const absl::Status settled = MarkEnd();
-    if (!settled.ok() && !absl::IsResourceExhausted(settled)) Die(settled);
+    if (raft_->HasReady()) return ScheduleMarkEnd();
+    const absl::Status marked = MarkEnd();
+    if (!marked.ok() && !absl::IsResourceExhausted(marked)) Die(marked);
   });
 }
 
 absl::Status RaftGroup::MarkEnd() {
   const Index commit = raft_->log().committed();
-  return store_->Settle(commit, *raft_->log().TermAt(commit));
+  return store_->MarkEnd(commit, *raft_->log().TermAt(commit));
 }
 
 // --- reads ---
@@ -239,7 +239,7 @@ void RaftGroup::FinishTransfer() {
 
 void RaftGroup::CancelTimers() {
   tick_timer_.Cancel();
-  settle_timer_.Cancel();
+  mark_timer_.Cancel();
   removal_timer_.Cancel();
 }
 

@@ -126,7 +126,7 @@ absl::Status Raft::CheckMessage(const Message& message) const {
 
 absl::Status Raft::Step(Message message) {
   RETURN_IF_ERROR(CheckMessage(message));
-  if (message.term != Term() && !SettleTerm(message)) return absl::OkStatus();
+  if (message.term != Term() && !CompareTerm(message)) return absl::OkStatus();
   if (message.type == MessageType::kAppend && message.index <= log_.committed()) {
     for (const Entry& entry : message.entries) {
       if (entry.index > log_.committed() || entry.index < log_.first()) continue;
@@ -161,7 +161,7 @@ bool Raft::InLease() const {
   return leader_ != NodeId() && election_elapsed_ < options_.election_ticks;
 }
 
-bool Raft::SettleTerm(const Message& message) {
+bool Raft::CompareTerm(const Message& message) {
   const bool vote = message.type == MessageType::kVote || message.type == MessageType::kPreVote;
   if (message.term > term_) {
     if (vote && message.context != kTransferContext && InLease()) return false;

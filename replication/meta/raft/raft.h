@@ -142,8 +142,8 @@ class Raft {
 
   // --- raft.cc: inputs and outputs ---
   absl::Status CheckMessage(const Message& message) const;
-  // Whether the message is to be handled; settles the terms first.
-  bool SettleTerm(const Message& message);
+  // Whether the message is to be handled; compares the terms first.
+  bool CompareTerm(const Message& message);
   bool InLease() const;
   void StepLeader(Message message);
   void StepCandidate(Message message);
@@ -219,7 +219,7 @@ class Raft {
   std::vector<ReadState> answered_reads_;
   std::vector<std::string> failed_reads_;
   std::optional<SnapshotMeta> snapshot_to_install_;
-  // What Advance settles.
+  // What Advance confirms.
   struct Taken {
     Index applied;
     std::vector<Entry> conf_changes;

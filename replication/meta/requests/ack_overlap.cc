@@ -46,7 +46,7 @@ void AckOverlap::Proposed(const StreamDescription& stream) {
   proposed_subjects_.Add(stream);
 }
 
-void AckOverlap::Settled(const StreamDescription& stream) {
+void AckOverlap::Decided(const StreamDescription& stream) {
   if (proposed_.erase(stream.name) > 0) proposed_subjects_.Remove(stream);
 }
 

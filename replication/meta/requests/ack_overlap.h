@@ -20,9 +20,9 @@ class AckOverlap {
   // yet counts as what `defaults` will make of it.
   absl::Status Check(const StreamDescription& stream, const MetaTable& table,
                      const StreamSettings& defaults) const;
-  // `stream` is proposed: counts until Settled. At most one of each name.
+  // `stream` is proposed: counts until Decided. At most one of each name.
   void Proposed(const StreamDescription& stream);
-  void Settled(const StreamDescription& stream);
+  void Decided(const StreamDescription& stream);
 
  private:
   std::map<std::string, StreamDescription> proposed_;  // those that answer

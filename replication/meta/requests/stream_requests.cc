@@ -56,7 +56,7 @@ void StreamRequests::Propose(std::shared_ptr<Work> work, const Verdict& verdict)
   log_->Propose(std::move(command),
                 lifetime_.Guard([this, work, stream = verdict.stream](absl::Status status) {
                   view_.placements.End(stream);
-                  view_.overlap.Settled(stream);
+                  view_.overlap.Decided(stream);
                   Finish(work, status);
                 }));
 }

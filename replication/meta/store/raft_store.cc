@@ -129,7 +129,7 @@ absl::Status RaftStore::Compact(raft::Index through) {
   return absl::OkStatus();
 }
 
-absl::Status RaftStore::Settle(raft::Index commit, raft::Term term) {
+absl::Status RaftStore::MarkEnd(raft::Index commit, raft::Term term) {
   RETURN_IF_ERROR(parts_->Usable());
   BASCULE_CHECK_LE(commit, parts_->log.last());
   // Else the next start would take for committed what another leader is about to replace.

@@ -93,7 +93,7 @@ class RaftStore {
   // An idle log's end is marked, so that damage to its last records is told from a torn tail.
   // Cheap; called some tens of milliseconds after the last Save, and at the end. `commit`: committed,
   // and no further than what was saved is the log that holds it; its term is `term`.
-  absl::Status Settle(raft::Index commit, raft::Term term);
+  absl::Status MarkEnd(raft::Index commit, raft::Term term);
   // The newest snapshot, as it is sent to others.
   absl::StatusOr<std::pair<raft::SnapshotMeta, std::shared_ptr<const std::string>>> LoadSnapshot();
   // Whether there is room for appends again after ResourceExhausted.
