@@ -215,15 +215,15 @@ inline void FakeMetadataLog::Propose(std::string command,
 
 inline void FakeMetadataLog::ReadBarrier(absl::AnyInvocable<void(absl::Status)> done) {
   ++barriers;
-  home_.After(
-      group_.commit_delay, [this, id = self_, &group = group_, done = std::move(done)]() mutable {
-        const auto self = group.processes_.find(id);
-        if (self == group.processes_.end() || !group.processes_.contains(group.leader_) ||
-            group.cut_.contains(id) || self->second->role_.leader != group.leader_)
-          return done(absl::UnavailableError("no leader confirmed it"));
-        (void)group.CatchUp(*self->second);
-        done(absl::OkStatus());
-      });
+  home_.After(group_.commit_delay,
+              [this, id = self_, &group = group_, done = std::move(done)]() mutable {
+                const auto self = group.processes_.find(id);
+                if (self == group.processes_.end() || !group.processes_.contains(group.leader_) ||
+                    group.cut_.contains(id) || self->second->role_.leader != group.leader_)
+                  return done(absl::UnavailableError("no leader confirmed it"));
+                (void)group.CatchUp(*self->second);
+                done(absl::OkStatus());
+              });
 }
 
 inline void FakeMetadataLog::ChangeMembers(std::vector<GroupMember> members,
