@@ -200,17 +200,22 @@ TEST_CASE("nats bus: a closed inbox is forgotten") {
   for (const bool named : {false, true}) {
     auto inbox = open(named ? std::optional<std::string>("my.acks") : std::nullopt);
     const std::string subject = inbox->subject();
-    const uint64_t before = counter("nats_acks_received");
-    sender.Publish(subject, ack);
-    sender.Flush();
-    CHECK(Eventually([&] { return counter("nats_acks_received") == before + 1; }));
+    const uint64_t opened = counter("nats_acks_received");
+    // The SUB of a named one may come to the server behind the first.
+    for (int tries = 0; tries < 20 && counter("nats_acks_received") == opened; ++tries) {
+      sender.Publish(subject, ack);
+      sender.Flush();
+      Eventually([&] { return counter("nats_acks_received") > opened; }, std::chrono::seconds(1));
+    }
+    const uint64_t heard_open = counter("nats_acks_received");
+    CHECK(heard_open > opened);
     inbox.reset();
     // The UNSUB of a named one is on its way until the next PING was answered.
     if (named) CHECK(Eventually([&] { return counter("nats_egress_closed_subscriptions") == 1; }));
     sender.Publish(subject, ack);
     sender.Publish(stays->subject(), ack);
     sender.Flush();
-    const uint64_t heard = before + (named ? 2 : 3);
+    const uint64_t heard = heard_open + (named ? 1 : 2);
     CHECK(Eventually([&] { return counter("nats_acks_received") == heard; }));
     CHECK(Eventually([&] { return counter("nats_acks_unclaimed") == 1; }));
     CHECK(counter("nats_acks_unmatched") == 0);
