@@ -105,8 +105,8 @@ build() {  # build PRESET [TARGET]...
   fi
 }
 
-# A later step's build, begun while tests wait for brokers, with what they leave of the processors. The step itself builds
-# again, which then finds most or all done; what fails here fails there, and is counted and shown there.
+# A later step's build, begun while tests wait for brokers, with what they leave of the processors. The step itself
+# builds again, which then finds most or all done; what fails here fails there, and is counted and shown there.
 ahead=()
 build_ahead() {  # build_ahead PRESET [TARGET]...
   case " ${steps[*]} " in *" $1 "*) ;; *) return 0 ;; esac

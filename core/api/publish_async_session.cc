@@ -90,7 +90,7 @@ void PublishAsyncSession::OnReadDone(bool ok) {
     bool start;
     {
       const absl::MutexLock lock(&mutex_);
-      if (HasPlace()) outbox_.AddError(view_.message.correlation_id, error);
+      if (TakePlace()) outbox_.AddError(view_.message.correlation_id, error);
       start = StartWriting();
     }
     if (start) WriteNext();
@@ -161,7 +161,7 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
     const InFlightWindow::Request answered = window_.Release(view.correlation_id);
     view.correlation_id = answered.correlation_id;
     if (finished_ || cancelled_ || overflowed_) return AckVerdict::kTaken;
-    if (HasPlace()) {
+    if (TakePlace()) {
       if (view.ack_error == 0) {
         outbox_.AddAck(view);
       } else {
@@ -176,7 +176,7 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
   return AckVerdict::kTaken;
 }
 
-bool PublishAsyncSession::HasPlace() {
+bool PublishAsyncSession::TakePlace() {
   if (overflowed_) return false;
   if (outbox_.ends.size() < state_.options.async_outbox_responses &&
       outbox_.bytes.size() < state_.options.async_outbox_bytes)

@@ -64,7 +64,7 @@ class PublishAsyncSession final
   void OnExpiryTimer();
 
   // A place for one more response; else the session is to end.
-  bool HasPlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool TakePlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool StartWriting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayReadAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ArmExpiry() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -102,6 +102,8 @@ void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
       if (!log) return;
       log->checking_files_ = false;
       if (log->active_file_ != active) return;  // rolled meanwhile: the next look sees
+      // Of a log that is being opened anew a name may be under way.
+      if (here.ok() && !log->trust_.ok()) return;
       if (here.ok()) return log->NoteFiles(looked_for, names);
       if (!absl::IsNotFound(here)) {
         LogWarning("cannot look at the files in ", directory, ": ", here.message());

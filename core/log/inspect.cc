@@ -15,10 +15,15 @@ namespace {
 
 constexpr int kMaxDepth = 3;
 
+// Also of one that an opening, which ended half way, left under its other name.
+std::optional<Offset> SegmentIn(std::string_view name) {
+  const std::string_view entering = ParseEnteringName(name);
+  return ParseSegmentFileName(entering.empty() ? name : entering);
+}
+
 bool HoldsSegments(const std::vector<DirectoryEntry>& entries) {
   return std::any_of(entries.begin(), entries.end(), [](const DirectoryEntry& e) {
-    return !e.is_directory &&
-           (ParseSegmentFileName(e.name).has_value() || e.name == kLogBoundsFileName);
+    return !e.is_directory && (SegmentIn(e.name).has_value() || e.name == kLogBoundsFileName);
   });
 }
 
@@ -216,13 +221,14 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, Insp
     entries = std::vector<DirectoryEntry>();
   }
   RETURN_IF_ERROR(entries.status());
-  std::vector<Offset> bases;
+  std::map<Offset, std::string> names;
   uint64_t total = 0;
   for (const DirectoryEntry& entry : *entries) {
-    const auto base = ParseSegmentFileName(entry.name);
+    const auto base = SegmentIn(entry.name);
     // What retention has dropped is no part of the log; a crash, or a broker at work, left the file.
     if (!base || (known.start && *base < *known.start)) continue;
-    bases.push_back(*base);
+    // The plain name comes first in the list, and counts.
+    if (!names.emplace(*base, entry.name).second) continue;
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
                      fs.Open(JoinPath(found.directory, entry.name), OpenMode::kRead));
     ASSIGN_OR_RETURN(const uint64_t bytes, file->Size());
@@ -230,9 +236,9 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, Insp
   }
   uint64_t before = 0;
   std::optional<Offset> end = known.start;
-  for (const Offset base : bases) {
+  for (const auto& [base, name] : names) {
     SegmentReport report;
-    report.path = JoinPath(found.directory, SegmentFileName(base));
+    report.path = JoinPath(found.directory, name);
     RETURN_IF_ERROR(InspectSegment(fs, depth, base, log, report,
                                    [&](uint64_t done) { progress(before + done, total); }));
     if (end && *end < base)

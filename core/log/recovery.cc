@@ -12,7 +12,6 @@ namespace bascule::log {
 namespace {
 
 // Of a segment's name between two renames.
-constexpr char kEnteringSuffix[] = ".again";
 
 std::string Range(Offset from, Offset to) {
   return Concat("offsets ", from.value(), " to ", to.value() - 1);
@@ -96,7 +95,7 @@ absl::Status Recovery::FindFiles() {
       bases_.push_back(*base);
     } else if (absl::EndsWith(entry.name, ".tmp")) {
       RETURN_IF_ERROR(fs_.Remove(Path(entry.name)));
-    } else if (absl::EndsWith(entry.name, kEnteringSuffix)) {
+    } else if (!ParseEnteringName(entry.name).empty()) {
       RETURN_IF_ERROR(GiveNameBack(entry.name));
     }
   }
@@ -106,11 +105,13 @@ absl::Status Recovery::FindFiles() {
 
 // A crash took the second of EnterAgain's renames.
 absl::Status Recovery::GiveNameBack(const std::string& entering) {
-  const std::string name = entering.substr(0, entering.size() - strlen(kEnteringSuffix));
+  const std::string name(ParseEnteringName(entering));
   const auto base = ParseSegmentFileName(name);
-  if (!base) return absl::OkStatus();
-  // Made anew meanwhile.
-  if (fs_.Exists(Path(name))) return fs_.Remove(Path(entering));
+  BASCULE_CHECK(base);
+  if (fs_.Exists(Path(name))) {
+    result_.notes.push_back(Concat("removed ", Path(entering), ": ", name, " was made meanwhile"));
+    return fs_.Remove(Path(entering));
+  }
   bases_.push_back(*base);
   return fs_.Rename(Path(entering), Path(name));
 }
@@ -326,19 +327,21 @@ absl::Status Recovery::WriteAgain(FoundSegment& candidate) {
 // it. It is written anew by way of another one, which the next start turns back.
 absl::Status Recovery::EnterAgain(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
-    RETURN_IF_ERROR(fs_.Rename(path, path + kEnteringSuffix));
-    RETURN_IF_ERROR(fs_.Rename(path + kEnteringSuffix, path));
+    RETURN_IF_ERROR(fs_.Rename(path, Concat(path, kEnteringSuffix)));
+    RETURN_IF_ERROR(fs_.Rename(Concat(path, kEnteringSuffix), path));
   }
   const absl::Status entered = fs_.SyncDir(directory_);
   if (entered.ok()) return entered;
   // The disk may be left with the other name alone: whoever tries again has to find it.
-  for (const std::string& path : paths) (void)fs_.Rename(path, path + kEnteringSuffix);
+  for (const std::string& path : paths) (void)fs_.Rename(path, Concat(path, kEnteringSuffix));
   return entered;
 }
 
-// A flush, or an opening, has covered its file and its name.
+// A flush, or an opening, has covered its file and its name. A point without a start was made
+// before there was any file.
 bool Recovery::Vouched(const Segment& segment) const {
-  return segment.sealed || (point_ && point_->active.base_offset == segment.base());
+  return segment.sealed ||
+         (point_ && point_->log_start && point_->active.base_offset == segment.base());
 }
 
 // What was found may only have been in the page cache. From here on it is durable, so it may be

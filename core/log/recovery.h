@@ -80,7 +80,7 @@ struct RecoveryRequest {
 
 // Blocks. After OK all that it found is durable. Errors: the disk's; FailedPrecondition when the
 // directory belongs to another partition or to a newer version of the program, or a segment has
-// another's name (nothing is touched then).
+// another's name (then no more is touched than what an earlier opening left under way).
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& fs, const RecoveryRequest& request);
 
 // The footer at the end of an open segment file; NotFound when it has none, DataLoss when it is

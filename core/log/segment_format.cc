@@ -181,4 +181,10 @@ std::optional<Offset> ParseSegmentFileName(std::string_view name) {
   return Offset(base);
 }
 
+std::string_view ParseEnteringName(std::string_view name) {
+  if (!name.ends_with(kEnteringSuffix)) return "";
+  name.remove_suffix(kEnteringSuffix.size());
+  return ParseSegmentFileName(name) ? name : "";
+}
+
 }  // namespace bascule::log

@@ -99,5 +99,9 @@ std::string SegmentFileName(Offset base);  // "00000000000000000000.log"
 std::string IndexFileName(Offset base);
 // The base offset when `name` is a segment's ("...log").
 std::optional<Offset> ParseSegmentFileName(std::string_view name);
+// Behind a segment's name for a moment while an opening makes the name durable anew.
+inline constexpr std::string_view kEnteringSuffix = ".again";
+// The segment's own name, "" when `name` is not that of a segment under way.
+std::string_view ParseEnteringName(std::string_view name);
 
 }  // namespace bascule::log

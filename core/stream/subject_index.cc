@@ -39,6 +39,7 @@ bool SubjectIndex::Find(const StreamDescription& stream, Wanted wanted) const {
 
 // `prefix`: the tokens before search.tokens[token], as they stand in a key, with the last end.
 bool SubjectIndex::Below(const std::string& prefix, const Search& search, size_t token) const {
+  if (!Begins(prefix)) return false;  // else both branches of each further token would be walked
   const std::string& own = search.tokens[token];
   if (own == ">") return ShowBelow(prefix, search);
   if (ShowAt(prefix + ">", search)) return true;
@@ -59,11 +60,16 @@ bool SubjectIndex::At(const std::string& key, const Search& search, size_t token
   if (left <= 1 && ShowAt(key, search)) return true;
   const std::string prefix = key + kEnd;
   if (left > 0) return Below(prefix, search, token + 1);
-  if (search.partitions < 2) return false;
+  if (search.partitions < 2 || !Begins(prefix)) return false;
   for (int32_t number = 1; number < search.partitions; ++number) {
     if (ShowAt(Concat(prefix, number), search)) return true;
   }
   return ShowAt(prefix + "*", search) || ShowAt(prefix + ">", search);
+}
+
+bool SubjectIndex::Begins(const std::string& prefix) const {
+  const auto first = streams_.lower_bound({prefix, ""});
+  return first != streams_.end() && first->first.starts_with(prefix);
 }
 
 bool SubjectIndex::ShowAt(const std::string& key, const Search& search) const {

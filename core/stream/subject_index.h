@@ -3,7 +3,6 @@
 #pragma once
 
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,8 +22,8 @@ class SubjectIndex {
 
   // Shows `wanted` the names of streams, each of which HearSameMessages (overlap.h) is to judge: all
   // that can hear what `stream` hears are among them, and few others. True, and no more are shown,
-  // when `wanted` said so of one. Costs what it shows, and for each "*" of the subject the number of
-  // different tokens in its place.
+  // when `wanted` said so of one. Costs what it shows, for each "*" of the subject the number of
+  // different tokens in its place, and at most a look at each beginning of a subject that is there.
   using Wanted = absl::FunctionRef<bool(const std::string& name)>;
   bool Find(const StreamDescription& stream, Wanted wanted) const;
 
@@ -35,6 +34,7 @@ class SubjectIndex {
   static constexpr char kEnd = '\0';
   bool Below(const std::string& prefix, const Search& search, size_t token) const;
   bool At(const std::string& key, const Search& search, size_t token) const;
+  bool Begins(const std::string& prefix) const;  // some subject
   bool ShowAt(const std::string& key, const Search& search) const;
   bool ShowBelow(const std::string& prefix, const Search& search) const;
 

@@ -131,8 +131,8 @@ void BatchBuilder::Add(std::string_view body) {
   p = PutVarint(p, offset);
   // The whole field's room is copied, a constant size being a few moves; what is past its end is
   // not taken over.
-  std::memcpy(p, timestamp_field_, sizeof(timestamp_field_));
   BASCULE_CHECK_LE(p + sizeof(timestamp_field_), prefix + sizeof(prefix));
+  std::memcpy(p, timestamp_field_, sizeof(timestamp_field_));
   p += timestamp_field_bytes_;
   buffer_.append(prefix, static_cast<size_t>(p - prefix));
   buffer_.append(body);

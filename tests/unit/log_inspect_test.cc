@@ -96,6 +96,19 @@ TEST_CASE("a torn tail is a remark: the next start cuts it") {
   CHECK(Mentions(report.segments[1].remarks, Concat("torn tail from byte ", log.active.starts[4])));
 }
 
+TEST_CASE("a segment under the name that an opening gives it for a moment is part of the log") {
+  TwoSegments world;
+  REQUIRE(world.fs.Rename(LogPath(Offset(0)), LogPath(Offset(0)) + ".again").ok());
+  PutFile(world.fs, LogPath(Offset(10)) + ".again", "of an older opening");
+  PutFile(world.fs, JoinPath(kLogDirectory, "notes.again"), "somebody's");
+  const LogReport report = Inspect(world.fs);
+  CHECK(report.sound());
+  REQUIRE(report.segments.size() == 2);
+  CHECK(report.segments[0].path == LogPath(Offset(0)) + ".again");
+  CHECK(report.segments[1].path == LogPath(Offset(10)));
+  CHECK(Directories(FindLogs(world.fs, kLogDirectory)) == std::vector{std::string(kLogDirectory)});
+}
+
 TEST_CASE("missing and overlapping segments are problems of the log") {
   TwoSegments log;
   PutFile(log.fs, LogPath(Offset(20)), SegmentFile(Offset(20)).AddMany(5).bytes);

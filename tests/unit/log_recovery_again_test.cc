@@ -176,6 +176,30 @@ TEST_CASE("a name that a failed sync of the directory lost is durable after an o
   }
 }
 
+// Before its first opening a log is listed, with a point that knows of no file yet.
+TEST_CASE("a log whose first opening was killed has its name on the disk after the next") {
+  RecoveryPoint listed;
+  listed.active.data_end = FilePosition(kSegmentHeaderBytes);
+  for (uint64_t call = 1;; ++call) {
+    CAPTURE(call);
+    SimFileSystem fs(call);
+    fs.faults().FailAfter(call, kChangingOps, absl::StatusCode::kInternal, kForever);
+    (void)RecoverLog(fs, Request(listed));
+    const bool reached = fs.faults().Calls(kChangingOps) >= call;
+    fs.faults().Clear();
+    fs.Kill();
+    const RecoveredLog log = Recover(fs, Request(listed));
+    SegmentFile acked(Offset(0));
+    acked.AddMany(3);
+    REQUIRE(log.active_file->WriteAt(FilePosition(0), acked.bytes).ok());
+    REQUIRE(log.active_file->Sync().ok());
+    SimRng rng(call);
+    fs.Crash(rng, kLoseAll);
+    CHECK(End(Recover(fs, Request(listed))) == Offset(3));
+    if (!reached) break;
+  }
+}
+
 TEST_CASE("an empty segment whose header a failed sync lost has it on the disk after an opening") {
   SimFileSystem fs(1);
   SegmentFile first(Offset(0));

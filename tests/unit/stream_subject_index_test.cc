@@ -85,5 +85,17 @@ TEST_CASE("few others are looked at, however many streams there are") {
   CHECK(index.Find(Named("x", ">"), [&](const std::string&) { return ++looked == 1; }));
 }
 
+TEST_CASE("a subject of very many tokens costs no more than there are beginnings to meet") {
+  std::string deep = "a";
+  for (int i = 1; i < 2000; ++i) deep += ".a";
+  SubjectIndex index;
+  CHECK(Shown(index, Named("x", deep, 4)).empty());
+  for (int i = 0; i < 1000; ++i) index.Add(Named(Concat("s", i), Concat("a.*.a.*.b", i, ".c")));
+  CHECK(Shown(index, Named("x", deep, 4)).empty());
+  CHECK(Shown(index, Named("x", deep + ".*", 1000)).empty());
+  index.Add(Named("deep", deep));
+  CHECK(Shown(index, Named("x", deep)) == std::vector<std::string>{"deep"});
+}
+
 }  // namespace
 }  // namespace bascule

@@ -26,9 +26,9 @@ class BrokerRegistrar {
   // directory.
   BrokerRegistrar(Executor& home, MetaFrontend& frontend, BrokerSelf self, bool alone);
 
-  // This process cannot go on: it was replaced, or removed from the cluster.
   // Before Register.
   void SetLog(MetadataLog& log) { log_ = &log; }
+  // This process cannot go on: it was replaced, or removed from the cluster.
   void SetFatal(absl::AnyInvocable<void(const absl::Status&)> fatal) { fatal_ = std::move(fatal); }
   // The address that clients are told; before it this broker is not listed by others. Any thread,
   // also after Register.
