@@ -244,8 +244,8 @@ void CommitLog::OnSealed(const absl::StatusOr<SegmentFooter>& sealed,
   } else {
     // Readable as it is: all of its data was durable before. The footer is written anew, whole.
     sealing_failed_ = true;
-    LogWarning("cannot seal ", segment.path, ": ", sealed.status().message(),
-               "; it is tried again");
+    const absl::Status& why = sealed.ok() ? size.status() : sealed.status();
+    LogWarning("cannot seal ", segment.path, ": ", why.message(), "; it is tried again");
   }
   StartSealing();
   EndOfWork();

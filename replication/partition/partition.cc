@@ -347,17 +347,14 @@ PartitionStatus Partition::Status() const {
   status.latest_received = std::max(latest_received_, log_->last_timestamp());
   status.messages_received = messages_received_;
   status.messages_refused = messages_refused_;
-  if (state_ == State::kFailed)
-    status.degraded = Concat("takes no messages: ", FromAbsl(why_.message()));
-  if (env_.disk_full)
-    status.degraded = "takes no messages: free disk space is below the reserve; free some space";
-  if (!listening_.ok()) {
-    status.degraded = Concat("does not hear its subject: ", FromAbsl(listening_.message()));
-  }
   const auto also = [&status](std::string_view text) {
     if (!status.degraded.empty()) status.degraded += "; ";
     status.degraded += text;
   };
+  if (state_ == State::kFailed) also(Concat("takes no messages: ", FromAbsl(why_.message())));
+  if (env_.disk_full)
+    also("takes no messages: free disk space is below the reserve; free some space");
+  if (!listening_.ok()) also(Concat("does not hear its subject: ", FromAbsl(listening_.message())));
   if (!damage_read_.empty()) also(damage_read_);
   for (const log::DamagedRange& range : log_->damaged())
     also(Concat("offsets ", range.from, " to ", range.to - 1, " are lost: ", range.cause));

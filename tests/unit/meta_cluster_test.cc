@@ -149,7 +149,9 @@ TEST_CASE("without a leader a request waits for one, and says so when there is n
   world.group.Elect(PeerId(3));
   CHECK(world.Await(late).ok());
   world.group.Elect(PeerId());
-  world.Run(milliseconds(1200));
+  world.Run(milliseconds(700));
+  world.group.Elect(PeerId());  // another term that nobody leads
+  world.Run(milliseconds(500));
   const auto never = world[2].Create(Spec("never"), seconds(3));
   const absl::Status status = world.Await(never);
   CHECK(absl::IsUnavailable(status));

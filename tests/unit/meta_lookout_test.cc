@@ -399,6 +399,12 @@ TEST_CASE("another cluster in the namespace is told of") {
   REQUIRE(b1.lookout->Degraded().size() == 1);
   CHECK(Has(b1.lookout->Degraded()[0], "belongs to another cluster (c2, ours is c1)"));
   CHECK_FALSE(b1.fatal.has_value());
+  // It is told for as long as it is so: what the sentence says to do ends it.
+  world.Run(300 * std::chrono::seconds(1));
+  CHECK(b1.lookout->Degraded().size() == 1);
+  other.cluster_id = "c1";
+  world.Run(300 * std::chrono::seconds(1));
+  CHECK(b1.lookout->Degraded().empty());
 }
 
 }  // namespace bascule::metadata

@@ -13,6 +13,11 @@ TEST_CASE("a failed sync acks nothing, ends the reign and keeps what was durable
   CHECK(world.failures[0] == Offset(3));
   CHECK(world.partition->failed());
   CHECK(world.Status().degraded.find("takes no messages") == 0);
+  // A second reason does not hide the first.
+  const std::string alone = world.Status().degraded;
+  world.disk_full = true;
+  CHECK(world.Status().degraded.starts_with(Concat(alone, "; takes no messages: free disk space")));
+  world.disk_full = false;
   CHECK(world.ReadAll().messages.size() == 3);
   // Refused from here on: surely not stored.
   world.Publish(Values(6, 8, "later"));

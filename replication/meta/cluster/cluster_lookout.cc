@@ -15,7 +15,7 @@ namespace {
 // each hears of the other's age is a little old.
 constexpr std::chrono::seconds kSameAge{3};
 // A twin that was not heard of for so long is gone.
-constexpr std::chrono::seconds kTwinForgotten{150};
+constexpr std::chrono::seconds kForgotten{150};
 
 }  // namespace
 
@@ -63,7 +63,8 @@ void ClusterLookout::Tick(IntroAnswer own, const std::vector<GroupMember>& membe
     looked_ = now;
     look_until_ = Add(now, options_.glance);
   }
-  if (twin_heard_ != MonotonicTime() && Between(twin_heard_, now) > kTwinForgotten) twin_.clear();
+  if (twin_heard_ != MonotonicTime() && Between(twin_heard_, now) > kForgotten) twin_.clear();
+  if (Between(other_heard_, now) > kForgotten) other_cluster_.clear();
   std::map<PeerId, Lost> before = std::exchange(lost_, {});
   for (const GroupMember& member : members) {
     if (peers_ == nullptr || member.id == options_.self.node || up_.contains(member.id)) continue;
@@ -196,6 +197,7 @@ void ClusterLookout::Condemn(const IntroAnswer& twin) {
 // Whoever answers with another cluster's id in our namespace records the same subjects beside us:
 // that is nobody's wish.
 void ClusterLookout::OnOtherCluster(const IntroAnswer& answer) {
+  other_heard_ = clock_.Monotonic();
   if (!other_cluster_.empty()) return;
   other_cluster_ = Concat(
       "broker ", answer.server_id, " on the same NATS has namespace ", answer.cluster_namespace,

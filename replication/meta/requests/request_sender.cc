@@ -133,8 +133,9 @@ void RequestSender::RetryLater(Key key) {
 
 void RequestSender::OnRoleChange(const MetadataRole& role) {
   BASCULE_CHECK(home_.OnThisThread());
-  if (role.leader == PeerId()) {
-    leaderless_since_ = clock_.Monotonic();
+  const bool was_led = std::exchange(led_, role.leader != PeerId());
+  if (!led_) {
+    if (was_led) leaderless_since_ = clock_.Monotonic();
     return;
   }
   std::vector<Key> again;
