@@ -9,8 +9,8 @@
 namespace bascule::nats {
 namespace {
 
-// Room for records that an emptied batch keeps: as much as for their bytes.
-constexpr size_t kSpareRecords = 2 * limits::kIngressArenaBytes / sizeof(IngressRecord);
+// Room that an emptied batch keeps for its bytes, and as much for what describes them.
+constexpr size_t kSpareBytes = 2 * limits::kIngressArenaBytes;
 
 }  // namespace
 
@@ -31,9 +31,13 @@ size_t IngestQueue::spare_bytes() const {
   const absl::MutexLock lock(&mutex_);
   size_t bytes = 0;
   for (const std::unique_ptr<Carrier>& carrier : spare_)
-    bytes +=
-        carrier->batch.arena.capacity() + carrier->batch.records.capacity() * sizeof(IngressRecord);
+    bytes += carrier->batch.arena.capacity() + carrier->reserved_beside_arena();
   return bytes;
+}
+
+size_t IngestQueue::Carrier::reserved_beside_arena() const {
+  return batch.records.capacity() * sizeof(IngressRecord) + runs.capacity() * sizeof(Run) +
+         gaps.capacity() * sizeof(GapReport);
 }
 
 bool IngestQueue::Add(const std::shared_ptr<FeedState>& feed, size_t bytes, Encoder encode) {
@@ -150,11 +154,15 @@ void IngestQueue::PostDrainLocked() {
 // next message that is taken, the next drain, or the batch that gives back enough.
 void IngestQueue::CheckInvariants() const {
   if (!queued_.empty()) BASCULE_CHECK(drain_posted_);
+  BASCULE_CHECK_LE(spare_.size(), limits::kIngressSpareBatches);
+  if (overrun_) BASCULE_CHECK_GT(held_, resume_);
+}
+
+void IngestQueue::CheckAll() const {
+  CheckInvariants();
   size_t queued = 0;
   for (const std::unique_ptr<Carrier>& carrier : queued_) queued += carrier->charged;
   BASCULE_CHECK_LE(queued, held_);
-  BASCULE_CHECK_LE(spare_.size(), limits::kIngressSpareBatches);
-  if (overrun_) BASCULE_CHECK_GT(held_, resume_);
   for (const std::shared_ptr<FeedState>& feed : overruns_) {
     feed->queue.mutex_.AssertHeld();
     BASCULE_CHECK(feed->overrun);
@@ -167,7 +175,7 @@ void IngestQueue::Drain() {
   ++drains_;
   {
     const absl::MutexLock lock(&mutex_);
-    CheckInvariants();
+    CheckAll();
     drain_posted_ = false;
     if (!overrun_ && !overruns_.empty()) FlushOverrunsLocked();
     taken_.swap(queued_);
@@ -216,11 +224,14 @@ void IngestQueue::Release(Carrier* carrier) {
     if (!overrun_ && !overruns_.empty()) PostDrainLocked();
     CheckInvariants();
     if (spare_.size() < limits::kIngressSpareBatches &&
-        owned->batch.arena.capacity() <= 2 * limits::kIngressArenaBytes) {
+        owned->batch.arena.capacity() <= kSpareBytes) {
       owned->gaps.clear();
       owned->batch.records.clear();
-      if (owned->batch.records.capacity() > kSpareRecords)
+      if (owned->reserved_beside_arena() > kSpareBytes) {
         std::vector<IngressRecord>().swap(owned->batch.records);
+        std::vector<Run>().swap(owned->runs);
+        std::vector<GapReport>().swap(owned->gaps);
+      }
       owned->batch.arena.clear();
       owned->charged = 0;
       spare_.push_back(std::move(owned));

@@ -78,6 +78,7 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
     std::vector<Run> runs;
     std::vector<GapReport> gaps;
     size_t charged = 0;
+    size_t reserved_beside_arena() const;
   };
   using Carriers = std::vector<std::unique_ptr<Carrier>>;
 
@@ -88,6 +89,7 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   void PostDrainLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropLocked(const std::shared_ptr<FeedState>& feed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CheckAll() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // walks, so not for each batch
   void Release(Carrier* carrier);
 
   // --- shard ---
