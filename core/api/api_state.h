@@ -26,6 +26,7 @@ struct ApiState {
   std::atomic<int> bound_port{0};
   std::atomic<uint64_t> next_reader{1};
   std::atomic<uint64_t> subscriptions_refused{0};
+  std::atomic<uint64_t> async_overflows{0};  // PublishAsync calls whose client did not read
   SubscriberSlots slots;
   // Sessions keep it: a read may end after its call, and after the server.
   const std::shared_ptr<ReadMemory> read_memory;

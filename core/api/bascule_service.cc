@@ -196,6 +196,7 @@ grpc::ServerUnaryReactor* BasculeService::GetServerInfo(grpc::CallbackServerCont
   for (const auto& [name, value] : facts.counters) counters[name] = value;
   for (const auto& [name, value] : state_.connection_counters()) counters[name] = value;
   counters["api_subscriptions_refused"] = state_.subscriptions_refused;
+  counters["api_async_overflows"] = state_.async_overflows;
   for (const std::string& sentence : facts.degraded) response->add_degraded(sentence);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);

@@ -182,6 +182,7 @@ bool PublishAsyncSession::TakePlace() {
       outbox_.bytes.size() < state_.options.async_outbox_bytes)
     return true;
   overflowed_ = true;
+  state_.async_overflows.fetch_add(1, std::memory_order_relaxed);
   outbox_.Clear();
   if (read_ == ReadSide::kPaused) read_ = ReadSide::kClosed;
   return false;

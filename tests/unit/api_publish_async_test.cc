@@ -6,6 +6,7 @@
 #include <atomic>
 #include <set>
 
+#include "bascule/v1/bascule.grpc.pb.h"
 #include "core/api/in_flight_window.h"
 #include "tests/support/eventually.h"
 #include "tests/support/side_thread.h"
@@ -376,25 +377,31 @@ TEST_CASE("publish async: without an inbox there is no session") {
   CHECK(Shown(session.stream->Finish()) == "14 failed to publish to NATS: nats: no connection");
 }
 
-// What a client finds that sent without reading until nobody took it any more.
-std::pair<size_t, std::string> Flood(ApiWorld& world, const std::string& stream) {
+uint64_t Overflows(v1::Bascule::Stub& stub) {
+  grpc::ClientContext context;
+  LimitCall(context);
+  v1::GetServerInfoResponse info;
+  REQUIRE(stub.GetServerInfo(&context, v1::GetServerInfoRequest(), &info).ok());
+  return info.counters().at("api_async_overflows");
+}
+
+// What a client finds that sends without reading until the server has given up `floods` like it.
+std::pair<size_t, std::string> Flood(ApiWorld& world, const std::string& stream, uint64_t floods) {
   Session session(world);
   const std::string large(20'000, 'c');  // comes back with each response
-  std::atomic<size_t> sent{0};
-  std::thread sender([&] {
-    while (sent < 4000 && session.Send(stream, large)) ++sent;
+  SideThread sender([&](const std::atomic<bool>&) {
+    for (int sent = 0; sent < 4000 && session.Send(stream, large); ++sent) {
+    }
     session.stream->WritesDone();
   });
-  size_t before = 0;
-  int looks = 0;  // that saw nothing new
-  REQUIRE(Eventually([&] {
-    looks = std::exchange(before, sent.load()) == before ? looks + 1 : 0;
-    return looks > 40;
-  }));
+  const auto observer = v1::Bascule::NewStub(world.Connect());
+  const bool given_up = Eventually([&] { return Overflows(*observer) >= floods; });
+  if (!given_up) session.context.TryCancel();
+  REQUIRE(given_up);
   size_t read = 0;
   proto::PublishResponse response;
   while (session.stream->Read(&response)) ++read;
-  sender.join();
+  sender.Stop();
   CHECK(read < 4000);
   return {read, Shown(session.stream->Finish())};
 }
@@ -412,9 +419,10 @@ TEST_CASE("publish async: a client that does not read ends its session, not the 
       world.bus.AckAll();
       // Two at once, each on its own account.
       std::pair<size_t, std::string> other;
-      std::thread beside([&] { other = Flood(world, stream); });
-      const auto [read, status] = Flood(world, stream);
-      beside.join();
+      SideThread beside(
+          [&](const std::atomic<bool>&) { other = Flood(world, stream, /*floods=*/2); });
+      const auto [read, status] = Flood(world, stream, /*floods=*/2);
+      beside.Stop();
       CHECK(status == "14 too many acks wait: read the responses of PublishAsync");
       CHECK(other.second == status);
       // The next one is served.
