@@ -35,8 +35,10 @@ inline constexpr std::chrono::milliseconds kNatsBackoffMin{50};
 inline constexpr std::chrono::milliseconds kNatsBackoffMax{2000};
 // Permission errors kept until the next heartbeat tells whom they concern; more: logged only.
 inline constexpr size_t kNatsRefusals = 100'000;
-// How long a confirmation waits for permission errors that nats.c has seen and not yet handed over.
+// How long a confirmation waits for permission errors that nats.c has seen and not yet handed over, and
+// how often, a heartbeat apart, before it does without them.
 inline constexpr std::chrono::milliseconds kNatsRefusalWait{200};
+inline constexpr int kNatsRefusalWaits = 5;
 // How long Stop waits for message callbacks that are still running.
 inline constexpr std::chrono::seconds kNatsStopTimeout{5};
 // How long a closed subscription is kept, beside the answered PING that it waits for, so that nats.c

@@ -27,8 +27,8 @@ class SubscriptionHandler {
   virtual ~SubscriptionHandler() = default;
   // A delivery thread, one call at a time. Must not block.
   virtual void OnMessage(const BusMessage& message) = 0;
-  // The connection's own thread. The server has confirmed the subscription for the first time, or
-  // refused it. Once.
+  // The connection's own thread. The server has confirmed the subscription, or refused it; again when
+  // it thinks otherwise than before, on a connection made anew.
   virtual void OnListening(absl::Status /*status*/) {}
   // The connection's own thread. Messages may have been missed by a subscription that was confirmed
   // before.

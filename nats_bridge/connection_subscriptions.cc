@@ -1,5 +1,6 @@
 // The subscriptions of a connection: opened, refused, confirmed, told of gaps.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -17,8 +18,15 @@ namespace {
 // Of a subject, in a log line.
 constexpr size_t kShownSubjectBytes = 80;
 
-bool IsSubscriptionRefusal(const std::string& text) {
-  return absl::StartsWithIgnoreCase(text, "permissions violation for subscription");
+// Of a refused subscription, which an error names first and in quotes, before its queue group; empty
+// for any other error.
+std::string_view RefusedSubject(std::string_view text) {
+  if (!absl::StartsWithIgnoreCase(ToAbsl(text), "permissions violation for subscription"))
+    return {};
+  const size_t begin = text.find('"');
+  if (begin == std::string_view::npos) return {};
+  const size_t end = std::min(text.find("\" using queue", begin + 1), text.rfind('"'));
+  return end > begin ? text.substr(begin + 1, end - begin - 1) : std::string_view();
 }
 
 }  // namespace
@@ -178,6 +186,7 @@ void NatsConnection::SubscribePending() {
 void NatsConnection::AwaitAll() {
   BASCULE_CHECK(OnKeeper());
   last_refusal_.clear();
+  refusal_waits_ = 0;
   const absl::MutexLock lock(&mutex_);
   for (const auto& subscription : subscriptions_) {
     if (!subscription->is_open() && subscription->refusal().ok()) continue;  // it is to be opened
@@ -185,9 +194,13 @@ void NatsConnection::AwaitAll() {
   }
 }
 
-void NatsConnection::NoteRefusal(std::string text) {
+void NatsConnection::NoteRefusal(natsConnection* nc, std::string text) {
+  const std::string subject(RefusedSubject(text));
+  if (subject.empty()) return;
   const absl::MutexLock lock(&mutex_);
-  if (refused_.size() < limits::kNatsRefusals) refused_.push_back(std::move(text));
+  if (current_.get() != nc) return;
+  if (refused_.size() < limits::kNatsRefusals || refused_.contains(subject))
+    refused_[subject] = std::move(text);
   work_.SignalAll();
 }
 
@@ -202,58 +215,74 @@ void NatsConnection::ReportGap(const GapReport& gap) {
   }
 }
 
-// Permission errors of this round trip. nats.c sees them before the PONG, but hands them over on a
-// thread of its own, in order: once the one it keeps as the last has arrived, all have.
-std::vector<std::string> NatsConnection::TakeRefusals() {
-  const std::string last = ErrorText(Current().get());
+// nats.c sees permission errors before the PONG, but hands them over on a thread of its own, in
+// order: once the reconnect before them has arrived, and the one that it keeps as the last, all have.
+std::optional<Refusals> NatsConnection::TakeRefusals(const std::string& last_error) {
+  BASCULE_CHECK(OnKeeper());
+  const std::string_view last = RefusedSubject(last_error);
+  const bool awaited = !last.empty() && last_refusal_ != last_error;
   const CondVar::Deadline deadline = CondVar::In(limits::kNatsRefusalWait);
   const absl::MutexLock lock(&mutex_);
-  if (IsSubscriptionRefusal(last) && last != last_refusal_) {
-    last_refusal_ = last;
-    while (std::find(refused_.begin(), refused_.end(), last) == refused_.end()) {
-      if (!work_.WaitUntil(mutex_, deadline)) break;
-    }
+  while (announced_ + unfinished_reconnects_ < known_reconnects_) {
+    if (!work_.WaitUntil(mutex_, deadline)) break;
   }
+  if (announced_ + unfinished_reconnects_ != known_reconnects_) {
+    // Another one since the PING; or some never are announced: nats.c counts a reconnect when it has
+    // dialled, before the handshake that may fail.
+    if (announced_ <= known_reconnects_) unfinished_reconnects_ = known_reconnects_ - announced_;
+    return std::nullopt;
+  }
+  while (awaited && refused_.size() < limits::kNatsRefusals) {
+    const auto found = refused_.find(ToAbsl(last));
+    if (found != refused_.end() && found->second == last_error) break;
+    if (work_.WaitUntil(mutex_, deadline)) continue;
+    if (++refusal_waits_ < limits::kNatsRefusalWaits) return std::nullopt;
+    break;
+  }
+  refusal_waits_ = 0;
+  if (awaited) last_refusal_ = last_error;
   return std::exchange(refused_, {});
 }
 
-absl::Status NatsConnection::Verdict(const Subscription& subscription,
-                                     const std::vector<std::string>& refused) {
+absl::Status NatsConnection::Verdict(const Subscription& subscription, const Refusals& refused) {
   if (absl::Status refusal = subscription.refusal(); !refusal.ok()) return refusal;
-  if (refused.empty()) return absl::OkStatus();
-  const std::string quoted = Concat("\"", subscription.subject(), "\"");
-  const auto reason = std::find_if(refused.begin(), refused.end(), [&](const std::string& text) {
-    return text.find(quoted) != std::string::npos;
-  });
+  const auto reason = refused.find(subscription.subject());
   return reason == refused.end() ? absl::OkStatus()
-                                 : absl::PermissionDeniedError(Concat("nats: ", *reason));
+                                 : absl::PermissionDeniedError(Concat("nats: ", reason->second));
 }
 
-// `open`: how many were open when the PING went out.
-void NatsConnection::Confirm(size_t open) {
+// `open`: how many were open when the PING went out. `last_error`: nats.c's when it was answered.
+void NatsConnection::Confirm(size_t open, const std::string& last_error) {
   BASCULE_CHECK(OnKeeper());
-  const std::vector<std::string> refused = TakeRefusals();
   cap_.Took(open);
+  const std::optional<Refusals> refused = TakeRefusals(last_error);
+  if (!refused.has_value()) return;  // the next turn tells
   const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
   for (const auto& subscription : fresh) {
     BASCULE_CHECK(subscription->awaited);
     if (subscription->closed()) continue;
-    const absl::Status verdict = Verdict(*subscription, refused);
+    const absl::Status verdict = Verdict(*subscription, *refused);
     if (absl::IsResourceExhausted(verdict) && !cap_.known()) {
       awaiting_.push_back(subscription);  // perhaps there is room: the next turn tries
       continue;
     }
     subscription->awaited = false;
-    if (absl::IsResourceExhausted(verdict)) LogRefusal(*subscription, verdict);
-    const bool heard_before = std::exchange(subscription->confirmed, verdict.ok());
-    if (heard_before && !verdict.ok()) subscription->deaf_since = clock_.Wall();
-    if (verdict.ok() && subscription->deaf_since.value() != 0) {
-      const Timestamp since = std::exchange(subscription->deaf_since, Timestamp());
-      subscription->handler().OnGap({since, clock_.Wall(), GapReason::kNotListening, -1});
-    }
-    if (std::exchange(subscription->told, true)) continue;
-    subscription->handler().OnListening(verdict);
+    Tell(*subscription, verdict);
   }
+}
+
+void NatsConnection::Tell(Subscription& subscription, const absl::Status& verdict) {
+  const bool heard_before = std::exchange(subscription.confirmed, verdict.ok());
+  if (!verdict.ok() && (heard_before || absl::IsResourceExhausted(verdict)))
+    LogRefusal(subscription, verdict);
+  if (heard_before && !verdict.ok()) subscription.deaf_since = regained_;
+  if (verdict.ok() && subscription.deaf_since.value() != 0) {
+    const Timestamp since = std::exchange(subscription.deaf_since, Timestamp());
+    subscription.handler().OnGap({since, clock_.Wall(), GapReason::kNotListening, -1});
+  }
+  if (subscription.told == verdict) return;
+  subscription.told = verdict;
+  subscription.handler().OnListening(verdict);
 }
 
 void NatsConnection::ReportSlowConsumers() {

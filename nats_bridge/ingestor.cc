@@ -69,7 +69,9 @@ class Ingestor::FeedHandler : public SubscriptionHandler {
 void Ingestor::FeedHandler::OnListening(absl::Status status) {
   feed_->queue.Post([feed = feed_, told = std::move(status)]() mutable {
     if (feed->closed || feed->listening == nullptr) return;
-    std::exchange(feed->listening, nullptr)(std::move(told));
+    auto listening = std::exchange(feed->listening, nullptr);  // it may close the feed
+    listening(std::move(told));
+    if (!feed->closed) feed->listening = std::move(listening);
   });
 }
 

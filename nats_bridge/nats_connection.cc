@@ -118,10 +118,15 @@ void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
   c->work_.SignalAll();
 }
 
-void NatsConnection::OnReconnected(natsConnection* /*nc*/, void* self) {
+// nats.c hands this over before the first error of the new connection and after the last of the old.
+void NatsConnection::OnReconnected(natsConnection* nc, void* self) {
   auto* c = static_cast<NatsConnection*>(self);
   {
     const absl::MutexLock lock(&c->mutex_);
+    if (c->current_.get() == nc) {
+      c->refused_.clear();
+      ++c->announced_;
+    }
     c->wake_ = true;
   }
   c->work_.SignalAll();
@@ -157,7 +162,7 @@ void NatsConnection::OnError(natsConnection* nc, natsSubscription* sub, natsStat
   const std::string text = own != nullptr && *own != '\0' ? std::string(own) : c->ErrorText(nc);
   LogWarning(c->label_, ": the server says: ", text.empty() ? natsStatus_GetText(status) : text);
   if (status != NATS_NOT_PERMITTED) return;
-  c->NoteRefusal(text);
+  c->NoteRefusal(nc, text);
 }
 
 std::string NatsConnection::ErrorText(natsConnection* nc) {
@@ -309,6 +314,8 @@ bool NatsConnection::Connect() {
       released->notify_all();
     });
     added_ = subscriptions_;
+    refused_.clear();
+    announced_ = 0;
   }
   if (natsConnection_IsClosed(raw)) {  // said before it was the current one
     const absl::MutexLock lock(&mutex_);
@@ -317,6 +324,9 @@ bool NatsConnection::Connect() {
   longest_line_.store(0, std::memory_order_relaxed);
   for (const auto& subscription : std::exchange(awaiting_, {})) subscription->awaited = false;
   known_reconnects_ = 0;
+  unfinished_reconnects_ = 0;
+  last_refusal_.clear();
+  refusal_waits_ = 0;
   return true;  // connected() with the first answered PING, when all subscriptions are there
 }
 
@@ -370,6 +380,8 @@ bool NatsConnection::RoundTrip() {
   // Nobody must learn "listening" from a server that did not say so: without an answer they wait
   // for the next turn.
   if (natsConnection_FlushTimeout(nc, limits::kNatsConnectTimeout.count()) != NATS_OK) return false;
+  const std::string last_error = ErrorText(nc);  // forgotten by nats.c with the connection
+  if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   if (Reconnects() != reconnects) return false;
   gate_->closed.Answered(sent_at);
   gate_->closed.Sweep();
@@ -382,11 +394,12 @@ bool NatsConnection::RoundTrip() {
     NoteConnected();
   }
   if (lost_since_good_ && last_good_.value() != 0) {
-    ReportGap(GapReport{last_good_, clock_.Wall(), GapReason::kDisconnected, -1});
+    regained_ = clock_.Wall();
+    ReportGap(GapReport{last_good_, regained_, GapReason::kDisconnected, -1});
   }
   lost_since_good_ = false;
   last_good_ = sent;
-  Confirm(open);
+  Confirm(open, last_error);
   return true;
 }
 

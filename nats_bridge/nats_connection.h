@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,6 +47,9 @@ struct ConnectionCounts {
   std::atomic<uint64_t> lines_refused{0};          // too long for the server, not sent
   std::atomic<uint64_t> subscriptions_refused{0};  // now: they hear nothing
 };
+
+// Permission errors, by the subject that they name.
+using Refusals = absl::flat_hash_map<std::string, std::string>;
 
 // Any thread, except where said.
 class NatsConnection {
@@ -113,13 +117,15 @@ class NatsConnection {
   void Discard(Subscription& subscription);
   size_t RoomForRefused();
   std::vector<std::shared_ptr<Subscription>> RefusedThatMayFit();
-  absl::Status Verdict(const Subscription& subscription, const std::vector<std::string>& refused);
+  absl::Status Verdict(const Subscription& subscription, const Refusals& refused);
   // A PING answered: what was subscribed before is listened to, and nothing was missed since the
   // one before.
   bool RoundTrip();
   void ReportSlowConsumers();
-  void Confirm(size_t open);
-  std::vector<std::string> TakeRefusals();
+  void Confirm(size_t open, const std::string& last_error);
+  void Tell(Subscription& subscription, const absl::Status& verdict);
+  // None: nats.c has not handed over all of them yet.
+  std::optional<Refusals> TakeRefusals(const std::string& last_error);
   void ReportGap(const GapReport& gap);
   void Retire();
   uint64_t Reconnects();
@@ -132,7 +138,7 @@ class NatsConnection {
   void SubscribeNow(natsConnection* nc, Subscription& subscription);
   void Refuse(Subscription& subscription, absl::Status why);
   void LogRefusal(const Subscription& subscription, const absl::Status& why);
-  void NoteRefusal(std::string text);
+  void NoteRefusal(natsConnection* nc, std::string text);
   std::string ErrorText(natsConnection* nc);
 
   const ConnectionRole role_;
@@ -165,8 +171,9 @@ class NatsConnection {
   // What the keeper is to subscribe and to unsubscribe.
   std::vector<std::shared_ptr<Subscription>> added_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Subscription>> removed_ ABSL_GUARDED_BY(mutex_);
-  // Permission errors since the last confirmation.
-  std::vector<std::string> refused_ ABSL_GUARDED_BY(mutex_);
+  // Since the last confirmation, of what OnReconnected has announced last.
+  Refusals refused_ ABSL_GUARDED_BY(mutex_);
+  uint64_t announced_ ABSL_GUARDED_BY(mutex_) = 0;  // reconnects of the present connection
   const std::shared_ptr<CallbackGate> gate_;
 
   // Keeper only.
@@ -174,11 +181,14 @@ class NatsConnection {
   std::shared_ptr<std::atomic<bool>> released_;  // nobody holds `current_`'s connection any more
   SubscriptionCap cap_;
   uint64_t known_reconnects_ = 0;
-  bool lost_since_good_ = false;  // the connection was replaced since `last_good_`
+  uint64_t unfinished_reconnects_ = 0;  // of them: counted by nats.c, but never announced
+  bool lost_since_good_ = false;        // the connection was replaced since `last_good_`
   bool was_connected_ = false;
   std::vector<std::shared_ptr<Subscription>> awaiting_;  // subscribed, not yet confirmed
-  std::string last_refusal_;
+  std::string last_refusal_;                             // of those taken, nats.c's last
+  int refusal_waits_ = 0;                                // in vain, for the one after it
   Timestamp last_good_;
+  Timestamp regained_;  // the end of the last gap that a loss made
   std::thread keeper_;
 };
 

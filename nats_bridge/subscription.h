@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/synchronization/mutex.h"
@@ -64,10 +65,10 @@ class Subscription {
   bool MarkSlow(natsSubscription* sub);
 
   // Keeper only.
-  bool told = false;       // OnListening was called
-  bool awaited = false;    // the next answered PING tells what became of it
-  bool confirmed = false;  // the server knew of it at some time: gaps concern it
-  Timestamp deaf_since;    // it was heard before, and is refused now
+  std::optional<absl::Status> told;  // by OnListening, last
+  bool awaited = false;              // the next answered PING tells what became of it
+  bool confirmed = false;            // the server knew of it when last asked: gaps concern it
+  Timestamp deaf_since;              // it was heard before, and is refused now
 
  private:
   const std::string subject_;

@@ -42,8 +42,9 @@ class SubjectFeeds {
   virtual ~SubjectFeeds() = default;
   // Any thread. Messages come to `partition` on `shard`. `listening` runs on `shard` once the NATS
   // server has confirmed the subscription (a message published after that is heard), or with the
-  // reason it failed; a lost connection delays it until the next one. `partition` must outlive the
-  // feed.
+  // reason it failed; a lost connection delays it until the next one. It runs again when that has
+  // changed: a feed that was heard is refused, or one that was refused is heard. `partition` must
+  // outlive the feed.
   virtual std::unique_ptr<SubjectFeed> Open(const FeedOptions& options, PartitionIngress& partition,
                                             Executor& shard,
                                             absl::AnyInvocable<void(absl::Status)> listening) = 0;

@@ -166,11 +166,12 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
       std::max(options_.created, log_ ? log_->last_timestamp() : Timestamp());
   feed_ = env_.feeds.Open(
       feed, *this, env_.log.shard,
-      [weak = weak_from_this(), since, heard_until,
+      [weak = weak_from_this(), since, heard_until, heard = false,
        listening = std::move(listening)](const absl::Status& status) mutable {
         const auto self = weak.lock();
         if (self) self->listening_ = status;
-        if (self && status.ok() && since == Since::kAway) {
+        const bool first = status.ok() && !std::exchange(heard, true);  // later the bus tells
+        if (self && first && since == Since::kAway) {
           self->RecordGap({heard_until, self->env_.log.clock.Wall(), GapReason::kNotListening, -1});
         }
         listening(status);

@@ -170,15 +170,16 @@ void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& pa
     Report(key, {.kind = LifeEvent::Kind::kListening, .status = status});
   };
   partition->shard().Post([partition, answered, answer, &clock = env_.clock] {
-    partition->Listen(
-        Partition::Since::kCreation, [weak = std::weak_ptr<Partition>(partition), answered, answer,
-                                      &clock](const absl::Status& listening) {
-          const std::shared_ptr<Partition> here = weak.lock();
-          if (here && *answered && listening.ok()) {
-            here->RecordGap({here->options().created, clock.Wall(), GapReason::kNotListening, -1});
-          }
-          answer(listening);
-        });
+    partition->Listen(Partition::Since::kCreation, [weak = std::weak_ptr<Partition>(partition),
+                                                    answered, answer, &clock, heard = false](
+                                                       const absl::Status& listening) mutable {
+      const std::shared_ptr<Partition> here = weak.lock();
+      const bool first = listening.ok() && !std::exchange(heard, true);
+      if (here && *answered && first) {
+        here->RecordGap({here->options().created, clock.Wall(), GapReason::kNotListening, -1});
+      }
+      answer(listening);
+    });
     partition->shard().After(kFeedPatience, [answer] { answer(absl::OkStatus()); });
   });
 }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <nats/nats.h>
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -86,6 +87,18 @@ class NotingPartition : public PartitionIngress {
   std::vector<GapReport> gaps_;
 };
 
+// The calendar runs, what is measured passes only in leaps: what is to be over after some seconds lasts
+// for as long as a test wants it to.
+class LeapingClock final : public Clock {
+ public:
+  MonotonicTime Monotonic() override { return MonotonicTime(++now_); }  // no two at once
+  Timestamp Wall() override { return RealClock().Wall(); }
+  void Leap(Duration by) { now_ += by.count(); }
+
+ private:
+  std::atomic<int64_t> now_{1'000'000'000};
+};
+
 // Somebody else's connection.
 class PlainClient {
  public:
@@ -122,12 +135,12 @@ class NatsWorld {
   }
 
   void StartBus() {
-    auto started = nats::NatsBus::Start(options, RealClock(), RealRng());
+    auto started = nats::NatsBus::Start(options, clock, RealRng());
     REQUIRE_MESSAGE(started.ok(), started.status().ToString());
     bus = std::move(*started);
     partition.sink = bus.get();
   }
-  // Opens a feed; the returned future holds what `listening` was told.
+  // Opens a feed; the returned future holds what `listening` was told first.
   std::pair<std::unique_ptr<SubjectFeed>, std::future<absl::Status>> Open(FeedOptions feed,
                                                                           PartitionIngress& to) {
     if (feed.partition_subject.empty()) feed.partition_subject = feed.subject;
@@ -135,7 +148,9 @@ class NatsWorld {
     auto told = std::make_shared<std::promise<absl::Status>>();
     auto future = told->get_future();
     return {bus->Open(feed, to, shard,
-                      [told](absl::Status status) { told->set_value(std::move(status)); }),
+                      [told, first = true](absl::Status status) mutable {
+                        if (std::exchange(first, false)) told->set_value(std::move(status));
+                      }),
             std::move(future)};
   }
   std::unique_ptr<SubjectFeed> OpenAndListen(FeedOptions feed, PartitionIngress& to) {
@@ -159,12 +174,21 @@ class NatsWorld {
     });
     done.get_future().get();
   }
+  // The server is another process from now on, and the bus has noticed.
+  void Reconnect() {
+    const uint64_t before = bus->ReadCounters()["nats_ingest_connects"];
+    server->Kill();
+    REQUIRE(server->Restart().ok());
+    REQUIRE(Eventually(
+        [&] { return bus->connected() && bus->ReadCounters()["nats_ingest_connects"] > before; }));
+  }
   bool Hears(size_t count) {
     return Eventually([&] { return partition.size() >= count; });
   }
 
   std::unique_ptr<NatsServer> server;
   nats::NatsOptions options;
+  LeapingClock clock;
   NotingPartition partition;
   ThreadExecutor shard{"shard", 1};
   std::unique_ptr<nats::NatsBus> bus;

@@ -399,4 +399,30 @@ TEST_CASE("C4: who listens after having been away says so in the log, who just b
   CHECK(fresh.Status().gap_records == 0);
 }
 
+TEST_CASE(
+    "C4: a feed that is refused later is shown until it is heard again, and tells its own gap") {
+  PartitionWorldOptions options;
+  options.start = false;
+  PartitionWorld world(options);
+  world.Lead(LeaderEpoch(1));
+  world.feeds.hold_back = true;
+  std::vector<bool> told;
+  world.partition->Listen(Partition::Since::kAway,
+                          [&](const absl::Status& status) { told.push_back(status.ok()); });
+  auto& listening = world.feeds.held.at(0);
+  for (int round = 0; round < 2; ++round) {
+    listening(absl::OkStatus());
+    world.Run();
+    CHECK(world.Status().degraded == "");
+    listening(absl::PermissionDeniedError("no permission any more"));
+    world.Run();
+    CHECK(world.Status().degraded == "does not hear its subject: no permission any more");
+  }
+  listening(absl::OkStatus());
+  world.Run();
+  CHECK(world.Status().degraded == "");
+  CHECK(told == std::vector<bool>{true, false, true, false, true});
+  CHECK(world.ReadAll().gaps.size() == 1);  // of the time away
+}
+
 }  // namespace bascule::partition
