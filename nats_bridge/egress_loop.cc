@@ -187,9 +187,9 @@ void EgressLoop::Quiesce() {
   }
 }
 
-uint64_t EgressLoop::turns() const {
+bool EgressLoop::waits_for_room() const {
   const absl::MutexLock lock(&mutex_);
-  return turns_;
+  return write_armed_;
 }
 
 EgressBatch::EgressBatch(EgressLoop& loop) : loop_(loop) {

@@ -36,8 +36,8 @@ class EgressLoop {
   // Returns once the thread is in no call into a connection that was detached before. Not from the
   // loop's thread.
   void Quiesce();
-  // Rounds of the thread so far: with nothing to do it makes none.
-  uint64_t turns() const;
+  // Whether it is woken up as soon as, and for as long as, the socket takes more.
+  bool waits_for_room() const;
 
  private:
   friend class EgressBatch;

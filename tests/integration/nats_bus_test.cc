@@ -220,6 +220,7 @@ TEST_CASE("nats bus: a closed inbox is forgotten") {
     CHECK(Eventually([&] { return counter("nats_acks_unclaimed") == 1; }));
     CHECK(counter("nats_acks_unmatched") == 0);
   }
+  w.clock.Leap(limits::kNatsClosedFor);
   CHECK(Eventually([&] { return counter("nats_egress_closed_subscriptions") == 0; }));
 }
 
@@ -228,7 +229,8 @@ TEST_CASE("nats bus: clients' inboxes that are closed within seconds are bounded
   REQUIRE(server.ok());
   nats::NatsOptions options;
   options.urls = {(*server)->url()};
-  auto egress = nats::NatsConnection::Start(options, nats::ConnectionRole::kEgress, RealClock(), 1);
+  LeapingClock clock;
+  auto egress = nats::NatsConnection::Start(options, nats::ConnectionRole::kEgress, clock, 1);
   REQUIRE(egress.ok());
   {
     nats::AckInboxes inboxes(**egress, "ns.ack", "token", RealRng(), /*most_closed=*/3);
@@ -243,6 +245,8 @@ TEST_CASE("nats bus: clients' inboxes that are closed within seconds are bounded
     // The remedy that it names.
     CHECK(refused.message().find("let the server name them") != absl::string_view::npos);
     CHECK(open(std::nullopt).ok());
+    CHECK_FALSE(open("mine.4").ok());
+    clock.Leap(limits::kNatsClosedFor);
     CHECK(Eventually([&] { return open("mine.4").ok(); }));
     (*egress)->Stop();
   }
