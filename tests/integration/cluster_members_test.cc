@@ -83,7 +83,8 @@ TEST_CASE("cluster: a peer list starts it, others join by address or by invitati
   // Its directory cannot come back: it asks, is told, and ends.
   const ExitStatus ended_again = cluster.at(leader).StartRefused();
   CHECK_MESSAGE(ended_again.code == 1, cluster.at(leader).Tail());
-  CHECK_MESSAGE(Has(cluster.at(leader).Log(), "no member"), cluster.at(leader).Tail());
+  // By the others' word, or by the log that one of them still sent it: the way back is the same.
+  CHECK_MESSAGE(Has(cluster.at(leader).Log(), "to join again move"), cluster.at(leader).Tail());
   // An empty one can.
   std::filesystem::remove_all(cluster.at(leader).data());
   cluster.at(leader).Start();
