@@ -118,7 +118,7 @@ class ClusterLookout {
   MonotonicTime twin_heard_;
   std::string other_cluster_;  // a sentence
   MonotonicTime other_heard_;
-  Timer look_before_{home_};   // its end
+  Timer look_before_{home_};  // its end
   Timer grace_{home_};
   Lifetime lifetime_{home_};
 };

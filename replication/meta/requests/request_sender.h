@@ -69,7 +69,7 @@ class RequestSender {
   Key next_key_ = 0;
   uint64_t next_sequence_ = 1;
   std::set<uint64_t> unanswered_;  // sequences
-  bool led_ = false;  // by the last role that it was told
+  bool led_ = false;               // by the last role that it was told
   MonotonicTime leaderless_since_;
   Lifetime lifetime_{home_};
 };
