@@ -140,7 +140,8 @@ say_failures() {  # say_failures LOG
 run_ctest() {  # run_ctest PRESET [CTEST OPTION]...
   local preset=$1 log="$log_dir/$1-ctest.log" summary total bad
   shift
-  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --parallel "$jobs" "$@" 2>&1 | tee "$log" || true
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --parallel "$jobs" "$@" 2>&1 |
+    tee "$log" || true
   summary=$(grep -E '^[0-9]+% tests passed, [0-9]+ tests? failed out of [0-9]+' "$log" || true)
   if [ -z "$summary" ]; then
     count "$preset: ctest ended without a summary (see $log)" 1
