@@ -162,5 +162,30 @@ TEST_CASE("subscribe: who takes nothing gets no more subscriptions, until it end
   }
 }
 
+TEST_CASE("subscribe: who has taken all and waits for more holds no memory") {
+  ApiOptions options;
+  options.bounds.memory_bytes = 4 << 20;
+  ApiWorld world(options);
+  auto partition = world.AddStream("s", "foo")[0];
+  for (int i = 0; i < 4; ++i) partition->Append({ValueBody(std::string(1 << 20, 'x'))});
+  proto::SubscribeRequest all = NewOnly("s");
+  all.set_startposition(proto::EARLIEST);
+  proto::Message message;
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 12; ++i) {
+    CAPTURE(i);
+    REQUIRE(Eventually([&] {
+      calls.push_back(std::make_unique<Call>());
+      LimitCall(calls.back()->context);
+      calls.back()->reader = world.stub->Subscribe(&calls.back()->context, all);
+      if (calls.back()->reader->Read(&message)) return true;
+      calls.pop_back();
+      return false;
+    }));
+    for (int read = 0; read < 4; ++read) CHECK(calls.back()->reader->Read(&message));
+  }
+  for (auto& call : calls) call->context.TryCancel();
+}
+
 }  // namespace
 }  // namespace bascule::api
