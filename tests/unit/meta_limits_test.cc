@@ -1,6 +1,7 @@
 // Limits of the metadata that requests can make, brokers in trouble, and a nearly full disk.
 #include <doctest/doctest.h>
 
+#include "replication/meta/requests/placement_book.h"
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/commands.pb.h"
 #include "replication/meta/table/meta_codec.h"
@@ -54,6 +55,26 @@ TEST_CASE("a stream is counted with the most that it can come to") {
     FillUp(stream);
     CHECK(Encoded(stream) <= counted);
     CHECK(StreamBytes(stream) == counted);  // no change of its state changes it
+  }
+}
+
+TEST_CASE("what is proposed counts against the table's limits until its end, again and again") {
+  const MetaTable table;
+  PlacementBook book(table);
+  std::vector<StreamDescription> proposed;
+  const auto fill = [&] {
+    while (book.CheckTable(SampleStream("last", 100, {std::string(200, 'r')})).ok()) {
+      proposed.push_back(
+          SampleStream(Concat("s", proposed.size()), 10'000, {std::string(200, 'r')}));
+      book.Begin(proposed.back());
+    }
+    return proposed.size();
+  };
+  const size_t room = fill();
+  CHECK(room > 1);
+  for (int round = 0; round < 2; ++round) {
+    for (const StreamDescription& stream : std::exchange(proposed, {})) book.End(stream);
+    CHECK(fill() == room);
   }
 }
 
