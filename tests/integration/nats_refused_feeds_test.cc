@@ -17,6 +17,20 @@ std::string Permits(const std::string& subjects) {
                 subjects, ", \"ns.ack.>\"] } } ] }\n");
 }
 
+// A bus that may subscribe to "a" and "b", until the server is told otherwise.
+struct PermittedWorld : NatsWorld {
+  PermittedWorld() : NatsWorld(Server()) {
+    options.user = "u";
+    options.password = "p";
+    StartBus();
+  }
+  static NatsServerOptions Server() {
+    NatsServerOptions server;
+    server.config = Permits("\"a\", \"b\"");
+    return server;
+  }
+};
+
 // What a feed was told, in order.
 class FeedVerdicts {
  public:
@@ -45,12 +59,7 @@ class FeedVerdicts {
 };
 
 TEST_CASE("nats refusal: the time in which a feed was refused is one gap, whatever reconnects") {
-  NatsServerOptions server;
-  server.config = Permits("\"a\", \"b\"");
-  NatsWorld w(server);
-  w.options.user = "u";
-  w.options.password = "p";
-  w.StartBus();
+  PermittedWorld w;
   FeedVerdicts told;
   auto feed = told.Open(w, "a");
   REQUIRE(told.Comes(1));
@@ -81,12 +90,7 @@ TEST_CASE("nats refusal: the time in which a feed was refused is one gap, whatev
 }
 
 TEST_CASE("nats refusal: a feed that loses its permission says so, and that it is heard again") {
-  NatsServerOptions server;
-  server.config = Permits("\"a\", \"b\"");
-  NatsWorld w(server);
-  w.options.user = "u";
-  w.options.password = "p";
-  w.StartBus();
+  PermittedWorld w;
   FeedVerdicts told;
   FeedVerdicts other;
   auto feed = told.Open(w, "a", "b");  // the group's name means nothing for the subject
@@ -163,12 +167,7 @@ class HeldCallbacks {
 };
 
 TEST_CASE("nats refusal: a refusal that comes late is waited for, and costs no moment of the gap") {
-  NatsServerOptions server;
-  server.config = Permits("\"a\", \"b\"");
-  NatsWorld w(server);
-  w.options.user = "u";
-  w.options.password = "p";
-  w.StartBus();
+  PermittedWorld w;
   FeedVerdicts told;
   auto feed = told.Open(w, "a");
   REQUIRE(told.Comes(1));

@@ -237,13 +237,19 @@ TEST_CASE("TLS: a replaced certificate is shown to new connections, a broken one
   CHECK(ShownName(world) == "client");
 }
 
-TEST_CASE("TLS: a rotated authority of clients counts for new connections, in both directions") {
-  Pki pki;
+// Clients are to show a certificate that one of those in `authorities` signed.
+ApiOptions AskingClients(const Pki& pki, const std::string& authorities) {
   ApiOptions options;
   options.tls.key = pki.dir.Path("key");
   options.tls.cert = pki.dir.Path("cert");
   options.tls.require_client_cert = true;
-  options.tls.client_ca = pki.dir.Path("clients");
+  options.tls.client_ca = pki.dir.Path(authorities);
+  return options;
+}
+
+TEST_CASE("TLS: a rotated authority of clients counts for new connections, in both directions") {
+  Pki pki;
+  const ApiOptions options = AskingClients(pki, "clients");
   pki.Write("clients", kTestServerCert);  // which signed nobody's
   grpc::SslCredentialsOptions own;
   own.pem_root_certs = kTestCa;
@@ -330,11 +336,7 @@ TEST_CASE("stopping while sessions half-close and cancel never ends one with OK 
 
 TEST_CASE("TLS: a client certificate that another authority signed does not get in") {
   Pki pki;
-  ApiOptions options;
-  options.tls.key = pki.dir.Path("key");
-  options.tls.cert = pki.dir.Path("cert");
-  options.tls.require_client_cert = true;
-  options.tls.client_ca = pki.dir.Path("cert");  // which signed nobody's
+  const ApiOptions options = AskingClients(pki, "cert");  // which signed nobody's
   grpc::SslCredentialsOptions own;
   own.pem_root_certs = kTestCa;
   own.pem_cert_chain = kTestClientCert;
