@@ -32,6 +32,26 @@ enum class NoWait {
   kNever,          // nobody can tell what is in memory: every read counts as a disk read
 };
 
+// Which file of the machine it is.
+struct FileId {
+  uint64_t inode = 0;
+  uint32_t device_major = 0;
+  uint32_t device_minor = 0;
+  bool operator==(const FileId&) const = default;
+};
+
+// Of what `path` leads to, or of the open file when it is empty; an errno on failure. Not by stat(),
+// which also asks for the times: a kernel whose times are fine where somebody looks at them (ext4,
+// XFS and Btrfs since Linux 6.13) then gives the next write a time of its own, and the inode with it
+// to the journal, which makes every write that is followed by a look dearer.
+int ReadFileId(int fd, const char* path, FileId& out) {
+  struct statx file {};
+  const int flags = *path == '\0' ? AT_EMPTY_PATH : 0;
+  if (statx(fd, path, flags, STATX_INO, &file) != 0) return errno;
+  out = FileId{file.stx_ino, file.stx_dev_major, file.stx_dev_minor};
+  return 0;
+}
+
 class PosixFile final : public File {
  public:
   PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
@@ -49,6 +69,8 @@ class PosixFile final : public File {
   absl::StatusOr<uint64_t> Size() override;
   absl::Status CheckInPlace() override;
   const std::string& path() const override { return path_; }
+  // Before anything else is asked. An errno on failure.
+  int Identify() { return ReadFileId(fd_, "", id_); }
 
  private:
   absl::Status Error(int error, const char* operation) const {
@@ -58,6 +80,7 @@ class PosixFile final : public File {
 
   const int fd_;
   const std::string path_;
+  FileId id_;  // nobody else's while it is open
   std::atomic<NoWait> no_wait_{NoWait::kKernelDecides};
 };
 
@@ -133,11 +156,10 @@ absl::Status PosixFile::Truncate(uint64_t size) {
 }
 
 absl::Status PosixFile::CheckInPlace() {
-  struct stat here {};
-  struct stat there {};
-  if (fstat(fd_, &here) != 0) return Error(errno, "look at");
-  if (stat(path_.c_str(), &there) != 0) return Error(errno, "look for");
-  if (here.st_dev == there.st_dev && here.st_ino == there.st_ino) return absl::OkStatus();
+  FileId there;
+  if (const int error = ReadFileId(AT_FDCWD, path_.c_str(), there); error != 0)
+    return Error(error, "look for");
+  if (there == id_) return absl::OkStatus();
   return absl::NotFoundError(absl::StrCat("look for ", path_, ": another file has its name"));
 }
 
@@ -172,6 +194,7 @@ absl::StatusOr<std::unique_ptr<File>> OpenPosixFile(const std::string& path, Ope
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return ErrnoStatus(errno, "open", path);
   auto file = std::make_unique<PosixFile>(fd, path);
+  if (const int error = file->Identify(); error != 0) return ErrnoStatus(error, "look at", path);
   // One that was there keeps its mode otherwise.
   if (is_private && fchmod(fd, kPrivateFileMode) != 0)
     return ErrnoStatus(errno, "set the mode of", path);
