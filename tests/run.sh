@@ -209,17 +209,22 @@ step_interop() {
 }
 
 # The build's own command lines, each source by itself, with clang in the compiler's place and nothing written. It
-# needs no more than the generated headers.
+# needs no more than the generated headers, and reads those of other libraries once.
 step_threads() {
-  local status=0 commands="$log_dir/threads.commands" proof
-  local clang='clang++ -fsyntax-only -Wthread-safety -Wthread-safety-beta -Werror -Wno-unknown-warning-option'
+  local status=0 commands="$log_dir/threads.commands" proof common=$PWD/build/threads/third_party.pch
+  local clang="clang++ -fsyntax-only -include-pch $common -pthread"
+  clang+=' -Wthread-safety -Wthread-safety-beta -Werror -Wno-unknown-warning-option'
   build threads bascule_public_proto bascule_meta_proto bascule_group_proto bascule_peer_proto || return 0
   ninja -C build/threads -t commands |
     grep -E ' -c [^ ]*/(core|nats_bridge|replication|cmd)/[^ ]*\.cc$' |
     grep -v ' -c [^ ]*/build/threads/' |
-    sed -E "s/^.*ccache //; s/^[^ ]+ /$clang /; s/ -MD -MT [^ ]+ -MF [^ ]+ -o [^ ]+ / /" >"$commands" || true
+    sed -E "s/^.*ccache //; s#^[^ ]+ #$clang #; s/ -MD -MT [^ ]+ -MF [^ ]+ -o [^ ]+ / /" >"$commands" || true
   if [ ! -s "$commands" ]; then
     count "threads: no compile command found in build/threads" 1
+    return
+  fi
+  if ! clang++ -x c++-header -std=c++20 -pthread -O1 -D_GLIBCXX_ASSERTIONS tests/threads/third_party.h -o "$common"; then
+    count "threads: clang cannot read tests/threads/third_party.h" 1
     return
   fi
   # The flags prove that they find something: known mistakes, read in the place of a source of core/env.

@@ -10,6 +10,7 @@ namespace bascule::partition {
 
 void Partition::Enqueue(const std::shared_ptr<const IngressBatch>& batch,
                         const IngressRecord& record) {
+  ++messages_received_;  // whatever becomes of it
   pending_.push_back({batch, &record});
 }
 
@@ -131,7 +132,6 @@ void Partition::TakePending(Timestamp now) {
     in_batch_.push_back(std::move(pending));
   }
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(taken));
-  messages_received_ += taken;
   latest_received_ = now;
 }
 

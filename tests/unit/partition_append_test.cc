@@ -273,6 +273,12 @@ TEST_CASE("below the disk reserve messages are refused, reads go on, and it heal
   REQUIRE(content.gaps.size() == 1);
   CHECK(content.gaps[0].count == 7);
   CHECK(content.gaps[0].reason == static_cast<uint32_t>(GapReason::kNotWritable));
+  // Whatever the reason of a refusal: what came is what was stored and what was refused.
+  TestMessage large = Wanting("large", AckPolicy::kLeader);
+  large.payload_bytes = 1001;
+  world.Publish({large});
+  CHECK(world.Status().messages_received == 3 + 1 + 7 + 1 + 1);
+  CHECK(world.Status().messages_refused == 1 + 7 + 1);
   CHECK(content.gaps[0].from <= content.gaps[0].to);
   CHECK(world.Status().messages_in_gaps == 7);
 }
