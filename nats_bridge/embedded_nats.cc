@@ -17,6 +17,7 @@
 #include "core/base/text.h"
 #include "core/env/file_system.h"
 #include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/restart_delay.h"
 
 namespace bascule::nats {
 namespace {
@@ -26,10 +27,6 @@ constexpr char kConfigFile[] = "nats-server.conf";
 constexpr int kPortsPollMs = 10;
 constexpr Duration kStartTimeout = std::chrono::seconds(10);
 constexpr Duration kStopTimeout = std::chrono::seconds(5);
-constexpr Duration kRestartMin = std::chrono::milliseconds(100);
-constexpr Duration kRestartMax = std::chrono::seconds(5);
-// A child that lived this long was healthy: the next restart is quick again.
-constexpr Duration kHealthyAfter = std::chrono::seconds(10);
 constexpr size_t kMaxLineBytes = 8 * limits::kKiB;
 constexpr size_t kLastWordsBytes = 2 * limits::kKiB;
 // Where in a line the level stands, if it has one.
@@ -145,7 +142,7 @@ void EmbeddedNats::Supervise() {
   const bool up = status.ok();
   Report(std::move(status));
   if (!up) return;
-  Duration delay = kRestartMin;
+  RestartDelay delay;
   while (!stopping()) {
     const MonotonicTime born = clock_.Monotonic();
     while (child_.running() && Watch(-1) && !stopping()) {
@@ -160,9 +157,7 @@ void EmbeddedNats::Supervise() {
       pid_ = -1;
       ++restarts_;
     }
-    if (Between(born, clock_.Monotonic()) >= kHealthyAfter) delay = kRestartMin;
-    Pause(delay);
-    delay = std::min(2 * delay, kRestartMax);
+    Pause(delay.Next(Between(born, clock_.Monotonic())));
     if (stopping()) break;
     const absl::Status again = Launch();
     if (!again.ok()) LogError(again.message());

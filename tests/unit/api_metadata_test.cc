@@ -56,6 +56,17 @@ TEST_CASE("fetch metadata: all streams, with every partition's numbers") {
   CHECK(response.groupmetadata_size() == 0);
 }
 
+TEST_CASE("fetch metadata: a gap record at the end is no message to wait for") {
+  ApiWorld world;
+  PartitionStatus status = StatusWith(7, 7);
+  status.last_message_end = Offset(6);
+  world.AddStream("s", "foo")[0]->SetDescribe(status);
+  const auto response = Fetch(world, {"s"});
+  const proto::PartitionMetadata& partition = response.streammetadata(0).partitions().at(0);
+  CHECK(partition.highwatermark() == 5);
+  CHECK(partition.newestoffset() == 5);
+}
+
 TEST_CASE("fetch metadata: what was asked for, in that order, twice if asked twice") {
   ApiWorld world;
   world.AddStream("s", "foo");

@@ -106,6 +106,29 @@ TEST_CASE("quantity: sizes, letters of 1024, the B of commerce of 1000") {
         "KB, MB, GB, TB of 1000), not \"64 kilo\"");
 }
 
+TEST_CASE("quantity: bounds count themselves, and 0 only where it has a meaning") {
+  CHECK(ParseSizeBetween("1K", 1024, 4096, "").value() == 1024);
+  CHECK(ParseSizeBetween("4K", 1024, 4096, "no limit").value() == 4096);
+  CHECK(ParseSizeBetween("0", 1024, 4096, "no limit").value() == 0);
+  for (const char* text : {"0", "1023", "4097"}) {
+    CAPTURE(text);
+    const auto refused = ParseSizeBetween(text, 1024, 4096, "");
+    CHECK(refused.status().message() ==
+          Concat("must be from 1KiB to 4KiB, not ", Quoted(text)).c_str());
+  }
+  CHECK(ParseSizeBetween("0", 1, kMost, "").status().message() ==
+        "must be at least 1, not \"0\"");
+  CHECK(ParseSizeBetween("1023", 1024, kMost, "no limit").status().message() ==
+        "must be at least 1KiB, or 0 for no limit, not \"1023\"");
+  CHECK(ParseMillis("1ms", "").value() == 1ms);
+  CHECK(ParseMillis("0", "never").value() == 0ms);
+  CHECK(ParseMillis("0", "").status().message() == "must be at least 1ms, not \"0\"");
+  CHECK(ParseMillis("10us", "never").status().message() ==
+        "must be at least 1ms, or 0 for never, not \"10us\"");
+  CHECK(ParseMillis("1.5ms", "").status().message() ==
+        "must be whole milliseconds, not \"1.5ms\"");
+}
+
 TEST_CASE("quantity: switches and whole numbers") {
   for (const char* text : {"true", "TRUE", "yes", "On", "1"}) CHECK(ParseSwitch(text).value());
   for (const char* text : {"false", "False", "no", "OFF", "0"})

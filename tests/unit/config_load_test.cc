@@ -41,7 +41,7 @@ data.dir: /data
 disk.reserve: 5%
 logging.level: WARN
 nats:
-  servers: [nats://a:4222, tls://user:pw@b:4333, c]
+  servers: [nats://a:4222, tls://user:p@w@b:4333, c]
   user: u
   password: 12345
   tls: {ca: ca.pem, cert: c.pem, key: k.pem}
@@ -67,7 +67,7 @@ clustering:
   CHECK(config->disk_reserve.Of(1000) == 50);
   CHECK(config->log_level == LogLevel::kWarning);
   CHECK(config->nats.servers ==
-        std::vector<std::string>{"nats://a:4222", "tls://user:pw@b:4333", "c"});
+        std::vector<std::string>{"nats://a:4222", "tls://user:p@w@b:4333", "c"});
   CHECK(config->nats.password == "12345");
   StreamSettings expected;
   expected.retention_max_bytes = 10LL << 30;

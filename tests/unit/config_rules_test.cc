@@ -77,11 +77,11 @@ TEST_CASE("config rules: one way to log in to NATS") {
 TEST_CASE("config rules: secrets do not show in errors and descriptions") {
   CHECK_FALSE(Holds(FileFaults("nats.password: \"hush\\n\"\nnats.user: u"), "hush"));
   CHECK(Holds(FileFaults("nats.password: \"hush\\n\"\nnats.user: u"), "holds a line break"));
-  CHECK(FileFaults("nats.servers: 'http://u:hush@h'") ==
+  CHECK(FileFaults("nats.servers: 'http://u:@hush@h'") ==
         "bascule.yaml:1: \"nats.servers\" must hold addresses such as nats://host:4222 or "
         "tls://host:4222; "
         "\"http://***@h\" has the scheme \"http\"");
-  const auto config = LoadFile("nats: {user: u, password: hush, servers: nats://u:hush@h:1}");
+  const auto config = LoadFile("nats: {user: u, password: hush, servers: nats://u:@hush@h:1}");
   REQUIRE(config.ok());
   CHECK(config->nats.password == "hush");
   CHECK_FALSE(Holds(DescribeConfig(*config), "hush"));

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <string>
 
+#include "core/env/posix_error.h"
 #include "tests/support/temp_dir.h"
 
 namespace bascule {
@@ -100,6 +102,13 @@ TEST_CASE("a full disk is ResourceExhausted") {
   const absl::Status status = (*file)->WriteAt(FilePosition(0), "x");
   CHECK(status.code() == StatusCode::kResourceExhausted);
   CHECK(Mentions(status, "write /dev/full: No space left"));
+}
+
+TEST_CASE("an exceeded quota is a full disk, a broken one is not") {
+  for (const int full : {ENOSPC, EDQUOT})
+    CHECK(internal::ErrnoStatus(full, "write", "/x").code() == StatusCode::kResourceExhausted);
+  for (const int broken : {EIO, EROFS, EFBIG, EBADF})
+    CHECK(internal::ErrnoStatus(broken, "write", "/x").code() != StatusCode::kResourceExhausted);
 }
 
 TEST_CASE(

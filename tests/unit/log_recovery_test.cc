@@ -363,6 +363,22 @@ TEST_CASE("damage where a new epoch began: the segment sealed from it has a soun
   CHECK(index.ok());
 }
 
+TEST_CASE("the last timestamp is that of the whole log, where its last segment is empty or older") {
+  SegmentFile first(Offset(0));
+  first.Add(MakeBatch({Offset(0), {"ahead"}, Timestamp(9000)}));
+  SegmentFile empty(Offset(1));
+  SegmentFile older(Offset(1));
+  older.Add(MakeBatch({Offset(1), {"behind"}, Timestamp(5000)}));
+  for (const SegmentFile* last : {&empty, &older}) {
+    SimFileSystem fs(1);
+    PutFile(fs, LogPath(Offset(0)), first.Sealed());
+    PutFile(fs, LogPath(Offset(1)), last->bytes);
+    const RecoveredLog log = Recover(fs);
+    CHECK(log.segments.size() == 2);
+    CHECK(log.last_timestamp == Timestamp(9000));
+  }
+}
+
 TEST_CASE("another partition's directory, a newer version, another segment's name: not touched") {
   SegmentFile file(Offset(0));
   file.AddMany(3);

@@ -49,6 +49,33 @@ TEST_CASE("a look at the files that a roll overtook is not the last one") {
   CHECK(world.log->damaged().size() == 1);
 }
 
+TEST_CASE("what retention takes is no damage any more, whatever was known of its file") {
+  LogAtWork world;
+  world.options.limits.retention.max_messages = 5;
+  world.Open();
+  for (int round = 0; round < 2; ++round) {
+    REQUIRE(world.AppendMany(4).ok());
+    REQUIRE(world.Flush().ok());
+    REQUIRE(world.log->Roll().ok());
+    world.scheduler.RunUntilIdle();
+    const Offset base = world.log->log_start();
+    REQUIRE(world.fs.Rename(LogPath(base), Concat("/data/aside", round)).ok());
+    world.clock.Advance(limits::kLogFilesCheckPeriod);
+    world.log->CheckFiles([](const absl::Status&) {});
+    world.scheduler.RunUntilIdle();
+    CHECK(world.log->Describe().lost == (round == 0 ? 4 : 5));
+    REQUIRE(world.AppendMany(5).ok());
+    REQUIRE(world.Flush().ok());
+    REQUIRE(world.log->Roll().ok());
+    world.scheduler.RunUntilIdle();
+    world.log->Clean();
+    world.scheduler.RunUntilIdle();
+    CHECK(world.log->log_start() > base);
+    CHECK(world.log->damaged().empty());
+    CHECK(world.log->Describe().lost == 0);
+  }
+}
+
 TEST_CASE("with its beginning a log notes how far it was durable, each time") {
   LogAtWork world;
   world.options.limits.retention.max_messages = 2;

@@ -45,5 +45,22 @@ TEST_CASE("difference: what was asked of a setting, and only that, is compared")
   CHECK(Differences(stream, StreamSettings(), spec, 1).size() == 3);
 }
 
+TEST_CASE("difference: asked again is the same, whatever the cluster made of it") {
+  StreamDescription stream = Replicated(1);
+  StreamSpec spec;
+  spec.name = spec.subject = "s";
+  stream.overrides.segment_max_bytes = spec.overrides.segment_max_bytes = 100;
+  StreamSettings now;
+  now.segment_max_bytes = 64 * 1024;
+  CHECK(Differences(stream, now, spec, 1).empty());
+  // Who asks for what it came to asks for something else.
+  spec.overrides.segment_max_bytes = 64 * 1024;
+  CHECK(Differences(stream, now, spec, 1) ==
+        std::vector<std::string>{"segment_max_bytes: 100 here, 64KiB asked"});
+  // Not asked for by its creator: what it is.
+  stream.overrides.segment_max_bytes.reset();
+  CHECK(Differences(stream, now, spec, 1).empty());
+}
+
 }  // namespace
 }  // namespace bascule
