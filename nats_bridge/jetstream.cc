@@ -10,16 +10,20 @@ namespace {
 
 void AppendJsonString(std::string& out, std::string_view text) {
   out.push_back('"');
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out.push_back('\\');
-      out.push_back(c);
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppend(&out, "\\u", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad4));
+  size_t written = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c >= 0x20 && c != '"' && c != '\\') continue;
+    out.append(text, written, i - written);
+    written = i + 1;
+    if (c < 0x20) {
+      absl::StrAppend(&out, "\\u", absl::Hex(c, absl::kZeroPad4));
     } else {
-      out.push_back(c);
+      out.push_back('\\');
+      out.push_back(text[i]);
     }
   }
+  out.append(text, written);
   out.push_back('"');
 }
 

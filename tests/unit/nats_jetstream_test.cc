@@ -96,5 +96,32 @@ TEST_CASE("nats subjects: what fits in a PUB line") {
   CHECK(!IsPublishableSubject(std::string_view("a\0b", 3)));
 }
 
+TEST_CASE("nats subjects: of any length, with anything anywhere, as byte by byte") {
+  const auto publishable = [](std::string_view subject) {
+    bool token = false;
+    for (const char c : subject) {
+      if (c == '.' ? !token : (static_cast<unsigned char>(c) <= ' ' || c == 0x7f)) return false;
+      token = c != '.';
+    }
+    return token;
+  };
+  size_t good = 0;
+  for (size_t length = 0; length <= 20; ++length) {
+    std::string plain(length, 'a');
+    for (size_t at = 0; at < length; at += 3) plain[at] = static_cast<char>(0x80 + at);
+    for (size_t at = 0; at < length; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string subject = plain;
+        subject[at] = static_cast<char>(byte);
+        REQUIRE(IsPublishableSubject(subject) == publishable(subject));
+        subject[(at + 1) % length] = '.';
+        REQUIRE(IsPublishableSubject(subject) == publishable(subject));
+        good += publishable(subject) ? 1 : 0;
+      }
+    }
+  }
+  CHECK(good > 10'000);
+}
+
 }  // namespace
 }  // namespace bascule::nats
