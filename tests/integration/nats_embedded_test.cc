@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -32,6 +33,8 @@ TEST_CASE("nats embedded: starts on a free port, ends with Stop") {
     CHECK(natsConnection_GetMaxPayload(client.get()) == 4 << 20);
   }
   CHECK(Alive(pid));
+  // Ctrl-C in the terminal is for this process, which ends it when its last acks have left.
+  CHECK(getpgid(pid) != getpgrp());
   (*nats)->Stop();
   CHECK(!Alive(pid));
   CHECK((*nats)->pid() == -1);

@@ -244,6 +244,28 @@ TEST_CASE("the cluster's id is written down, and the feature level raised when a
   CHECK(world.group.last() == last);  // nothing to do costs nothing
 }
 
+TEST_CASE("what the oldest broker does not know is refused until it has this version too") {
+  MetaWorld world(2);
+  BrokerRegistration old = Broker("b3", 1);
+  old.feature_level = 1;
+  const auto registers = [&](const BrokerRegistration& broker) {
+    world[1].log->Propose(EncodeRegisterBroker(broker),
+                          [](const absl::Status& s) { CHECK(s.ok()); });
+  };
+  registers(old);
+  world.Run(seconds(8));
+  CHECK(world[1].table().feature_level() == 1);
+  StreamSpec spec;
+  spec.name = spec.subject = "s";
+  spec.overrides.max_message_bytes = 1000;
+  CHECK(world.Await(world[1].Create(spec)).message() ==
+        "max_message_bytes needs feature level 2, the cluster has 1: bring every broker to this "
+        "version first");
+  registers(Broker("b3", 2));
+  world.Run(seconds(8));
+  CHECK(world.Await(world[1].Create(spec)).ok());
+}
+
 TEST_CASE("work that was stopped sends nothing, hears nothing and fences nobody") {
   MetaWorld world(3);
   world.Run(seconds(8));
