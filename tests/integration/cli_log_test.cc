@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "core/log/segment.h"
@@ -83,6 +84,28 @@ TEST_CASE("one changed byte is status 5, and the sentence names the file") {
   CHECK(verified.exit.code == 5);
   CHECK(Has(verified.output, ": DAMAGED"));
   CHECK(Has(verified.output, "! " + log::SegmentFileName(Offset(0)) + ": "));
+}
+
+TEST_CASE("a log that cannot be read hides no damage of another, before or behind it") {
+  std::string damaged = SegmentBytes(Offset(0), 1000, true);
+  damaged[log::kSegmentHeaderBytes + wire::kBatchHeaderBytes + 100] ^= 1;
+  for (const bool first : {true, false}) {
+    const TempDir logs;
+    for (const std::string directory : {"1", "2"}) {
+      const std::string path = logs.Path(directory);
+      const std::string segment = JoinPath(path, log::SegmentFileName(Offset(0)));
+      REQUIRE(RealFileSystem().CreateDirectories(path).ok());
+      if ((directory == "1") == first) {
+        Write(segment, damaged);
+      } else {
+        std::filesystem::create_symlink(segment, segment);  // which nobody can open, nor root
+      }
+    }
+    const RunResult verified = RunLog({"log", "verify", logs.path()});
+    CHECK(verified.exit.code == 5);
+    CHECK(Has(verified.output, ": DAMAGED"));
+    CHECK(Has(verified.errors, logs.Path(first ? "2" : "1")));
+  }
 }
 
 TEST_CASE("a missing range is damage, no directory is status 3") {

@@ -146,6 +146,18 @@ TEST_CASE("numbers come from the broker that leads the partition") {
   CHECK(RunCli(follower, {"subscribe", "orders", "--format", "raw"}).output ==
         "only the leader has it\n");
 
+  // What the leader says of a partition that it only follows is older than what there is.
+  leader.Add("halves", "halves.>", 2);
+  follower.Add("halves", "halves.>", 2);
+  for (FakeBroker* broker : {&leader, &follower}) {
+    broker->Edit([&] { broker->at("halves").description.mutable_partitions(0)->set_leader("b2"); });
+  }
+  leader.Append("halves", "of b2");
+  for (const char* value : {"of b1", "another"}) follower.Append("halves", value, "", 0, 1);
+  const std::string halves = RunCli(follower, {"stream", "info", "halves", "--json"}).output;
+  CHECK(Has(halves, "\"newest_offset\":0"));
+  CHECK(Has(halves, "\"newest_offset\":1"));
+
   leader.Stop();
   const std::string out = RunCli(follower, {"stream", "info", "orders"}).output;
   CHECK(Has(out, "! partition 0 is unknown: its leader b2 cannot be reached"));

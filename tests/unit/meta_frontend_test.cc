@@ -211,6 +211,36 @@ TEST_CASE("R1: an epoch is raised through the log, and asked for again when the 
   CHECK(world[1].sink.deltas.size() == 2);
 }
 
+TEST_CASE("R1: who does not lead a partition asks once for its epoch, and is told no") {
+  MetaWorld world(2);
+  world.Run(std::chrono::seconds(8));
+  CHECK(world.Await(world[1].Create("s")).ok());
+  const StreamDescription& stream = *world[1].table().Find("s");
+  const PartitionKey key{stream.id, PartitionId(0)};
+  const LeaderEpoch epoch = stream.partitions[0].leader_epoch;
+  world[stream.partitions[0].leader == "b1" ? 2 : 1].frontend->RequestNewEpoch(key);
+  world.Run(std::chrono::seconds(2));
+  const MetadataIndex asked = world.group.last();
+  world.Run(std::chrono::seconds(20));
+  CHECK(world.group.last() == asked);
+  CHECK(world[1].table().Find("s")->partitions[0].leader_epoch == epoch);
+}
+
+TEST_CASE("results are kept until they were answered, however many there are") {
+  MetaWorld world(1);
+  world.Run(std::chrono::seconds(1));
+  for (int round = 0; round < 30; ++round) {
+    CHECK(world.Await(world[1].Create("s")).ok());
+    CHECK(world.Await(world[1].Delete("s")).ok());
+  }
+  uint64_t kept = 0;
+  for (uint64_t sequence = 1; sequence <= 100; ++sequence) {
+    const CommandOrigin origin{"b1", world[1].self.incarnation, sequence, 0};
+    kept += world[1].table().Kept(origin).has_value();
+  }
+  CHECK(kept == 1);  // the last one's: nobody has told yet that it was answered
+}
+
 TEST_CASE("settings that can change do, others and bad ones are refused") {
   MetaWorld world(1);
   CHECK(world.Await(world[1].Create("s")).ok());

@@ -266,6 +266,18 @@ TEST_CASE("what the oldest broker does not know is refused until it has this ver
   CHECK(world.Await(world[1].Create(spec)).ok());
 }
 
+TEST_CASE("what the log did not take is proposed again, each time") {
+  MetaWorld world(3);
+  world.Run(seconds(8));
+  for (const uint64_t dead : {2, 3}) {
+    world[1].log->refuse = 3;
+    world.Stop(dead);
+    world.Run(seconds(10));
+    CHECK(world[1].log->refuse == 0);
+    CHECK(world[1].table().FindBroker(Concat("b", dead))->fenced);
+  }
+}
+
 TEST_CASE("work that was stopped sends nothing, hears nothing and fences nobody") {
   MetaWorld world(3);
   world.Run(seconds(8));

@@ -307,6 +307,38 @@ TEST_CASE("a deposed leader's entries are never marked as committed on the word 
   }
 }
 
+TEST_CASE("a proposal is not answered with what became of another leader's command at its place") {
+  GroupWorld world(19);
+  world.FoundThree();
+  REQUIRE(world.Propose("agreed").ok());
+  const uint64_t old = world.Lead();
+  world.RunFor(kSecond / 5);
+  world.network.Isolate(PeerId(old));
+  raft_group::RaftGroup& group = *world.At(old).group;
+  const raft::Index agreed = group.Status().last;
+  const raft::Term term(group.role().term);
+  std::optional<absl::Status> answer;
+  group.Propose("deposed", [&](const absl::Status& status) { answer = status; });
+  world.RunFor(kSecond / 100);
+  REQUIRE(group.Status().last == agreed + 1);
+  // Its successor's command comes together with the word that it is committed.
+  raft::Message append;
+  append.type = raft::MessageType::kAppend;
+  append.to = raft::NodeId(old);
+  append.from = raft::NodeId(old == 1 ? 2 : 1);
+  append.term = term + 1;
+  append.log_term = term;
+  append.index = agreed;
+  append.commit = agreed + 1;
+  append.entries.push_back({agreed + 1, append.term, raft::EntryType::kNormal, "instead"});
+  group.OnPeerMessage({PeerId(append.from.value()), "b", "b:1", 1, 1},
+                      raft_group::EncodeRaftMessage(append));
+  world.scheduler.RunUntilIdle();
+  CHECK(world.At(old).state->Commands() == std::vector<std::string>{"agreed", "instead"});
+  REQUIRE(answer.has_value());
+  CHECK_FALSE(answer->ok());
+}
+
 TEST_CASE("malformed and foreign messages change nothing") {
   GroupWorld world(13);
   world.FoundThree();
