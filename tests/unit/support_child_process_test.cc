@@ -34,7 +34,7 @@ TEST_CASE("child process: a missing program is NotFound and named") {
 
 TEST_CASE("child process: signals, and the group dies with the object") {
   auto child = ChildProcess::Start(
-      Shell("sleep 1000 & echo $!; trap 'exit 7' TERM; while :; do wait; done"));
+      Shell("trap 'exit 7' TERM; sleep 1000 & echo $!; while :; do wait; done"));
   REQUIRE(child.ok());
   REQUIRE(Eventually([&] { return !(*child)->Output().empty(); }));
   const pid_t grandchild = static_cast<pid_t>(std::stoi((*child)->Output()));
