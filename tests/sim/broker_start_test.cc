@@ -23,6 +23,23 @@ TEST_CASE("broker start: alone it founds a group of one, and opens that again") 
   CHECK(world.At(1).broker().catalog().Find("s") != nullptr);
 }
 
+TEST_CASE("broker start: a declared stream that cannot be is the end of the start, and is named") {
+  StartWorld world(1, false);
+  world.change = [](uint64_t, config::Config& config) {
+    for (const char* name : {"good", "bad", "better"}) {
+      StreamSpec spec;
+      spec.name = spec.subject = name;
+      if (spec.name == "bad") spec.replication_factor = 3;
+      config.declared_streams.push_back(spec);
+    }
+  };
+  const absl::Status why = world.StartAndDie(1);
+  CHECK_MESSAGE(why.message().find("streams.declare: bad: ") == 0, why.ToString());
+  world.change = nullptr;
+  world.Start(1);
+  CHECK(world.At(1).broker().catalog().Find("bad") == nullptr);
+}
+
 TEST_CASE("broker start: alone, beside streams whose metadata is gone, it refuses") {
   StartWorld world(1, false);
   world.Start(1);

@@ -326,6 +326,20 @@ TEST_CASE("at start trash is emptied and directories of no stream go, younger on
   CHECK(machine.fs.Exists(machine.DirectoryOf("s")));
 }
 
+TEST_CASE("directories whose streams may have been lost with a quorum stay, after each such loss") {
+  Machine machine(10);
+  const auto path = [](uint64_t id) { return Concat("/data/streams/", id); };
+  for (uint64_t id = 10; id <= 45; id += 5)
+    REQUIRE(machine.fs.CreateDirectories(path(id) + "/0").ok());
+  const IndexRanges doubtful = {{MetadataIndex(10), MetadataIndex(20)},
+                                {MetadataIndex(30), MetadataIndex(40)}};
+  machine.home.Post(
+      [&] { machine.broker->partitions->OnTakeOver({}, MetadataIndex(1000), doubtful); });
+  machine.RunFor(kSecond);
+  for (const uint64_t kept : {15, 20, 35, 40}) CHECK(machine.fs.Exists(path(kept)));
+  for (const uint64_t gone : {10, 25, 30, 45}) CHECK_FALSE(machine.fs.Exists(path(gone)));
+}
+
 TEST_CASE("a clean stop notes exactly where every log ends") {
   Machine machine(11);
   CHECK(machine.Create("s", 2).ok());
