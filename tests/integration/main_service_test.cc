@@ -1,6 +1,8 @@
 // What stands beside the API on the port: health, reflection, TLS with client certificates.
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/main_world.h"
@@ -115,6 +117,33 @@ TEST_CASE("TLS with client certificates, end to end with the command line") {
   CHECK(Has(done.errors, "--tls-cert"));
   done = RunTool("bascule", {"stream", "list", "--server", broker.address()});
   CHECK(done.exit.code == 4);
+}
+
+TEST_CASE("a certificate that is replaced is shown to new connections, each time") {
+  const Certificates first, second;
+  const TempDir used;
+  const auto use = [&](const Certificates& certificates) {
+    for (const auto& [from, to] : {std::pair(certificates.Cert("server"), "cert.pem"),
+                                   std::pair(certificates.Key("server"), "key.pem")}) {
+      std::filesystem::copy_file(from, used.Path(to),
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+  };
+  use(first);
+  auto nats = StartNats();
+  MainBroker broker(nats->url(),
+                    {"--tls-cert", used.Path("cert.pem"), "--tls-key", used.Path("key.pem")});
+  broker.Start();
+  for (const Certificates* next : {&second, &first}) {
+    use(*next);
+    // Whoever trusts this authority alone.
+    CHECK_MESSAGE(Eventually([&] {
+                    return RunTool("bascule", {"stream", "list", "--server", broker.address(),
+                                               "--tls-ca", next->ca})
+                        .exit.ok();
+                  }),
+                  broker.Tail());
+  }
 }
 
 TEST_CASE("a key that is not the certificate's, and files that are none, end the start in words") {
