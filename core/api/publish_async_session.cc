@@ -160,6 +160,8 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
     if (!SpeaksFor(view, *request->target, state_.ports.catalog)) return AckVerdict::kForeign;
     const InFlightWindow::Request answered = window_.Release(view.correlation_id);
     view.correlation_id = answered.correlation_id;
+    view.stream_id = view.leader_epoch = 0;  // between brokers only
+    view.stream_created = view.partition = 0;
     if (finished_ || cancelled_ || overflowed_) return AckVerdict::kTaken;
     if (TakePlace()) {
       if (view.ack_error == 0) {

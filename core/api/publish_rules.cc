@@ -27,22 +27,35 @@ absl::StatusOr<std::shared_ptr<const PublishTarget>> PublishTargets::Find(std::s
   if (entry != entry_ || partition != partition_) {
     const StreamDescription& s = entry->stream;
     target_ = std::make_shared<const PublishTarget>(
-        PublishTarget{s.name, PartitionSubject(s.subject, PartitionId(partition)), s.subject,
-                      s.group, entry->settings.optimistic_concurrency_control});
+        PublishTarget{s.name, partition, PartitionSubject(s.subject, PartitionId(partition)),
+                      s.subject, s.group, entry->settings.optimistic_concurrency_control});
     entry_ = std::move(entry);
     partition_ = partition;
   }
   return target_;
 }
 
+AckOrigin OriginOf(const wire::AckView& ack, const CatalogEntry* entry) {
+  if (entry == nullptr) return AckOrigin::kStranger;
+  const StreamDescription& stream = entry->stream;
+  if (stream.id != StreamId(ack.stream_id) || stream.created != Timestamp(ack.stream_created) ||
+      ack.partition < 0 || static_cast<size_t>(ack.partition) >= stream.partitions.size()) {
+    return AckOrigin::kStranger;
+  }
+  // A later leadership than is known here is news; an earlier one is over.
+  const PartitionDescription& partition = stream.partitions[static_cast<size_t>(ack.partition)];
+  return LeaderEpoch(ack.leader_epoch) < partition.leader_epoch ? AckOrigin::kReplacedLeader
+                                                                : AckOrigin::kLeader;
+}
+
 bool SpeaksFor(const wire::AckView& ack, const PublishTarget& target,
                const StreamCatalog& catalog) {
   if (ack.message_subject != target.subject) return false;
-  if (ack.stream == target.stream) return true;
-  if (target.group.empty() || target.checks_offsets) return false;
-  const std::shared_ptr<const CatalogEntry> other = catalog.Find(ack.stream);
-  return other != nullptr && other->stream.group == target.group &&
-         other->stream.subject == target.base_subject;
+  const std::shared_ptr<const CatalogEntry> entry = catalog.Find(ack.stream);
+  if (OriginOf(ack, entry.get()) != AckOrigin::kLeader) return false;
+  if (ack.stream == target.stream) return ack.partition == target.partition;
+  return !target.group.empty() && !target.checks_offsets && entry->stream.group == target.group &&
+         entry->stream.subject == target.base_subject;
 }
 
 absl::Status CheckPayload(const PublishMessage& message, int64_t max_payload) {

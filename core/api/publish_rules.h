@@ -17,6 +17,7 @@ namespace bascule::api {
 // One partition as a place to publish to, and whose acks count for it.
 struct PublishTarget {
   std::string stream;
+  int32_t partition = 0;
   std::string subject;       // on which NATS takes messages to the partition
   std::string base_subject;  // the stream's
   std::string group;         // the stream's queue group; empty = none
@@ -40,8 +41,16 @@ class PublishTargets {
   std::shared_ptr<const PublishTarget> target_;
 };
 
-// Whether `ack` speaks for `target`: it names the partition's subject and the stream, or, where the
-// stream shares its subject through a queue group (NATS then hands a message to any one of them)
+// What an ack is, as far as this broker knows.
+enum class AckOrigin {
+  kStranger,  // of no partition here: another cluster on the same NATS may record the message too
+  kLeader,    // of a partition of this cluster, by its leader
+  kReplacedLeader,  // ... whose leadership is over: what it stored may never be read
+};
+AckOrigin OriginOf(const wire::AckView& ack, const CatalogEntry* stream);
+
+// Whether `ack` speaks for `target`: it comes from the leader of a partition here, and names the
+// target's subject and the stream, or, where the stream shares its subject through a queue group (NATS then hands a message to any one of them)
 // and checks no offsets, another stream of that group. Streams that only overlap the subject store
 // the message too; what became of it there is no answer.
 bool SpeaksFor(const wire::AckView& ack, const PublishTarget& target, const StreamCatalog& catalog);

@@ -38,6 +38,10 @@ struct Ack {
   Timestamp received;
   Timestamp committed;  // 0 = absent
   AckError error = AckError::kOk;
+  // Whose it is: what a broker of this cluster believes it by.
+  PartitionKey key;
+  Timestamp stream_created;
+  LeaderEpoch epoch;
 };
 
 class AckSink {

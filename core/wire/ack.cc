@@ -6,7 +6,7 @@
 namespace bascule::wire {
 namespace {
 
-// Field numbers of proto.Ack; all below 16, so that every tag is one byte.
+// Field numbers of proto.Ack; those of the protocol are all below 16, so that every tag is one byte.
 enum AckField : uint32_t {
   kStream = 1,
   kPartitionSubject = 2,
@@ -18,7 +18,12 @@ enum AckField : uint32_t {
   kReceptionTimestamp = 8,
   kCommitTimestamp = 9,
   kAckError = 10,
+  kStreamId = 1000,
+  kStreamCreated = 1001,
+  kPartition = 1002,
+  kLeaderEpoch = 1003,
 };
+constexpr size_t kOwnTagBytes = 2;
 
 char* PutString(char* out, AckField field, std::string_view text) {
   if (text.empty()) return out;
@@ -31,6 +36,12 @@ char* PutString(char* out, AckField field, std::string_view text) {
 char* PutNumber(char* out, AckField field, uint64_t number) {
   if (number == 0) return out;
   *out++ = static_cast<char>(Tag(field, kVarint));
+  return PutVarint(out, number);
+}
+
+char* PutOwnNumber(char* out, AckField field, uint64_t number) {
+  if (number == 0) return out;
+  out = PutVarint(out, Tag(field, kVarint));
   return PutVarint(out, number);
 }
 
@@ -50,6 +61,18 @@ void SetNumber(AckView& ack, uint32_t field, uint64_t number) {
       break;
     case kAckError:
       ack.ack_error = static_cast<uint64_t>(static_cast<int32_t>(number));
+      break;
+    case kStreamId:
+      ack.stream_id = number;
+      break;
+    case kStreamCreated:
+      ack.stream_created = static_cast<int64_t>(number);
+      break;
+    case kPartition:
+      ack.partition = static_cast<int32_t>(number);
+      break;
+    case kLeaderEpoch:
+      ack.leader_epoch = number;
       break;
     default:
       break;
@@ -76,10 +99,10 @@ std::string_view* StringOf(AckView& ack, uint32_t field) {
 }  // namespace
 
 void AppendAck(std::string& out, const AckView& ack) {
-  // The most it can take: ten tags, ten varints, and the texts.
-  const size_t most = 10 * (1 + kMaxVarintBytes) + ack.stream.size() +
-                      ack.partition_subject.size() + ack.message_subject.size() +
-                      ack.ack_inbox.size() + ack.correlation_id.size();
+  // The most it can take: ten tags and four of ours, as many varints, and the texts.
+  const size_t most = 10 * (1 + kMaxVarintBytes) + 4 * (kOwnTagBytes + kMaxVarintBytes) +
+                      ack.stream.size() + ack.partition_subject.size() +
+                      ack.message_subject.size() + ack.ack_inbox.size() + ack.correlation_id.size();
   const size_t begin = out.size();
   out.resize(begin + most);
   char* p = out.data() + begin;
@@ -93,6 +116,10 @@ void AppendAck(std::string& out, const AckView& ack) {
   p = PutNumber(p, kReceptionTimestamp, static_cast<uint64_t>(ack.reception_timestamp));
   p = PutNumber(p, kCommitTimestamp, static_cast<uint64_t>(ack.commit_timestamp));
   p = PutNumber(p, kAckError, ack.ack_error);
+  p = PutOwnNumber(p, kStreamId, ack.stream_id);
+  p = PutOwnNumber(p, kStreamCreated, static_cast<uint64_t>(ack.stream_created));
+  p = PutOwnNumber(p, kPartition, static_cast<uint64_t>(int64_t{ack.partition}));
+  p = PutOwnNumber(p, kLeaderEpoch, ack.leader_epoch);
   const auto end = static_cast<size_t>(p - out.data());
   BASCULE_CHECK_LE(end, begin + most);
   out.resize(end);

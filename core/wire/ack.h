@@ -18,6 +18,12 @@ struct AckView {
   int64_t reception_timestamp = 0;
   int64_t commit_timestamp = 0;
   uint64_t ack_error = 0;
+  // Ours, between brokers: which partition of which cluster answered, under which leadership. Two
+  // clusters on one NATS may have streams of one name; no two have one id made at one time.
+  uint64_t stream_id = 0;
+  int64_t stream_created = 0;
+  int32_t partition = 0;
+  uint64_t leader_epoch = 0;
 };
 
 // Default values are left away, as libprotobuf does. Strings must be UTF-8.

@@ -41,7 +41,8 @@ std::string ClockBehind(Duration ahead) {
 Partition::Partition(PartitionEnvironment env, PartitionOptions options)
     : env_(env),
       options_(std::move(options)),
-      acks_(env_.acks, {options_.stream, options_.base_subject}, options_.settings.leader_acks) {}
+      acks_(env_.acks, {options_.stream, options_.base_subject, options_.key, options_.created},
+            options_.settings.leader_acks) {}
 
 Partition::~Partition() = default;
 
@@ -100,6 +101,7 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
                    log_->log_end(), log_->flushed_end(),
                    all ? log_->log_end() : std::clamp(knew, log_->log_start(), log_->log_end()));
+  acks_.SetEpoch(epoch);
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());

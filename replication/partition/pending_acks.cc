@@ -38,15 +38,30 @@ void PendingAcks::Refuse(const IngressBatch& batch, const IngressRecord& record,
   refusal_reasons_.emplace_back(error, log_end);
 }
 
+Ack PendingAcks::AckTo(const IngressBatch& text, const Waiter& waiter) const {
+  Ack ack;
+  ack.format = waiter.format;
+  ack.inbox = text.View(waiter.inbox);
+  ack.correlation_id = text.View(waiter.correlation_id);
+  ack.stream = names_.stream;
+  ack.partition_subject = names_.subject;
+  ack.message_subject = text.View(waiter.subject);
+  ack.policy = waiter.policy;
+  ack.received = waiter.received;
+  ack.key = names_.key;
+  ack.stream_created = names_.stream_created;
+  ack.epoch = epoch_;
+  return ack;
+}
+
 void PendingAcks::Collect(Queue& queue, Offset end, Timestamp now) {
   for (Block& block : queue.blocks) {
     while (block.answered < block.waiters.size()) {
       const Waiter& waiter = block.waiters[block.answered];
       if (waiter.offset >= end) return;
-      due_.push_back({waiter.format, block.text.View(waiter.inbox),
-                      block.text.View(waiter.correlation_id), names_.stream, names_.subject,
-                      block.text.View(waiter.subject), waiter.offset, waiter.offset, waiter.policy,
-                      waiter.received, now, AckError::kOk});
+      Ack& ack = due_.emplace_back(AckTo(block.text, waiter));
+      ack.offset = ack.last = waiter.offset;
+      ack.committed = now;
       ++block.answered;
       --queue.waiting;
     }
@@ -67,10 +82,9 @@ void PendingAcks::Release(Offset leader_durable, Offset high_watermark, Timestam
   for (size_t i = 0; i < refusals_.waiters.size(); ++i) {
     const Waiter& waiter = refusals_.waiters[i];
     const auto& [error, log_end] = refusal_reasons_[i];
-    due_.push_back({waiter.format, refusals_.text.View(waiter.inbox),
-                    refusals_.text.View(waiter.correlation_id), names_.stream, names_.subject,
-                    refusals_.text.View(waiter.subject), Offset(0), log_end - 1, waiter.policy,
-                    waiter.received, Timestamp(), error});
+    Ack& ack = due_.emplace_back(AckTo(refusals_.text, waiter));
+    ack.last = log_end - 1;
+    ack.error = error;
   }
   if (!due_.empty()) sink_.Send(due_);
   due_.clear();

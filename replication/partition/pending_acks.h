@@ -18,11 +18,16 @@ class PendingAcks {
   struct Names {
     std::string stream;
     std::string subject;  // the stream's base subject
+    PartitionKey key;
+    Timestamp stream_created;
   };
   PendingAcks(AckSink& sink, Names names, LeaderAcks leader_acks)
       : sink_(sink), names_(std::move(names)), leader_acks_(leader_acks) {}
   // For what is added from now on.
   void SetLeaderAcks(LeaderAcks leader_acks) { leader_acks_ = leader_acks; }
+
+  // Under which the partition answers from now on, also after it lost the lead.
+  void SetEpoch(LeaderEpoch epoch) { epoch_ = epoch; }
 
   // `record` of `batch` was appended at `offset`. Offsets ascend. Nobody waiting (policy NONE, no
   // inbox): nothing kept. What the ack needs is copied, so that the batch, message bodies and all,
@@ -62,6 +67,8 @@ class PendingAcks {
     std::deque<Block> blocks;
     size_t waiting = 0;
   };
+  // What every ack says, with the texts of `waiter` of `text`.
+  Ack AckTo(const IngressBatch& text, const Waiter& waiter) const;
   static void CheckQueue(const Queue& queue);
   void Collect(Queue& queue, Offset end, Timestamp now);
   static void DropAnswered(Queue& queue);
@@ -69,6 +76,7 @@ class PendingAcks {
   AckSink& sink_;
   const Names names_;
   LeaderAcks leader_acks_;
+  LeaderEpoch epoch_;
   Queue leader_;
   Queue all_;
   Block refusals_;

@@ -53,6 +53,25 @@ proto::Ack ParseAck(const std::string& envelope) {
   return ack;
 }
 
+TEST_CASE("another cluster's stream of the same name answers no publish, whoever is first") {
+  World world;
+  MainBroker other(world.nats->url(), {"--namespace", "other"});
+  other.Start();
+  other.CreateStream("orders", "pub.orders");
+  BusClient bus(world.nats->url());
+  for (int i = 0; i < 3; ++i) bus.Publish("pub.orders", "before");
+  bus.Flush();
+  REQUIRE(Eventually([&] { return other.Describe("orders").partitions(0).high_watermark() == 2; }));
+  world.broker.CreateStream("orders", "pub.orders");
+  for (int64_t i = 0; i < 50; ++i) {
+    proto::PublishResponse response;
+    const grpc::Status status = world.Publish(To("orders", "v"), response);
+    BROKER_REQUIRE(world.broker, status.ok());
+    REQUIRE(response.ack().offset() == i);
+  }
+  CHECK(Eventually([&] { return other.Describe("orders").partitions(0).high_watermark() == 52; }));
+}
+
 TEST_CASE("partitions: each has its subject, its offsets and its readers") {
   World world;
   MainBroker& broker = world.broker;

@@ -281,6 +281,10 @@ class FakePartition final : public PartitionPort {
   ThreadExecutor shard_;  // last: its thread uses the rest
 };
 
+// Of every stream of ApiWorld, and so of the acks of its partitions.
+inline constexpr Timestamp kFakeCreated(77);
+inline constexpr LeaderEpoch kFakeEpoch(4);
+
 // What was published, as owned values.
 struct Published {
   std::string nats_subject;
@@ -310,6 +314,11 @@ class FakeBus final : public BusPublisher {
     ack.correlation_id = message.correlation_id;
     ack.ack_policy = static_cast<uint64_t>(message.ack_policy);
     ack.ack_error = error;
+    ack.stream_created = kFakeCreated.value();
+    const std::string number = message.nats_subject.substr(message.nats_subject.rfind('.') + 1);
+    if (!number.empty() && number.find_first_not_of("0123456789") == std::string::npos)
+      ack.partition = std::stoi(number);
+    ack.leader_epoch = kFakeEpoch.value();
     std::string bytes;
     wire::AppendAck(bytes, ack);
     return bytes;

@@ -142,6 +142,7 @@ TEST_CASE("an ack speaks for the stream and partition it names, within a group f
     wire::AckView ack;
     ack.stream = stream;
     ack.message_subject = subject;
+    ack.partition = subject.ends_with(".1") ? 1 : 0;
     return SpeaksFor(ack, **targets.Find(target, partition, 0), catalog);
   };
   CHECK(speaks("a", "foo", "a"));
@@ -161,6 +162,47 @@ TEST_CASE("an ack speaks for the stream and partition it names, within a group f
   CHECK_FALSE(speaks("nobody", "foo", "g1"));
   CHECK_FALSE(speaks("g1", "foo", "strict"));  // it did not look at the expected offset
   CHECK(speaks("strict", "foo", "strict"));
+}
+
+TEST_CASE("an ack is of this cluster's stream, of a partition it has, and no replaced leader's") {
+  StreamCatalog catalog;
+  auto entry = std::make_shared<CatalogEntry>();
+  entry->stream.id = StreamId(7);
+  entry->stream.name = entry->stream.subject = "s";
+  entry->stream.created = Timestamp(1000);
+  entry->stream.partitions.resize(2);
+  entry->stream.partitions[1].leader_epoch = LeaderEpoch(5);
+  catalog.Put(entry);
+  PublishTargets targets(catalog);
+  const std::shared_ptr<const PublishTarget> target = *targets.Find("s", 1, 0);
+  wire::AckView good;
+  good.stream = "s";
+  good.message_subject = "s.1";
+  good.stream_id = 7;
+  good.stream_created = 1000;
+  good.partition = 1;
+  good.leader_epoch = 5;
+  const auto counts = [&](auto change) {
+    wire::AckView ack = good;
+    change(ack);
+    const AckOrigin origin = OriginOf(ack, catalog.Find(ack.stream).get());
+    CHECK(SpeaksFor(ack, *target, catalog) == (origin == AckOrigin::kLeader));
+    CHECK((origin == AckOrigin::kReplacedLeader) == (ack.leader_epoch < 5));
+    return origin == AckOrigin::kLeader;
+  };
+  CHECK(counts([](wire::AckView&) {}));
+  CHECK(counts([](wire::AckView& ack) { ack.leader_epoch = 6; }));  // not heard of here yet
+  CHECK_FALSE(counts([](wire::AckView& ack) { ack.leader_epoch = 4; }));
+  CHECK_FALSE(counts([](wire::AckView& ack) { ack.stream_id = 8; }));
+  CHECK_FALSE(counts([](wire::AckView& ack) { ack.stream_created = 1001; }));
+  CHECK_FALSE(counts([](wire::AckView& ack) { ack.partition = 2; }));
+  CHECK_FALSE(counts([](wire::AckView& ack) { ack.partition = -1; }));
+  CHECK_FALSE(counts([](wire::AckView& ack) { ack.stream = "t"; }));
+  // Of the stream, but of another partition than was asked.
+  wire::AckView other = good;
+  other.partition = 0;
+  CHECK(OriginOf(other, entry.get()) == AckOrigin::kLeader);
+  CHECK_FALSE(SpeaksFor(other, *target, catalog));
 }
 
 InFlightWindow::Request Waiting(std::string id) { return {std::move(id), nullptr}; }

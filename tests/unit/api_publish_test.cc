@@ -285,6 +285,16 @@ TEST_CASE("publish to subject: any subject, the first ack, errors stay inside") 
     CHECK(response.ack().ackerror() == proto::Ack::TOO_LARGE);
   }
   {
+    // Of a stream of this cluster, by whoever led it before.
+    auto entry = world.MakeEntry("", "any.subject", 1);
+    entry->stream.partitions[0].leader_epoch = LeaderEpoch(kFakeEpoch.value() + 1);
+    world.catalog.Put(entry);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+    CHECK(Shown(world.stub->PublishToSubject(&context, request, &response)).substr(0, 2) == "4 ");
+    CHECK(Eventually([&] { return world.bus.foreign() == 1; }));
+  }
+  {
     grpc::ClientContext context;  // no deadline: nobody waits
     CHECK(Shown(world.stub->PublishToSubject(&context, request, &response)) == "0 ");
     CHECK_FALSE(response.has_ack());

@@ -44,10 +44,9 @@ struct ApiWorld {
     auto entry = std::make_shared<CatalogEntry>();
     entry->stream.name = std::move(name);
     entry->stream.subject = std::move(subject);
-    entry->stream.created = Timestamp(77);
+    entry->stream.created = kFakeCreated;
     for (int32_t i = 0; i < count; ++i) {
-      entry->stream.partitions.push_back(
-          {PartitionId(i), "me", LeaderEpoch(4), {"me"}, {"me"}, {}, 0});
+      entry->stream.partitions.push_back({PartitionId(i), "me", kFakeEpoch, {"me"}, {"me"}, {}, 0});
       entry->partitions.push_back(std::make_shared<FakePartition>());
     }
     return entry;

@@ -169,7 +169,9 @@ TEST_CASE("removal: is believed of the leader of the own cluster, said twice, an
   CHECK_FALSE(watch.OnAnswer(member, false));  // begins anew
   CHECK_FALSE(watch.OnAnswer(gone, false));
   CHECK_FALSE(watch.OnAnswer(gone, true));  // likewise: there is a leader again
+  CHECK_FALSE(watch.Tick(false));
   CHECK_FALSE(watch.OnAnswer(gone, false));
+  CHECK(watch.Tick(false));  // asked again at once: until it is sure it goes on taking messages
   CHECK(watch.OnAnswer(gone, false));
   CHECK_FALSE(watch.OnAnswer(gone, false));
 }

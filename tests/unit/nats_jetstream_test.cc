@@ -63,6 +63,9 @@ TEST_CASE("nats acks: an envelope carries every field, JetStream's errors become
   ack.policy = AckPolicy::kAll;
   ack.received = Timestamp(11);
   ack.committed = Timestamp(12);
+  ack.key = {StreamId(13), PartitionId(14)};
+  ack.stream_created = Timestamp(15);
+  ack.epoch = LeaderEpoch(16);
   for (const auto& [error, number] :
        std::vector<std::pair<AckError, uint64_t>>{{AckError::kOk, 0},
                                                   {AckError::kTooLarge, 3},
@@ -84,6 +87,10 @@ TEST_CASE("nats acks: an envelope carries every field, JetStream's errors become
     CHECK(view.ack_policy == 1);
     CHECK(view.reception_timestamp == 11);
     CHECK(view.commit_timestamp == 12);
+    CHECK(view.stream_id == 13);
+    CHECK(view.partition == 14);
+    CHECK(view.stream_created == 15);
+    CHECK(view.leader_epoch == 16);
   }
 }
 

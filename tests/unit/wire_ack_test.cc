@@ -43,6 +43,25 @@ TEST_CASE("the bytes of an ack") {
   CHECK(out ==
         "before\x0a\x01s\x12\x01p\x1a\x01m\x20\xac\x02\x2a\x01i\x32\x01\x63\x38\x01\x40\x01\x48\x02"
         "\x50\x03");
+  // Ours come last, and pass through libprotobuf's hands.
+  AckView own;
+  own.stream_id = 300;
+  own.stream_created = -1;
+  own.partition = 2;
+  own.leader_epoch = 9;
+  out.clear();
+  AppendAck(out, own);
+  CHECK(out ==
+        "\xc0\x3e\xac\x02\xc8\x3e\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\xd0\x3e\x02\xd8\x3e\x09");
+  proto::Ack theirs;
+  REQUIRE(theirs.ParseFromString(out));
+  CHECK(theirs.SerializeAsString() == out);
+  AckView view;
+  REQUIRE(ParseAck(out, view));
+  CHECK(view.stream_id == 300);
+  CHECK(view.stream_created == -1);
+  CHECK(view.partition == 2);
+  CHECK(view.leader_epoch == 9);
   out.clear();
   AppendAck(out, AckView());
   CHECK(out.empty());
@@ -94,6 +113,8 @@ TEST_CASE("an ack that is read into a used place keeps nothing of the one before
   full.correlation_id = "c";
   full.offset = full.reception_timestamp = full.commit_timestamp = 7;
   full.ack_policy = full.ack_error = 2;
+  full.stream_id = full.leader_epoch = 5;
+  full.stream_created = full.partition = 6;
   std::string bytes;
   AppendAck(bytes, full);
   AckView view;

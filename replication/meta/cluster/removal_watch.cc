@@ -15,7 +15,8 @@ bool RemovalWatch::Tick(bool leader_known) {
     leaderless_seconds_ = 0;
     return false;
   }
-  return ++leaderless_seconds_ % kAskAfterSeconds == 0;
+  // Once one has said so, at once again: until then it may acknowledge what nobody will ever read.
+  return ++leaderless_seconds_ % kAskAfterSeconds == 0 || removed_answers_ > 0;
 }
 
 // Only a leader knows: to the others the log may have said it, or not yet.
