@@ -40,6 +40,7 @@ struct ApiBounds {
   size_t connections = limits::kDefaultApiConnections;
   size_t connections_per_address = limits::kDefaultApiConnections / 2;
   size_t streams_per_connection = limits::kDefaultStreamsPerConnection;
+  size_t streams_per_address = limits::kDefaultStreamsPerAddress;
   size_t subscriptions_per_address = limits::kDefaultSubscriptionsPerAddress;
   size_t memory_bytes = limits::kDefaultApiMemoryBytes;
   std::chrono::milliseconds connection_idle = limits::kDefaultApiIdle;

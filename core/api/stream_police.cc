@@ -9,10 +9,14 @@
 #include <utility>
 
 #include "core/api/subscriber_slots.h"
+#include "core/base/check.h"
 
 namespace bascule::api {
 namespace {
 
+// What a connection has sent waits for gRPC when there is much to do: it is looked at so often after
+// its last bytes came, 2 s in all, and streams that it has then are known.
+constexpr int kLooksBehind = 40;
 // Past this the names of connections that are gone are forgotten.
 constexpr size_t kRemembered = 64 * 1024;
 
@@ -51,37 +55,104 @@ std::string PeerOf(std::string_view name) {
   return address + std::string(name.substr(colon));
 }
 
+std::string AddressOf(const std::string& peer) { return peer.substr(0, peer.rfind(':')); }
+
+bool FewerOpen(const std::pair<const std::string, size_t>& a,
+               const std::pair<const std::string, size_t>& b) {
+  return a.second < b.second;
+}
+
+size_t OpenOf(const StreamCounts& counts) {
+  return counts.started - std::min(counts.started, counts.ended);
+}
+
 }  // namespace
 
 std::vector<std::string> StreamPolice::Judge(const std::vector<BusyConnection>& busy) {
-  std::vector<std::string> condemned;
-  std::map<std::string, Seen> seen_now;
   for (const BusyConnection& connection : busy) {
-    const std::optional<StreamCounts> counts = counts_(connection.peer);
-    if (!counts) continue;
-    const auto before = seen_.find(connection.peer);
-    Seen seen;
-    seen.failures_left = bounds_.open;
-    if (before != seen_.end()) seen = before->second;
-    if (Allows(*counts, connection.received, seen)) {
-      seen_now[connection.peer] = seen;
-    } else {
-      condemned.push_back(connection.peer);
-    }
+    Seen& seen =
+        seen_.try_emplace(connection.peer, Seen{.failures_left = bounds_.open}).first->second;
+    seen.received = connection.received;
+    seen.looks_left = kLooksBehind;
   }
-  seen_ = std::move(seen_now);
+  std::vector<std::string> condemned;
+  for (auto it = seen_.begin(); it != seen_.end();) {
+    auto& [peer, seen] = *it;
+    const std::optional<StreamCounts> counts = counts_(peer);
+    const bool allowed = !counts || Allows(*counts, seen);
+    if (!allowed) condemned.push_back(peer);
+    if (counts) NoteOpen(peer, allowed ? OpenOf(*counts) : 0);
+    it = allowed && --seen.looks_left > 0 ? std::next(it) : seen_.erase(it);
+  }
+  EndExcess(condemned);
   return condemned;
 }
 
-bool StreamPolice::Allows(const StreamCounts& counts, uint64_t received, Seen& seen) const {
-  const uint64_t open = counts.started - std::min(counts.started, counts.ended);
+void StreamPolice::NoteOpen(const std::string& peer, size_t open) {
+  const std::string address = AddressOf(peer);
+  std::map<std::string, size_t>& peers = open_[address];
+  size_t& of_address = open_by_address_[address];
+  size_t& of_peer = peers[peer];
+  BASCULE_CHECK_LE(of_peer, of_address);
+  BASCULE_CHECK_LE(of_peer, open_in_all_);
+  of_address += open - of_peer;
+  open_in_all_ += open - of_peer;
+  of_peer = open;
+  if (open == 0) peers.erase(peer);
+  if (!peers.empty()) return;
+  open_.erase(address);
+  open_by_address_.erase(address);
+}
+
+void StreamPolice::CountAnew(const std::string& address) {
+  const std::map<std::string, size_t> peers = open_.at(address);
+  for (const auto& [peer, open] : peers) {
+    const std::optional<StreamCounts> counts = counts_(peer);
+    NoteOpen(peer, counts ? OpenOf(*counts) : 0);  // gone, if it has none
+  }
+}
+
+size_t StreamPolice::OpenBy(const std::string& address) const {
+  const auto found = open_by_address_.find(address);
+  return found == open_by_address_.end() ? 0 : found->second;
+}
+
+void StreamPolice::EndExcess(std::vector<std::string>& condemned) {
+  std::vector<std::string> addresses;
+  for (const auto& [address, open] : open_by_address_)
+    if (open > bounds_.open_per_address) addresses.push_back(address);
+  for (const std::string& address : addresses) {
+    CountAnew(address);
+    while (OpenBy(address) > bounds_.open_per_address) EndGreatest(address, condemned);
+  }
+  if (open_in_all_ <= bounds_.open_in_all) return;
+  addresses.clear();
+  for (const auto& [address, open] : open_by_address_) addresses.push_back(address);
+  for (const std::string& address : addresses) CountAnew(address);
+  while (open_in_all_ > bounds_.open_in_all) {
+    EndGreatest(
+        std::max_element(open_by_address_.begin(), open_by_address_.end(), FewerOpen)->first,
+        condemned);
+  }
+}
+
+void StreamPolice::EndGreatest(const std::string& address, std::vector<std::string>& condemned) {
+  const std::map<std::string, size_t>& peers = open_.at(address);
+  condemned.push_back(std::max_element(peers.begin(), peers.end(), FewerOpen)->first);
+  NoteOpen(condemned.back(), 0);
+  seen_.erase(condemned.back());  // what it still has goes with it
+}
+
+bool StreamPolice::Allows(const StreamCounts& counts, Seen& seen) const {
+  const size_t open = OpenOf(counts);
   const uint64_t failed = counts.failed - std::exchange(seen.failed, counts.failed);
   if (open > bounds_.open || failed > seen.failures_left) return false;
   seen.failures_left =
       std::min<uint64_t>(bounds_.open, seen.failures_left - failed + bounds_.failed);
   const uint64_t progress = counts.messages + counts.started;
-  if (progress != std::exchange(seen.progress, progress)) seen.progress_bytes = received;
-  return received - seen.progress_bytes <= (open + 1) * bounds_.message_bytes + bounds_.idle_bytes;
+  if (progress != std::exchange(seen.progress, progress)) seen.progress_bytes = seen.received;
+  return seen.received - seen.progress_bytes <=
+         (open + 1) * bounds_.message_bytes + bounds_.idle_bytes;
 }
 
 std::vector<int64_t> ChannelzCounts::Servers() {

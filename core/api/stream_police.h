@@ -1,5 +1,5 @@
-// Ends connections that keep more streams open than they may, open and drop them faster than anybody
-// who wants an answer, or send more than any message can be without completing one (floods of pings
+// Ends connections that keep more streams open than they, all of their address, or all clients
+// together may, open and drop them faster than anybody who wants an answer, or send more than any message can be without completing one (floods of pings
 // and settings). gRPC 1.51 holds a client to its stream limit only once that client
 // has acknowledged it, and to no rate at all; but it counts streams by connection (channelz), and
 // the listener can end what it handed on.
@@ -30,6 +30,8 @@ struct StreamCounts {
 
 struct StreamBounds {
   size_t open = limits::kDefaultStreamsPerConnection;
+  size_t open_per_address = limits::kDefaultStreamsPerAddress;
+  size_t open_in_all = limits::kDefaultApiMemoryBytes / limits::kStreamBytes;
   // That fail between two looks, time and again; as many at once as may be open.
   size_t failed = limits::kStreamsDroppedPerLook;
   size_t message_bytes = limits::kDefaultRequestBytes;  // the largest, for each open stream
@@ -43,21 +45,37 @@ class StreamPolice {
 
   StreamPolice(StreamBounds bounds, Counts counts) : bounds_(bounds), counts_(std::move(counts)) {}
 
-  // Of connections that were busy since the last call, those to end.
+  // Of connections that were busy since the last call, or a while before, those to end. To be called
+  // again and again, though nobody was.
   std::vector<std::string> Judge(const std::vector<BusyConnection>& busy);
 
  private:
   struct Seen {
+    uint64_t received = 0;
+    int looks_left = 0;
     uint64_t failed = 0;
     uint64_t failures_left = 0;   // a bucket: full with bounds.open
     uint64_t progress = 0;        // messages and streams
     uint64_t progress_bytes = 0;  // received when `progress` was last seen to grow
   };
-  bool Allows(const StreamCounts& counts, uint64_t received, Seen& seen) const;
+  bool Allows(const StreamCounts& counts, Seen& seen) const;
+  void NoteOpen(const std::string& peer, size_t open);
+  // Looks again at the connections of `address`, which may have fewer streams by now.
+  void CountAnew(const std::string& address);
+  size_t OpenBy(const std::string& address) const;
+  // Ends connections, those with most streams first, until the bounds of addresses and of all are
+  // met. Nobody pays for what was open before: who may have to is counted anew.
+  void EndExcess(std::vector<std::string>& condemned);
+  void EndGreatest(const std::string& address, std::vector<std::string>& condemned);
 
   const StreamBounds bounds_;
   Counts counts_;
-  std::map<std::string, Seen> seen_;  // those that were busy the last time
+  std::map<std::string, Seen> seen_;  // those that were busy not long ago
+  // Streams open when last looked at, by address and connection: without a word from it there are
+  // no more some looks later.
+  std::map<std::string, std::map<std::string, size_t>> open_;
+  std::map<std::string, size_t> open_by_address_;
+  size_t open_in_all_ = 0;
 };
 
 // What gRPC counts of the connections of one server. Any thread, one at a time.

@@ -110,6 +110,12 @@ inline constexpr std::chrono::seconds kDefaultMetadataTimeout{5};
 inline constexpr size_t kDefaultApiConnections = 10'000;
 // Streams that one connection may have open; a client waits for one to end before it opens more.
 inline constexpr size_t kDefaultStreamsPerConnection = 2'000;
+// Likewise from one address, over all of its connections; more: the one that has most is ended. More
+// than the subscriptions below, since other calls come beside them.
+inline constexpr size_t kDefaultStreamsPerAddress = 8'000;
+// What an open call takes of gRPC beside its quota: measured 13 KiB. All together may take as much as
+// the quota again.
+inline constexpr size_t kStreamBytes = 13 * kKiB;
 // Subscriptions from one address, so that one client cannot have all of a partition's; more:
 // ResourceExhausted.
 inline constexpr size_t kDefaultSubscriptionsPerAddress = 5'000;

@@ -73,6 +73,10 @@ void AddApi(Rows& rows) {
       "api.streams.per.connection", CountKind(1, kMany), BASCULE_FIELD(api.streams_per_connection),
       "Calls, subscriptions among them, that one connection may have open; "
       "clients keep further ones waiting until one ends."));
+  rows.push_back(Works<Config>(
+      "api.streams.per.address", CountKind(1, kMany), BASCULE_FIELD(api.streams_per_address),
+      "The same for all connections from one IPv4 address or IPv6 /64; past it the connection "
+      "with most of them is closed."));
   rows.push_back(
       Works<Config>("api.subscriptions.per.address", CountKind(1, kMany),
                     BASCULE_FIELD(api.subscriptions_per_address),

@@ -18,6 +18,7 @@
 #include <deque>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,7 @@ using internal::PortIn;
 using internal::PortOf;
 using internal::Socket;
 
+constexpr size_t kThrowAwayBytes = 16 * limits::kMiB;  // at a time
 // Taken from one socket before the others get their turn.
 constexpr int kAcceptsAtOnce = 64;
 // Whoever is sent away, by us or by gRPC, and comes again at once could keep the processors busy: past so
@@ -255,26 +257,30 @@ bool ConnectionListener::State::RefuseBarred(int fd, const std::string& address)
 
 void ConnectionListener::State::Look() {
   std::vector<BusyConnection> busy;
-  std::unordered_map<std::string, int> numbers;
   for (auto& [fd, connection] : handed) {
     const uint64_t received = ReceivedBytes(fd);
-    if (received >= connection.received + watch.busy_bytes) {
+    if (received >= connection.received + watch.busy_bytes)
       busy.push_back({connection.peer, received});
-      numbers[connection.peer] = fd;
-    }
     connection.received = received;
   }
-  for (const std::string& peer : watch.judge(busy)) {
-    if (const auto number = numbers.find(peer); number != numbers.end()) End(number->second);
+  const std::vector<std::string> condemned = watch.judge(busy);
+  const std::unordered_set<std::string> to_end(condemned.begin(), condemned.end());
+  if (!to_end.empty()) {
+    for (const auto& [fd, connection] : handed)
+      if (to_end.contains(connection.peer)) End(fd);
   }
   next_look = SteadyClock::now() + watch.period;
 }
 
-// By a descriptor of our own, so that what is looked at is what is shut down.
+// By a descriptor of our own, so that what is looked at is what is shut down. What has arrived could
+// be read even so, and would be acted upon: it is thrown away.
 bool ConnectionListener::State::ShutDown(int fd) {
   const Socket own(dup(fd));
   if (own.fd() < 0 || CookieOf(own.fd()) != handed.at(fd).cookie) return false;
-  return shutdown(own.fd(), SHUT_RDWR) == 0;
+  if (shutdown(own.fd(), SHUT_RDWR) != 0) return false;
+  while (recv(own.fd(), nullptr, kThrowAwayBytes, MSG_TRUNC | MSG_DONTWAIT) > 0) {
+  }
+  return true;
 }
 
 void ConnectionListener::State::End(int fd) {

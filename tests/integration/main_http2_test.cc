@@ -111,6 +111,39 @@ TEST_CASE("http2: half-open streams on one connection") {
   });
 }
 
+// gRPC takes in what a socket has before anybody can count its streams: how much 60 connections may
+// make it hold for a moment is theirs to say. What is ours: they are ended, but for what an address may
+// have, and who is honest is served behind it.
+TEST_CASE("http2: half-open streams on many connections, on none of them too many") {
+  const auto nats = StartNats();
+  MainBroker broker(nats->url(), {"--set", "api.streams.per.address=4000"});
+  broker.Start();
+  broker.CreateStream("honest", "honest");
+  broker.Publish("honest", "before");
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::unique_ptr<Http2Client>> clients;
+    for (int i = 0; i < 30; ++i) {
+      clients.push_back(std::make_unique<Http2Client>(PortOf(broker)));
+      Http2Client& client = *clients.back();
+      if (!client.connected() || !client.Greet()) continue;
+      for (uint32_t stream = 1; stream < 2 * 1000; stream += 2)
+        if (!client.OpenCall(stream, kPublish)) break;
+      (void)client.Flush();
+    }
+    const auto open = [&] {
+      return std::count_if(clients.begin(), clients.end(),
+                           [](const auto& client) { return !client->AwaitClosed(0); });
+    };
+    CHECK(Eventually([&] { return open() <= 4; }));
+    MESSAGE("memory ", broker.MemoryBytes("VmRSS") >> 20, " MiB");
+    BROKER_CHECK(broker, Has(broker.Log(), "(api.streams.per.address)"));
+    clients.clear();
+    CHECK(Eventually([&] { return Http2Client(PortOf(broker)).Greet(); }));  // no longer barred
+  }
+  broker.Publish("honest", "after");
+  broker.Stop();
+}
+
 TEST_CASE("http2: half-open sessions on one connection") {
   Run("half-open sessions", [](int port, const std::atomic<bool>& stop) {
     return OnConnections(port, stop, [](Http2Client& client, uint32_t stream) {

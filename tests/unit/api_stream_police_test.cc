@@ -40,6 +40,65 @@ TEST_CASE("stream police: open streams") {
   CHECK(law.police.Judge({{"a", 0}, {"b", 0}, {"unknown", 0}}) == std::vector<std::string>{"b"});
 }
 
+TEST_CASE("stream police: what was sent at once is counted when it has been read, however late") {
+  Law law;
+  CHECK(law.police.Judge({{"a", 9000}, {"b", 9000}}).empty());  // gRPC knows of neither yet
+  for (uint64_t open = 0; open <= 10; ++open) {
+    law.counts["a"] = {100 + open, 100, 0, 0};
+    CHECK(law.police.Judge({}).empty());
+  }
+  law.counts["a"].started += 1;
+  CHECK(law.police.Judge({}) == std::vector<std::string>{"a"});
+  law.counts.erase("a");
+  law.counts["b"] = {111, 100, 0, 0};
+  CHECK(law.police.Judge({}) == std::vector<std::string>{"b"});
+  // Not for ever: a silent one costs nothing.
+  law.counts["c"] = {110, 100, 0, 0};
+  CHECK(law.police.Judge({{"c", 1}}).empty());
+  for (int look = 0; look < 1000; ++look) CHECK(law.police.Judge({}).empty());
+  law.counts["c"].started += 100;
+  CHECK(law.police.Judge({}).empty());
+  CHECK(law.police.Judge({{"c", 2}}) == std::vector<std::string>{"c"});
+}
+
+TEST_CASE("stream police: open streams of one address, of all; who has most goes first") {
+  StreamBounds bounds = SmallBounds();
+  bounds.open_per_address = 25;
+  bounds.open_in_all = 60;
+  std::map<std::string, StreamCounts> counts;
+  StreamPolice police(bounds, [&](const std::string& peer) -> std::optional<StreamCounts> {
+    const auto found = counts.find(peer);
+    if (found == counts.end()) return std::nullopt;
+    return found->second;
+  });
+  using Ended = std::vector<std::string>;
+  const auto open = [&](const std::string& peer, uint64_t streams) {
+    counts[peer].started = counts[peer].ended + streams;
+    return police.Judge({{peer, 0}});
+  };
+  const auto end = [&](const std::string& peer) { counts.erase(peer); };
+  for (int round = 0; round < 2; ++round) {
+    // Silent ones count on.
+    CHECK(open("10.0.0.1:1", 8).empty());
+    CHECK(open("10.0.0.1:2", 10).empty());
+    CHECK(open("10.0.0.1:3", 7).empty());
+    CHECK(open("10.0.0.1:3", 8) == Ended{"10.0.0.1:2"});
+    end("10.0.0.1:2");
+    CHECK(open("10.0.0.1:3", 9).empty());
+    // What ended without a word is noticed before anybody pays for it.
+    counts["10.0.0.1:1"].ended += 5;
+    CHECK(open("10.0.0.1:4", 10).empty());
+    end("10.0.0.1:1");
+    // Other addresses, until all together have too many: 19 + 20 + 20, then one more.
+    for (const char* peer : {"10.0.0.2:1", "10.0.0.2:2", "[fe80::1]:1", "[fe80::1]:2"})
+      CHECK(open(peer, 10).empty());
+    CHECK(open("10.0.0.3:1", 1).empty());
+    CHECK(open("10.0.0.3:1", 2).size() == 1);
+    counts.clear();
+    CHECK(open("10.0.0.4:1", 0).empty());
+  }
+}
+
 TEST_CASE("stream police: all at once may be dropped, and a few each time, twice over") {
   Law law;
   StreamCounts& counts = law.counts["a"];
