@@ -109,6 +109,10 @@ bool PublishAsyncSession::Publish(std::string_view request, AsyncError& error) {
     error = ToAsyncError(target.status());
     return false;
   }
+  if (absl::Status headers = CheckHeaders(view_.headers); !headers.ok()) {
+    error = ToAsyncError(headers);
+    return false;
+  }
   message.subject = (*target)->subject;
   message.ack_inbox = inbox_->subject();  // a client's own is overridden
   const bool awaits_ack = message.ack_policy != static_cast<int32_t>(AckPolicy::kNone);

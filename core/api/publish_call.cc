@@ -8,6 +8,7 @@
 
 #include "api.pb.h"
 #include "core/api/grpc_status.h"
+#include "core/api/publish_request.h"
 #include "core/api/publish_rules.h"
 #include "core/wire/ack.h"
 
@@ -30,6 +31,8 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
   void Begin(std::string_view subject, PublishMessage message, bool wait,
              std::shared_ptr<const PublishTarget> target) {
     target_ = std::move(target);
+    if (absl::Status headers = CheckHeaders(message.headers.size()); !headers.ok())
+      return Refuse(headers);
     absl::Status status = CheckPayload(message, state_.ports.bus.max_payload());
     if (status.ok() && wait) {
       correlation_id_ = std::string(message.correlation_id);

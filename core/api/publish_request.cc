@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/limits.h"
+#include "core/base/text.h"
 #include "core/wire/coding.h"
 
 namespace bascule::api {
@@ -38,7 +39,16 @@ bool ParseHeader(std::string_view entry, std::pair<std::string_view, std::string
   return true;
 }
 
-bool TakeBytes(const wire::Field& field, PublishMessage& message) {
+// What is past the limit is read and not kept.
+bool TakeHeader(std::string_view entry, PublishRequestView& out) {
+  std::pair<std::string_view, std::string_view> header;
+  if (!ParseHeader(entry, header)) return false;
+  if (++out.headers <= limits::kMaxHeaders) out.message.headers.push_back(header);
+  return true;
+}
+
+bool TakeBytes(const wire::Field& field, PublishRequestView& out) {
+  PublishMessage& message = out.message;
   switch (field.field) {
     case kKey:
       message.key = field.bytes;
@@ -53,8 +63,7 @@ bool TakeBytes(const wire::Field& field, PublishMessage& message) {
     case kCorrelationId:
       return TakeText(field, message.correlation_id);
     case kHeaders:
-      if (message.headers.size() >= limits::kMaxHeaders) return false;
-      return ParseHeader(field.bytes, message.headers.emplace_back());
+      return TakeHeader(field.bytes, out);
     default:
       return true;
   }
@@ -66,6 +75,7 @@ bool ParsePublishRequest(std::string_view bytes, PublishRequestView& out) {
   PublishMessage& message = out.message;
   message.key = message.value = message.stream = message.ack_inbox = message.correlation_id = {};
   message.headers.clear();
+  out.headers = 0;
   message.ack_policy = 0;
   message.expected_offset = 0;
   out.partition = 0;
@@ -73,7 +83,7 @@ bool ParsePublishRequest(std::string_view bytes, PublishRequestView& out) {
   while (!bytes.empty()) {
     if (!wire::TakeField(bytes, field)) return false;
     // As protobuf does: a known number with another wire type is an unknown field.
-    if (field.type == wire::kLengthDelimited && !TakeBytes(field, message)) return false;
+    if (field.type == wire::kLengthDelimited && !TakeBytes(field, out)) return false;
     if (field.type != wire::kVarint) continue;
     if (field.field == kPartition) out.partition = static_cast<int32_t>(field.number);
     if (field.field == kAckPolicy) message.ack_policy = static_cast<int32_t>(field.number);
@@ -81,6 +91,12 @@ bool ParsePublishRequest(std::string_view bytes, PublishRequestView& out) {
       message.expected_offset = static_cast<int64_t>(field.number);
   }
   return true;
+}
+
+absl::Status CheckHeaders(size_t headers) {
+  if (headers <= limits::kMaxHeaders) return absl::OkStatus();
+  return absl::InvalidArgumentError(Concat("a message may have ", limits::kMaxHeaders,
+                                           " headers at most, this one has ", headers));
 }
 
 }  // namespace bascule::api

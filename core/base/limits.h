@@ -20,8 +20,8 @@ inline constexpr size_t kDefaultMessageBytes = 1 * kMiB;
 inline constexpr size_t kMaxMessageBytes = 64 * kMiB;
 // What a stored record may add to its payload (offset, timestamp, subject, reply, headers framing).
 inline constexpr size_t kRecordOverheadBytes = 64 * kKiB;
-// Headers of one message; more: the envelope counts as malformed, a NATS message keeps the first
-// ones.
+// Headers of one message; more: a publish over gRPC is refused (InvalidArgument), an envelope counts
+// as malformed, a NATS message keeps the first ones.
 inline constexpr size_t kMaxHeaders = 1024;
 inline constexpr size_t kMaxSubjectBytes = 4 * kKiB;
 

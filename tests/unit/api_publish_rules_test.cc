@@ -46,16 +46,6 @@ TEST_CASE("requests are read as libprotobuf reads them, and refused where it ref
   CHECK(accepted > 5000);
 }
 
-TEST_CASE("a request with more headers than the limit is refused") {
-  proto::PublishRequest request;
-  for (size_t i = 0; i <= limits::kMaxHeaders; ++i)
-    (*request.mutable_headers())[std::to_string(i)] = "v";
-  PublishRequestView view;
-  CHECK_FALSE(ParsePublishRequest(request.SerializeAsString(), view));
-  request.mutable_headers()->erase("0");
-  CHECK(ParsePublishRequest(request.SerializeAsString(), view));
-}
-
 TEST_CASE("responses are what libprotobuf expects") {
   proto::Ack ack;
   ack.set_stream("s");
