@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "cmd/bascule/unavailable.h"
+
 namespace bascule::cli {
 
 AsyncPublisher::AsyncPublisher(BrokerPtr broker, Clock& clock, const Options& options,
@@ -108,7 +110,7 @@ grpc::Status AsyncPublisher::Finish() {
   if (pending_.empty() && status.error_code() == grpc::StatusCode::CANCELLED)
     return grpc::Status::OK;
   if (status.ok() && !pending_.empty()) {
-    return {grpc::StatusCode::UNAVAILABLE, "the server ended the call before the last acks"};
+    return {grpc::StatusCode::UNAVAILABLE, kPublishingEnded};
   }
   return status;
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/text.h"
+#include "cmd/bascule/unavailable.h"
 #include "core/base/spelling.h"
 
 namespace bascule::cli {
@@ -148,8 +149,10 @@ std::optional<Failure> Client::Ask(const std::string& doing, const std::string& 
     const bool others = next_server_ < servers_.size();
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE || !others)
       return Explain(status, doing, stream);
-    Note(console_, absl::StrCat((*broker)->address, " does not answer (",
-                                Reason(status.error_message()), "); asking the next server"));
+    const std::string why = IsLost(status)
+                                ? absl::StrCat(" does not answer (", Reason(status.error_message()))
+                                : absl::StrCat(" cannot say (", status.error_message());
+    Note(console_, absl::StrCat((*broker)->address, why, "); asking the next server"));
     broker_.reset();
   }
 }
@@ -247,13 +250,22 @@ Failure Client::UnknownStream(const std::string& name) {
   return failure;
 }
 
+bool Client::IsLost(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+  if (IsConnectionLost(status)) return true;
+  return broker_ && broker_->channel->GetState(false) != GRPC_CHANNEL_READY;
+}
+
 Failure Client::Explain(const grpc::Status& status, const std::string& doing,
                         const std::string& stream) {
   const std::string& text = status.error_message();
   const std::string where = broker_ ? broker_->address : absl::StrJoin(options_.servers, ", ");
   const std::string cannot = absl::StrCat("cannot ", doing, ": ");
+  if (IsWithoutLeader(status))
+    return {ExitCode::kNoLeader, cannot + text, "bascule cluster status shows who is there"};
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
+      if (!IsLost(status)) return {ExitCode::kRefused, cannot + text, ""};
       if (absl::StrContains(text, "failed to connect")) return Unreachable(Reason(text));
       return {ExitCode::kUnreachable,
               absl::StrCat(cannot, "the connection to ", where, " was lost (", text, ")"),

@@ -77,6 +77,8 @@ class Client {
   Failure Explain(const grpc::Status& status, const std::string& doing,
                   const std::string& stream = "");
   Failure UnknownStream(const std::string& name);
+  // Whether nobody answered, so that `status` is no server's word.
+  bool IsLost(const grpc::Status& status);
 
  private:
   Outcome<std::shared_ptr<grpc::ChannelCredentials>> Credentials();

@@ -15,6 +15,7 @@
 #include "cmd/bascule/message_feed.h"
 #include "cmd/bascule/message_printer.h"
 #include "cmd/bascule/progress.h"
+#include "cmd/bascule/unavailable.h"
 
 namespace bascule::cli {
 namespace {
@@ -161,7 +162,7 @@ Subscription::End Subscription::Judge(const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::OK:
       // A subscription has no such end.
-      status_ = {grpc::StatusCode::UNAVAILABLE, "the server ended it before its end"};
+      status_ = {grpc::StatusCode::UNAVAILABLE, kSubscriptionEnded};
       return End::kBroken;
     case grpc::StatusCode::RESOURCE_EXHAUSTED: {
       // The ends that a stop position or a read-only partition leads to; anything else is a limit
@@ -201,6 +202,8 @@ ExitCode Subscription::Fail(const grpc::Status& status) {
              absl::StrContains(text, "deleted")) {
     failure = {ExitCode::kNotFound, absl::StrCat("stream ", options_.stream, " was deleted"), ""};
   }
+  if (failure.hint.empty())
+    failure.hint = absl::StrCat("bascule stream info ", options_.stream, " shows its partitions");
   return Report(session_.console, failure);
 }
 
@@ -215,9 +218,13 @@ bool Subscription::Reconnect() {
   if (!lost_at_) {
     lost_at_ = client.clock().Monotonic();
     progress_.Clear();
+    const std::string& address = leader_.broker->address;
+    const std::string what =
+        moved || client.IsLost(status_)
+            ? absl::StrCat("the connection to ", address, " was lost")
+            : absl::StrCat(address, " serves it no more (", status_.error_message(), ")");
     Note(session_.console,
-         absl::StrCat("the connection to ", leader_.broker->address, " was lost; trying again for ",
-                      ExactDuration(options_.reconnect)));
+         absl::StrCat(what, "; trying again for ", ExactDuration(options_.reconnect)));
   }
   while (Between(*lost_at_, client.clock().Monotonic()) < options_.reconnect) {
     if (!session_.interrupt.Pause(kRetryPause)) return false;

@@ -93,7 +93,7 @@ TEST_CASE("cluster changes that fail say what to do") {
       {{grpc::StatusCode::NOT_FOUND, "no member b3"}, 3, "cluster status lists the members"},
       {{grpc::StatusCode::UNKNOWN, "the leader went away"}, 1, "it may have been done"},
       {{grpc::StatusCode::DEADLINE_EXCEEDED, "no majority"}, 4, "it may still be done"},
-      {{grpc::StatusCode::UNAVAILABLE, "no metadata leader"}, 4, "no metadata leader"}};
+      {{grpc::StatusCode::UNAVAILABLE, "no metadata leader is known"}, 7, "no metadata leader"}};
   for (const Case& one : cases) {
     CAPTURE(one.says);
     broker.cluster_answer = one.answer;

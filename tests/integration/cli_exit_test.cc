@@ -36,7 +36,7 @@ TEST_CASE("every answer of a server has its exit status") {
                                                     {grpc::StatusCode::FAILED_PRECONDITION, 1},
                                                     {grpc::StatusCode::UNIMPLEMENTED, 1},
                                                     {grpc::StatusCode::INTERNAL, 1},
-                                                    {grpc::StatusCode::UNAVAILABLE, 4},
+                                                    {grpc::StatusCode::UNAVAILABLE, 1},
                                                     {grpc::StatusCode::DATA_LOSS, 5},
                                                     {grpc::StatusCode::UNAUTHENTICATED, 1}};
   for (const auto& [code, status] : cases) {
@@ -51,6 +51,60 @@ TEST_CASE("every answer of a server has its exit status") {
       CHECK(result.errors.starts_with("bascule: "));
     }
   }
+}
+
+TEST_CASE("what a server cannot do now it says itself; a connection that ends is another thing") {
+  FakeBroker broker;
+  WithMessages(broker, 1);
+  const std::string full =
+      "the metadata leader took nothing for 4.7 s; nothing was changed: the disk is nearly full";
+  const std::string leaderless =
+      "no metadata leader for 5.0 s: a majority of the voting brokers must be reachable; nothing "
+      "was changed";
+  const std::string quoted = "the peer at b2:9293: Socket closed";
+  struct Case {
+    grpc::Status answer;
+    int code;
+    std::string says;
+  };
+  const Case cases[] = {
+      {{grpc::StatusCode::UNAVAILABLE, full}, 1, "cannot create stream k: " + full + "\n"},
+      {{grpc::StatusCode::UNAVAILABLE, quoted}, 1, "cannot create stream k: " + quoted + "\n"},
+      {{grpc::StatusCode::UNAVAILABLE, leaderless},
+       7,
+       "cannot create stream k: " + leaderless + "; bascule cluster status"},
+      {{grpc::StatusCode::INTERNAL, "no known metadata leader"}, 7, "no known metadata leader"},
+      {{grpc::StatusCode::UNAVAILABLE, "Socket closed"}, 4, "was lost (Socket closed)"},
+      {{grpc::StatusCode::UNAVAILABLE, "the server is stopping"}, 4, "was lost (the server is"}};
+  for (const Case& one : cases) {
+    CAPTURE(one.says);
+    broker.create_answer = one.answer;
+    const RunResult result = RunCli(broker, {"stream", "create", "k", "-s", "k"});
+    CHECK(result.exit.code == one.code);
+    CHECK(result.output.empty());
+    CHECK(Has(result.errors, one.says));
+    CHECK(Has(result.errors, "was lost") == (one.code == 4));
+  }
+}
+
+TEST_CASE("a partition that cannot be read is no lost connection") {
+  FakeBroker broker;
+  WithMessages(broker, 1);
+  const std::string why = "streams/8/0/log.bounds: neither of its two slots is sound";
+  broker.refuse_subscribe = {grpc::StatusCode::UNAVAILABLE, why};
+  for (const char* how : {"--until=latest", "--follow"}) {
+    const RunResult result = RunCli(broker, {"subscribe", "orders", how});
+    CHECK(result.exit.code == 1);
+    CHECK(Has(result.errors, "cannot read orders/0: " + why + "; bascule stream info orders"));
+  }
+  broker.refuse_after = 1;
+  broker.end_after = 1;
+  broker.end_with = {grpc::StatusCode::UNAVAILABLE, why};
+  const RunResult result =
+      RunCli(broker, {"subscribe", "orders", "--follow", "--reconnect", "1ms"});
+  CHECK(result.exit.code == 1);
+  CHECK(Has(result.errors, broker.address() + " serves it no more (" + why + "); trying again"));
+  CHECK_FALSE(Has(result.errors, "was lost"));
 }
 
 TEST_CASE("only a server that is away is passed over; any other error is the answer") {

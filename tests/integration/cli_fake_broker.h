@@ -127,6 +127,9 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   v1::CreateStreamRequest last_create;
   v1::UpdateStreamRequest last_update;
   v1::GetClusterStatusResponse cluster;
+  grpc::Status create_answer;
+  grpc::Status refuse_subscribe;  // to Subscribe, after so many others
+  int refuse_after = 0;
   grpc::Status cluster_answer;      // to every call about the cluster
   std::string last_cluster_change;  // "remove b3 force"
   proto::SubscribeRequest last_subscribe;
@@ -187,6 +190,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
     const auto found = streams_.find(request->stream());
     if (found == streams_.end()) return {grpc::StatusCode::NOT_FOUND, "No such partition"};
     if (follows) return {grpc::StatusCode::FAILED_PRECONDITION, "Server not partition leader"};
+    if (!refuse_subscribe.ok() && subscribers_ >= refuse_after) return refuse_subscribe;
     auto& log = found->second.partitions.at(static_cast<size_t>(request->partition()));
     while (ignores_subscribe && !stopping_ && !context->IsCancelled()) WaitABit(lock);
     const auto log_end = static_cast<int64_t>(log.size());
@@ -288,6 +292,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   // --- bascule.v1 ---
   grpc::Status CreateStream(grpc::ServerContext*, const v1::CreateStreamRequest* request,
                             v1::CreateStreamResponse* response) override {
+    if (!create_answer.ok()) return create_answer;
     bool exists = false;
     Edit([&] {
       last_create = *request;
