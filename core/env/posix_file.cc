@@ -44,12 +44,32 @@ struct FileId {
 // which also asks for the times: a kernel whose times are fine where somebody looks at them (ext4,
 // XFS and Btrfs since Linux 6.13) then gives the next write a time of its own, and the inode with it
 // to the journal, which makes every write that is followed by a look dearer.
-int ReadFileId(int fd, const char* path, FileId& out) {
+int ReadFileId(int fd, const char* path, FileId& out, mode_t* type = nullptr) {
   struct statx file {};
   const int flags = *path == '\0' ? AT_EMPTY_PATH : 0;
-  if (statx(fd, path, flags, STATX_INO, &file) != 0) return errno;
+  if (statx(fd, path, flags, STATX_INO | STATX_TYPE, &file) != 0) return errno;
   out = FileId{file.stx_ino, file.stx_dev_major, file.stx_dev_minor};
+  if (type != nullptr) *type = file.stx_mode & S_IFMT;
   return 0;
+}
+
+const char* NameOf(mode_t type) {
+  switch (type) {
+    case S_IFDIR:
+      return "a directory";
+    case S_IFIFO:
+      return "a named pipe";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "a device";
+  }
+}
+
+// What stands in the place of a file: nothing is read from it, and nothing is waited for.
+absl::Status NoRegularFile(const std::string& path, mode_t type) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("open ", path, ": it is ", NameOf(type), " and no regular file; move it away"));
 }
 
 class PosixFile final : public File {
@@ -70,7 +90,7 @@ class PosixFile final : public File {
   absl::Status CheckInPlace() override;
   const std::string& path() const override { return path_; }
   // Before anything else is asked. An errno on failure.
-  int Identify() { return ReadFileId(fd_, "", id_); }
+  int Identify(mode_t& type) { return ReadFileId(fd_, "", id_, &type); }
 
  private:
   absl::Status Error(int error, const char* operation) const {
@@ -184,17 +204,32 @@ int FlagsOf(OpenMode mode) {
   CheckFailed(__FILE__, __LINE__, "a known OpenMode", "");
 }
 
+// A socket, and a directory or device that cannot be opened so, are named for what they are.
+absl::Status OpenFailed(int error, const std::string& path) {
+  FileId id;
+  mode_t type;
+  const bool other = error == ENXIO || error == EISDIR || error == ENODEV;
+  if (other && ReadFileId(AT_FDCWD, path.c_str(), id, &type) == 0 && type != S_IFREG)
+    return NoRegularFile(path, type);
+  return ErrnoStatus(error, "open", path);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<File>> OpenPosixFile(const std::string& path, OpenMode mode) {
   const bool is_private = mode == OpenMode::kReplacePrivate;
   int fd;
   do {
-    fd = open(path.c_str(), FlagsOf(mode) | O_CLOEXEC, is_private ? kPrivateFileMode : kFileMode);
+    // Without O_NONBLOCK a named pipe is opened when somebody opens its other end.
+    fd = open(path.c_str(), FlagsOf(mode) | O_CLOEXEC | O_NONBLOCK,
+              is_private ? kPrivateFileMode : kFileMode);
   } while (fd < 0 && errno == EINTR);
-  if (fd < 0) return ErrnoStatus(errno, "open", path);
+  if (fd < 0) return OpenFailed(errno, path);
   auto file = std::make_unique<PosixFile>(fd, path);
-  if (const int error = file->Identify(); error != 0) return ErrnoStatus(error, "look at", path);
+  mode_t type;
+  if (const int error = file->Identify(type); error != 0)
+    return ErrnoStatus(error, "look at", path);
+  if (type != S_IFREG) return NoRegularFile(path, type);
   // One that was there keeps its mode otherwise.
   if (is_private && fchmod(fd, kPrivateFileMode) != 0)
     return ErrnoStatus(errno, "set the mode of", path);

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/log/batch_scanner.h"
+#include "core/log/file_owner.h"
 
 namespace bascule::log {
 namespace {
@@ -16,7 +17,7 @@ Offset Committed(const wire::BatchHeader& header) {
   return std::min(header.committed_through, header.base_offset);
 }
 
-absl::Status CheckHeader(const RecoveryRequest& request, FoundSegment& found) {
+absl::Status CheckHeader(FileSystem& fs, const RecoveryRequest& request, FoundSegment& found) {
   std::string bytes(std::min<uint64_t>(kSegmentHeaderBytes, found.segment.file_bytes), '\0');
   RETURN_IF_ERROR(ReadFully(*found.file, FilePosition(0), bytes.data(), bytes.size()));
   const absl::StatusOr<SegmentHeader> header = ParseSegmentHeader(bytes);
@@ -31,10 +32,9 @@ absl::Status CheckHeader(const RecoveryRequest& request, FoundSegment& found) {
   }
   found.header_ok = header.ok();
   if (header.ok() && (header->stream != request.stream || header->partition != request.partition)) {
-    return absl::FailedPreconditionError(
-        Concat(found.segment.path, " belongs to stream id ", header->stream.value(), " partition ",
-               header->partition.value(), ", not to stream id ", request.stream.value(),
-               " partition ", request.partition.value(), "; move the directory back to its place"));
+    return ForeignFile(fs, request.directory,
+                       {found.segment.path, {header->stream, header->partition}},
+                       {request.stream, request.partition});
   }
   return absl::OkStatus();
 }
@@ -140,7 +140,7 @@ absl::StatusOr<FoundSegment> OpenSegment(FileSystem& fs, const RecoveryRequest& 
   segment.footer.base_offset = segment.footer.end_offset = base;
   ASSIGN_OR_RETURN(found.file, fs.Open(segment.path, mode));
   ASSIGN_OR_RETURN(segment.file_bytes, found.file->Size());
-  RETURN_IF_ERROR(CheckHeader(request, found));
+  RETURN_IF_ERROR(CheckHeader(fs, request, found));
   return found;
 }
 

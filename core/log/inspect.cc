@@ -6,6 +6,7 @@
 
 #include "core/base/text.h"
 #include "core/log/batch_scanner.h"
+#include "core/log/file_owner.h"
 #include "core/log/log_bounds.h"
 #include "core/log/recovery.h"
 #include "core/log/segment.h"
@@ -66,6 +67,24 @@ struct KnownBounds {
   Offset end;
 };
 
+// By its place, else what most of its files say; files of anybody else are problems of `log`.
+void FindOwner(FileSystem& fs, LogReport& log) {
+  const std::vector<OwnedFile> files = ReadOwners(fs, log.directory);
+  std::map<PartitionKey, int> counts;
+  for (const OwnedFile& file : files) ++counts[file.owner];
+  std::optional<PartitionKey> owner = OwnerByPlace(log.directory);
+  if (!owner && !counts.empty()) {
+    owner = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
+              return a.second < b.second;
+            })->first;
+  }
+  if (!owner) return;
+  log.stream = owner->stream;
+  log.partition = owner->partition;
+  for (const OwnedFile& file : files)
+    if (file.owner != *owner) log.problems.push_back(ForeignText(file, *owner));
+}
+
 KnownBounds FindBounds(FileSystem& fs, const FoundLog& found, LogReport& log) {
   KnownBounds known;
   if (found.point) {
@@ -74,8 +93,7 @@ KnownBounds FindBounds(FileSystem& fs, const FoundLog& found, LogReport& log) {
   }
   const absl::StatusOr<StoredLogBounds> stored = LoadLogBounds(fs, found.directory);
   if (stored.ok()) {
-    log.stream = stored->key.stream;
-    log.partition = stored->key.partition;
+    if (stored->key != PartitionKey{log.stream, log.partition}) return known;
     known.start = stored->bounds.start;
     known.end = std::max(known.end, stored->bounds.end);
   } else if (!absl::IsNotFound(stored.status())) {
@@ -151,16 +169,14 @@ class SegmentWalk {
   std::vector<IndexEntry> index_;
 };
 
-absl::Status InspectSegment(FileSystem& fs, InspectDepth depth, Offset base, LogReport& log,
-                            SegmentReport& report, const std::function<void(uint64_t)>& progress) {
+absl::Status InspectSegment(FileSystem& fs, InspectDepth depth, Offset base, SegmentReport& report,
+                            const std::function<void(uint64_t)>& progress) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(report.path, OpenMode::kRead));
   ASSIGN_OR_RETURN(report.file_bytes, file->Size());
   report.facts.base_offset = report.facts.end_offset = base;
   std::string bytes(std::min<uint64_t>(kSegmentHeaderBytes, report.file_bytes), '\0');
   RETURN_IF_ERROR(ReadFully(*file, FilePosition(0), bytes.data(), bytes.size()));
   if (const auto header = ParseSegmentHeader(bytes); header.ok()) {
-    log.stream = header->stream;
-    log.partition = header->partition;
     if (header->base_offset != base)
       report.problems.push_back("its header names another base offset than its name");
   } else {
@@ -214,6 +230,7 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, Insp
                                      const std::function<void(uint64_t, uint64_t)>& progress) {
   LogReport log;
   log.directory = found.directory;
+  FindOwner(fs, log);
   const KnownBounds known = FindBounds(fs, found, log);
   absl::StatusOr<std::vector<DirectoryEntry>> entries = fs.List(found.directory);
   if (absl::IsNotFound(entries.status())) {
@@ -228,10 +245,16 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, Insp
     // What retention has dropped is no part of the log; a crash, or a broker at work, left the file.
     if (!base || (known.start && *base < *known.start)) continue;
     // The plain name comes first in the list, and counts.
-    if (!names.emplace(*base, entry.name).second) continue;
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     fs.Open(JoinPath(found.directory, entry.name), OpenMode::kRead));
-    ASSIGN_OR_RETURN(const uint64_t bytes, file->Size());
+    if (names.contains(*base)) continue;
+    const absl::StatusOr<std::unique_ptr<File>> file =
+        fs.Open(JoinPath(found.directory, entry.name), OpenMode::kRead);
+    if (absl::IsFailedPrecondition(file.status())) {  // something else stands in its place
+      log.problems.push_back(std::string(FromAbsl(file.status().message())));
+      continue;
+    }
+    RETURN_IF_ERROR(file.status());
+    ASSIGN_OR_RETURN(const uint64_t bytes, (*file)->Size());
+    names.emplace(*base, entry.name);
     total += bytes;
   }
   uint64_t before = 0;
@@ -239,7 +262,7 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const FoundLog& found, Insp
   for (const auto& [base, name] : names) {
     SegmentReport report;
     report.path = JoinPath(found.directory, name);
-    RETURN_IF_ERROR(InspectSegment(fs, depth, base, log, report,
+    RETURN_IF_ERROR(InspectSegment(fs, depth, base, report,
                                    [&](uint64_t done) { progress(before + done, total); }));
     if (end && *end < base)
       log.problems.push_back(

@@ -28,10 +28,10 @@ struct SegmentReport {
 
 struct LogReport {
   std::string directory;
-  StreamId stream;
+  StreamId stream;  // by the directory's place, else as most of its files say
   PartitionId partition;
   std::vector<SegmentReport> segments;  // ascending
-  std::vector<std::string> problems;    // around segments: missing ranges, overlaps
+  std::vector<std::string> problems;    // around segments: missing ranges, overlaps, foreign files
   bool sound() const;
 };
 

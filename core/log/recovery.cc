@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
+#include "core/log/file_owner.h"
 #include "core/log/found_segment.h"
 
 namespace bascule::log {
@@ -128,10 +129,8 @@ absl::Status Recovery::FindBounds() {
   }
   RETURN_IF_ERROR(found.status());
   if (found->key != PartitionKey{stream_, partition_}) {
-    return absl::FailedPreconditionError(
-        Concat(Path(kLogBoundsFileName), " belongs to stream id ", found->key.stream, " partition ",
-               found->key.partition, ", not to stream id ", stream_, " partition ", partition_,
-               "; move the directory back to its place"));
+    return ForeignFile(fs_, directory_, {Path(kLogBoundsFileName), found->key},
+                       {stream_, partition_});
   }
   bounds_ = found->bounds;
   start_ = bounds_->start;

@@ -1,5 +1,6 @@
 // `bascule log` over segment files made here, sound and damaged.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -106,6 +107,28 @@ TEST_CASE("a log that cannot be read hides no damage of another, before or behin
     CHECK(Has(verified.output, ": DAMAGED"));
     CHECK(Has(verified.errors, logs.Path(first ? "2" : "1")));
   }
+}
+
+TEST_CASE("another partition's file, and what is no file, are status 5 by name") {
+  const TempDir data;
+  const std::string own = data.Path("streams/7/2");
+  const std::string other = data.Path("streams/7/1");
+  const std::string name = log::SegmentFileName(Offset(0));
+  for (const std::string& directory : {own, other}) {
+    REQUIRE(RealFileSystem().CreateDirectories(directory).ok());
+    Write(JoinPath(directory, name), SegmentBytes(Offset(0), 3, false));
+  }
+  CHECK(RunLog({"log", "verify", own}).exit.code == 0);
+  const RunResult foreign = RunLog({"log", "verify", data.path()});
+  CHECK(foreign.exit.code == 5);
+  CHECK(Has(foreign.output, JoinPath(other, name) +
+                                " belongs to stream id 7 partition 2, not to stream id 7 partition "
+                                "1"));
+  const std::string pipe = JoinPath(own, log::SegmentFileName(Offset(3)));
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  const RunResult waits_for_nobody = RunLog({"log", "verify", own});
+  CHECK(waits_for_nobody.exit.code == 5);
+  CHECK(Has(waits_for_nobody.output, pipe + ": it is a named pipe and no regular file"));
 }
 
 TEST_CASE("a missing range is damage, no directory is status 3") {

@@ -2,12 +2,16 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/env/posix_error.h"
 #include "tests/support/temp_dir.h"
@@ -97,11 +101,33 @@ TEST_CASE("a write that the system cuts short is an error that names the file") 
 }
 
 TEST_CASE("a full disk is ResourceExhausted") {
-  auto file = RealFileSystem().Open("/dev/full", OpenMode::kReadWrite);
-  if (!file.ok()) return;  // not every container has the device
-  const absl::Status status = (*file)->WriteAt(FilePosition(0), "x");
+  const absl::Status status = internal::ErrnoStatus(ENOSPC, "write", "/x");
   CHECK(status.code() == StatusCode::kResourceExhausted);
-  CHECK(Mentions(status, "write /dev/full: No space left"));
+  CHECK(Mentions(status, "write /x: No space left"));
+}
+
+TEST_CASE("what is no regular file is refused by name, and nobody waits for it") {
+  TempDir dir;
+  REQUIRE(mkfifo(dir.Path("pipe").c_str(), 0600) == 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  dir.Path("socket").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(bind(socket_fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  REQUIRE(RealFileSystem().CreateDirectories(dir.Path("folder")).ok());
+  for (const OpenMode mode : {OpenMode::kRead, OpenMode::kReadWrite, OpenMode::kReplace}) {
+    for (const auto& [path, name] :
+         std::vector<std::pair<std::string, std::string>>{{dir.Path("pipe"), "a named pipe"},
+                                                          {dir.Path("socket"), "a socket"},
+                                                          {dir.Path("folder"), "a directory"},
+                                                          {"/dev/null", "a device"}}) {
+      CAPTURE(path);
+      const absl::Status status = RealFileSystem().Open(path, mode).status();
+      CHECK(status.code() == StatusCode::kFailedPrecondition);
+      CHECK(Mentions(status, "open " + path + ": it is " + name + " and no regular file"));
+    }
+  }
+  close(socket_fd);
 }
 
 TEST_CASE("an exceeded quota is a full disk, a broken one is not") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/log/file_owner.h"
 #include "core/log/log_bounds.h"
 #include "tests/unit/log_files.h"
 
@@ -132,6 +133,60 @@ TEST_CASE("a segment under another's name, a wrong count, a batch that goes back
   CHECK(Mentions(report.segments[0].problems, "another base offset than its name"));
   CHECK(Mentions(report.segments[0].problems, "holds 2 messages, its footer says 3"));
   CHECK(Mentions(report.segments[1].problems, "offset 6 at byte"));
+}
+
+TEST_CASE("files of another partition are problems, each by its name") {
+  const std::string bounds = JoinPath(kLogDirectory, kLogBoundsFileName);
+  const StoredLogBounds others{{StreamId(8), PartitionId(0)}, {Offset(12), Offset(40), 1}};
+  const auto foreign = [](const std::string& path, int stream, int partition) {
+    return Concat(path, " belongs to stream id ", stream, " partition ", partition,
+                  ", not to stream id 7 partition 0");
+  };
+  SUBCASE("log.bounds") {
+    TwoSegments log;
+    PutFile(log.fs, bounds, EncodeLogBounds(others));
+    for (const InspectDepth depth : {InspectDepth::kFooters, InspectDepth::kBytes}) {
+      const LogReport report = Inspect(log.fs, depth);
+      // And what it says of both ends is not believed.
+      CHECK(report.problems == std::vector<std::string>{foreign(bounds, 8, 0)});
+      CHECK(report.segments.size() == 2);
+      CHECK(report.stream == kLogStream);
+    }
+  }
+  SUBCASE("a segment") {
+    TwoSegments log;
+    std::string bytes = log.fs.VisibleBytes(LogPath(Offset(10)));
+    bytes.replace(0, kSegmentHeaderBytes,
+                  EncodeSegmentHeader({kLogStream, PartitionId(1), Offset(10)}));
+    PutFile(log.fs, LogPath(Offset(10)), bytes);
+    CHECK(Inspect(log.fs).problems == std::vector<std::string>{foreign(LogPath(Offset(10)), 7, 1)});
+  }
+  SUBCASE("a whole directory in another's place, and a copy in any place") {
+    TwoSegments log;
+    REQUIRE(log.fs.CreateDirectories("/data/streams/8").ok());
+    for (const char* place : {"/data/streams/8/1", "/elsewhere"}) {
+      for (const Offset base : {Offset(0), Offset(10)}) {
+        PutFile(log.fs, JoinPath(place, SegmentFileName(base)), log.fs.VisibleBytes(LogPath(base)));
+      }
+      const auto report = InspectLog(log.fs, {place, std::nullopt}, InspectDepth::kBytes,
+                                     [](uint64_t, uint64_t) {});
+      REQUIRE(report.ok());
+      CHECK(report->sound() == (place == std::string("/elsewhere")));
+      CHECK(report->problems.size() == (report->sound() ? 0u : 2u));
+      CHECK(report->stream == (report->sound() ? kLogStream : StreamId(8)));
+    }
+  }
+}
+
+TEST_CASE("whose a directory is by its place") {
+  const PartitionKey key{StreamId(8), PartitionId(1)};
+  CHECK(OwnerByPlace("/data/streams/8/1") == key);
+  CHECK(OwnerByPlace("streams/8/1/") == key);
+  for (const char* other : {"", "/", "8/1", "/backup/8/1", "/data/streams/8", "/data/streams/a/1",
+                            "/data/streams/8/b", "/data/streams"}) {
+    CAPTURE(other);
+    CHECK_FALSE(OwnerByPlace(other).has_value());
+  }
 }
 
 TEST_CASE("a compacted segment is sound") {

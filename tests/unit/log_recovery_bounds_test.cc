@@ -283,7 +283,7 @@ TEST_CASE("13. log.bounds of another partition: refused, and nothing is touched"
           EncodeLogBounds({{StreamId(8), PartitionId(0)}, {Offset(6), Offset(6), 1}}));
   const absl::Status status = RecoverLog(world.fs, Request()).status();
   CHECK(absl::IsFailedPrecondition(status));
-  CHECK(status.ToString().find("move the directory back") != std::string::npos);
+  CHECK(status.ToString().find("move this file alone out of the directory") != std::string::npos);
   CHECK(world.fs.Exists(LogPath(Offset(0))));
 }
 

@@ -65,6 +65,24 @@ const std::vector<Case> kCases = {
        log.Move(kLogDirectory, "/elsewhere/other");
        log.Move("/elsewhere/own", kLogDirectory);
      }},
+    {"another partition's log.bounds", "move this file alone out of the directory, the log opens",
+     [](Healthy& log) {
+       PutFile(log.fs, JoinPath(kLogDirectory, kLogBoundsFileName),
+               EncodeLogBounds({{StreamId(8), PartitionId(0)}, {Offset(6), Offset(6), 1}}));
+     },
+     [](Healthy& log) {
+       log.Move(JoinPath(kLogDirectory, kLogBoundsFileName), "/elsewhere/log.bounds");
+     }},
+    {"another partition's segment", "move this file alone out of the directory, and restore",
+     [](Healthy& log) {
+       log.Move(LogPath(Offset(3)), CopyOf(Offset(3)));
+       PutFile(log.fs, LogPath(Offset(3)),
+               EncodeSegmentHeader({kLogStream, PartitionId(1), Offset(3)}));
+     },
+     [](Healthy& log) {
+       log.Move(LogPath(Offset(3)), "/elsewhere/other");
+       log.Move(CopyOf(Offset(3)), LogPath(Offset(3)));
+     }},
     {"a segment of another name", "give it back its name",
      [](Healthy& log) { log.Move(LogPath(Offset(3)), LogPath(Offset(4))); },
      [](Healthy& log) { log.Move(LogPath(Offset(4)), LogPath(Offset(3))); }},
