@@ -51,7 +51,7 @@ ServerFacts BrokerFacts::Facts() {
   }
   facts.counters = bus_.ReadCounters();
   facts.counters.merge(broker_.metadata().ReadCounters());
-  facts.degraded = broker_.metadata().Degraded();
+  facts.degraded = broker_.Degraded();
   const LogSink::Losses log = LogLosses();
   facts.counters["log_lines_dropped"] = log.dropped;
   if (log.stuck) {

@@ -31,8 +31,9 @@ struct RecoveryPointSet {
 std::string EncodeRecoveryPoints(const RecoveryPointSet& points);
 absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes);
 
-// NotFound when there is no file (a new directory). DataLoss when it is damaged: the caller treats
-// every point as unknown and says so. Blocks.
+// NotFound when there is no file: damage in a directory that was used. DataLoss when it is damaged.
+// For both the caller treats every point as unknown and says so. FailedPrecondition: a newer format.
+// Blocks.
 absl::StatusOr<RecoveryPointSet> LoadRecoveryPoints(FileSystem& fs,
                                                     const std::string& data_directory);
 // After OK the new set survives a machine crash. Blocks.

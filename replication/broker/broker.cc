@@ -1,7 +1,9 @@
 #include "replication/broker/broker.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -11,15 +13,29 @@
 namespace bascule::broker {
 namespace {
 
-log::RecoveryPointSet LoadPoints(FileSystem& fs, const std::string& data) {
-  absl::StatusOr<log::RecoveryPointSet> points = log::LoadRecoveryPoints(fs, data);
-  if (points.ok()) return *std::move(points);
-  if (!absl::IsNotFound(points.status())) {
-    LogWarning(FromAbsl(points.status().message()),
-               "; every log is scanned, and a lost directory cannot be told from a "
-               "new one this time");
+constexpr char kPointsMeaning[] =
+    ": how far the logs had come is not known, so that a partition whose directory is gone too "
+    "began anew and gives its offsets again. Compare what bascule stream info shows with what was "
+    "here, and put back from a copy what is missing, while the broker is stopped";
+
+// A partition is listed before its directory is made.
+bool HasStreams(FileSystem& fs, const std::string& data) {
+  const auto streams = fs.List(JoinPath(data, "streams"));
+  if (!streams.ok()) return false;
+  return std::any_of(streams->begin(), streams->end(), [](const DirectoryEntry& stream) {
+    uint64_t id;
+    return absl::SimpleAtoi(stream.name, &id);
+  });
+}
+
+bool HoldsAny(const metadata::MetaTable& table, const std::string& broker) {
+  for (const auto& [name, stream] : table.streams()) {
+    for (const PartitionDescription& partition : stream.partitions) {
+      const auto& replicas = partition.replicas;
+      if (std::find(replicas.begin(), replicas.end(), broker) != replicas.end()) return true;
+    }
   }
-  return {};
+  return false;
 }
 
 }  // namespace
@@ -41,6 +57,39 @@ void Broker::Start(Done done) {
   });
 }
 
+// Nothing is known of the logs without them: damage, in a directory that was used. In a new one they
+// are written at once, so that they can be missed from then on.
+absl::StatusOr<log::RecoveryPointSet> Broker::LoadPoints() {
+  FileSystem& fs = seams_.metadata.fs;
+  const std::string& data = options_.config.data_dir;
+  absl::StatusOr<log::RecoveryPointSet> points = log::LoadRecoveryPoints(fs, data);
+  if (points.ok() || absl::IsFailedPrecondition(points.status())) return points;
+  if (!absl::IsNotFound(points.status())) {
+    NotePointsLost(points.status().message());
+  } else if (HasStreams(fs, data)) {
+    NotePointsMissing();
+  } else {
+    points_missing_ = true;
+    RETURN_IF_ERROR(log::SaveRecoveryPoints(fs, data, {}));
+  }
+  return log::RecoveryPointSet();
+}
+
+void Broker::NotePointsMissing() {
+  NotePointsLost(Concat(options_.config.data_dir, "/recovery.points was missing at the start"));
+}
+
+void Broker::NotePointsLost(absl::string_view what) {
+  points_lost_ = Concat(what, kPointsMeaning);
+  LogError(points_lost_);
+}
+
+std::vector<std::string> Broker::Degraded() const {
+  std::vector<std::string> degraded = metadata_.Degraded();
+  if (!points_lost_.empty()) degraded.push_back(points_lost_);
+  return degraded;
+}
+
 absl::Status Broker::MakePartitions() {
   const config::Config& config = options_.config;
   partition::PartitionSetOptions options;
@@ -51,11 +100,12 @@ absl::Status Broker::MakePartitions() {
   const MetadataSeams& seams = seams_.metadata;
   ASSIGN_OR_RETURN(const DiskSpace space, seams.fs.Space(config.data_dir));
   options.disk_reserve_bytes = config.disk_reserve.Of(space.total_bytes);
+  ASSIGN_OR_RETURN(log::RecoveryPointSet points, LoadPoints());
   partitions_ = std::make_unique<partition::PartitionSet>(
       partition::PartitionSetEnvironment{seams.fs, seams.clock, seams.home, seams_.shards,
                                          seams_.disk_pool, sync_, seams_.acks, seams_.feeds,
                                          catalog_, metadata_.frontend()},
-      options, LoadPoints(seams.fs, config.data_dir));
+      options, std::move(points));
   return absl::OkStatus();
 }
 
@@ -63,12 +113,16 @@ void Broker::OnMember(const absl::Status& status) {
   if (!status.ok()) return End(status);
   if (const absl::Status made = MakePartitions(); !made.ok()) return End(made);
   metadata_.SetDiskFull([this] { return partitions_->disk_full(); });
-  metadata_.registrar().Register(*partitions_, metadata_.record(),
-                                 [this](const absl::Status& registered) {
-                                   partitions_->Start();
-                                   if (!registered.ok()) return End(registered);
-                                   Declare();
-                                 });
+  metadata_.registrar().Register(
+      *partitions_, metadata_.record(), [this](const absl::Status& registered) {
+        // Metadata from before knows of streams here.
+        if (points_missing_ && metadata_.was_member() &&
+            HoldsAny(metadata_.frontend().table(), directory_.server_id()))
+          NotePointsMissing();
+        partitions_->Start();
+        if (!registered.ok()) return End(registered);
+        Declare();
+      });
 }
 
 // All at once: without NATS each takes a while until it is clear that nobody listens yet.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "core/log/recovery_points.h"
 #include "core/log/sync_scheduler.h"
 #include "core/ports/cluster_admin.h"
 #include "core/ports/stream_catalog.h"
@@ -45,6 +46,8 @@ class Broker {
   // The address that clients are told. Any thread.
   void Advertise(const std::string& host, int port) { metadata_.registrar().Advertise(host, port); }
   const partition::PartitionSet& partitions() const { return *partitions_; }
+  // What is not as it should be, a sentence each. Any thread.
+  std::vector<std::string> Degraded() const;
   const MetadataNode& metadata() const { return metadata_; }
   MetadataNode& metadata() { return metadata_; }
 
@@ -53,6 +56,9 @@ class Broker {
   const DataDirectory& directory() const { return directory_; }
 
  private:
+  absl::StatusOr<log::RecoveryPointSet> LoadPoints();
+  void NotePointsMissing();
+  void NotePointsLost(absl::string_view what);
   absl::Status MakePartitions();
   void OnMember(const absl::Status& status);
   void Declare();
@@ -66,6 +72,8 @@ class Broker {
   log::SyncScheduler sync_;
   MetadataNode metadata_;
   std::unique_ptr<partition::PartitionSet> partitions_;
+  bool points_missing_ = false;  // and no stream has a directory
+  std::string points_lost_;  // not empty: what recovery.points cannot say, till the process ends
   Done started_;
 };
 

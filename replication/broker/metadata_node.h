@@ -49,6 +49,8 @@ class MetadataNode final : private PeerEvents {
   const raft_group::RaftGroup& group() const { return *group_; }
   PeerId node() const { return self_.node; }
   const std::string& cluster_id() const { return cluster_id_; }
+  // Whether it was one already when this process started.
+  bool was_member() const { return plan_.way == metadata::StartWay::kOpen; }
   // A leader hands over; then nothing is sent or asked any more, whatever became of Start.
   void Stop(absl::AnyInvocable<void()> done);
   // Ends the connections to other brokers: then nothing is called any more. After Stop, before the

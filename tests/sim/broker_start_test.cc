@@ -1,6 +1,8 @@
 // How whole brokers start, by what their data directories hold.
 #include <doctest/doctest.h>
 
+#include "core/base/crc32c.h"
+#include "core/wire/coding.h"
 #include "replication/meta/cluster/cluster_start.h"
 #include "tests/sim/start_world.h"
 
@@ -49,6 +51,87 @@ TEST_CASE("broker start: alone, beside streams whose metadata is gone, it refuse
   const absl::Status why = world.StartAndDie(1);
   CHECK(absl::IsFailedPrecondition(why));
   CHECK(why.message().find("data/meta is missing") != std::string::npos);
+}
+
+TEST_CASE("broker start: recovery.points that are gone or damaged are told for the whole life") {
+  struct Case {
+    const char* name;
+    std::function<void(SimFileSystem&)> hurt;
+    const char* says;
+  };
+  const auto remove_streams = [](SimFileSystem& disk, const std::string& below) {
+    const auto streams = disk.List("data/streams");
+    REQUIRE(streams.ok());
+    REQUIRE_FALSE(streams->empty());
+    for (const DirectoryEntry& stream : *streams)
+      REQUIRE(disk.RemoveTree(Concat("data/streams/", stream.name, below)).ok());
+  };
+  const auto remove = [](SimFileSystem& disk) {
+    REQUIRE(disk.Remove("data/recovery.points").ok());
+  };
+  const Case cases[] = {
+      {"missing, and a partition's directory too",
+       [&](SimFileSystem& disk) {
+         remove(disk);
+         remove_streams(disk, "/0");
+       },
+       "data/recovery.points was missing at the start: "},
+      {"missing, and all of the streams too",
+       [&](SimFileSystem& disk) {
+         remove(disk);
+         remove_streams(disk, "");
+       },
+       "data/recovery.points was missing at the start: "},
+      {"missing alone", remove, "data/recovery.points was missing at the start: "},
+      {"cut", [](SimFileSystem& disk) { disk.TruncateDurably("data/recovery.points", 5); },
+       "data/recovery.points: file is too short"}};
+  for (const Case& one : cases) {
+    CAPTURE(std::string(one.name));
+    StartWorld world(1, false);
+    const auto told = [&] {
+      for (const std::string& sentence : world.At(1).broker().Degraded())
+        if (sentence.starts_with(one.says)) return true;
+      return false;
+    };
+    world.Start(1);
+    REQUIRE(world.Create(1, "s").ok());
+    CHECK_FALSE(told());
+    world.kernel.Kill(1);
+    one.hurt(world.Disk(1));
+    world.Start(1);
+    CHECK(told());
+    CHECK(world.kernel.Notes().find(one.says) != std::string::npos);
+    world.kernel.scheduler().RunFor(seconds(30));
+    CHECK(told());  // although they are written again
+    world.kernel.Kill(1);
+    world.Start(1);
+    CHECK_FALSE(told());
+  }
+}
+
+TEST_CASE("broker start: a used directory without partitions misses nothing") {
+  StartWorld world(1, false);
+  for (int life = 0; life < 2; ++life) {
+    world.Start(1);
+    CHECK(world.At(1).broker().Degraded().empty());
+    CHECK(world.Disk(1).Exists("data/recovery.points"));
+    world.kernel.Crash(1);
+  }
+}
+
+TEST_CASE("broker start: recovery.points of a newer version are refused, untouched") {
+  StartWorld world(1, false);
+  world.Start(1);
+  REQUIRE(world.Create(1, "s").ok());
+  world.kernel.Kill(1);
+  std::string newer = world.Disk(1).VisibleBytes("data/recovery.points");
+  newer[4] = 9;
+  newer.resize(newer.size() - 4);
+  wire::AppendFixed<uint32_t>(newer, Crc32c(newer));
+  REQUIRE(WriteFileAtomically(world.Disk(1), "data/recovery.points", newer).ok());
+  const absl::Status why = world.StartAndDie(1);
+  CHECK(why.message().find("data/recovery.points: format version 9 is newer") != std::string::npos);
+  CHECK(world.Disk(1).VisibleBytes("data/recovery.points") == newer);
 }
 
 TEST_CASE("broker start: a seed starts a cluster, others join it, all come back to it") {
