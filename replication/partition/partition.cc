@@ -233,8 +233,10 @@ void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed
 void Partition::FailOpening(absl::Status why) {
   CheckOnShard();
   if (state_ == State::kClosed) return;
+  const bool told = state_ == State::kFailed && why == why_;  // it is tried every second
   state_ = State::kFailed;
   why_ = std::move(why);
+  if (told) return;
   LogError("stream ", options_.stream, " partition ", options_.key.partition,
            " cannot be opened: ", why_.message());
 }

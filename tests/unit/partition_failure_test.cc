@@ -1,4 +1,5 @@
 // Failed syncs and writes, reopening under a new epoch, crashes, draining and closing.
+#include "core/base/logging.h"
 #include "tests/unit/partition_world.h"
 
 namespace bascule::partition {
@@ -196,6 +197,29 @@ TEST_CASE("draining ends when the disk fails") {
   world.Run();
   CHECK(drained);
   CHECK(world.acks.sent.empty());
+}
+
+struct LinesOfOpening final : LogSink {
+  LinesOfOpening() { SetLogSink(this); }
+  ~LinesOfOpening() override { SetLogSink(nullptr); }
+  void Write(std::string line) override {
+    if (line.find("cannot be opened: ") != std::string::npos) lines.push_back(std::move(line));
+  }
+  bool Flush(std::chrono::milliseconds) override { return true; }
+  Losses losses() const override { return {}; }
+  std::vector<std::string> lines;
+};
+
+TEST_CASE(
+    "a partition that cannot be opened is tried again and again, and told once for a reason") {
+  PartitionWorldOptions options;
+  options.start = false;
+  PartitionWorld world(options);
+  const LinesOfOpening log;
+  for (const char* why : {"a foreign file", "a foreign file", "a pipe", "a pipe", "a foreign file"})
+    world.partition->FailOpening(absl::FailedPreconditionError(why));
+  REQUIRE(log.lines.size() == 3);
+  CHECK(log.lines[1].find("a pipe") != std::string::npos);
 }
 
 TEST_CASE("a partition that is opening or cannot be opened says so") {
