@@ -159,6 +159,8 @@ inline constexpr size_t kPeerBulkHeaderBytes = 60 * kKiB;
 // The first frame of a stream, and each text in it.
 inline constexpr size_t kPeerHelloBytes = 4 * kKiB;
 inline constexpr size_t kPeerNameBytes = 512;
+// A host in a setting, the most that DNS has; longer: the configuration is refused.
+inline constexpr size_t kHostBytes = 253;
 // The text of a status that an answer carries; what is longer is cut.
 inline constexpr size_t kPeerStatusTextBytes = 4 * kKiB;
 // Waiting to be written to one peer; past it the oldest one-way messages are dropped, and calls are
@@ -251,6 +253,8 @@ static_assert(kMaxBatchBytes > kMaxMessageBytes + kRecordOverheadBytes,
 static_assert(kBatchTargetBytes <= kMaxBatchBytes);
 static_assert(kPeerBulkHeaderBytes + kPeerHelloBytes <= kPeerFrameOverheadBytes);
 static_assert(kPeerIntroductionBytes <= kPeerFrameBytes);
+static_assert(kHostBytes + sizeof("[]:65535") <= kPeerNameBytes,
+              "a host with its port is a peer address");
 static_assert(kPeerQueueBytes > kPeerFrameBytes, "the queue holds at least one largest message");
 static_assert(kMaxRaftSnapshotBytes <= kPeerBulkBytes, "a snapshot that is kept can be sent");
 static_assert(kRaftInboxBytes >= 2 * kPeerBulkBytes, "a snapshot has room beside messages");

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/limits.h"
 #include "core/base/quantity.h"
 #include "core/config/kind.h"
 
@@ -47,6 +48,13 @@ bool SplitAddress(const std::string& text, Address& address) {
   }
   address.host = host;
   return true;
+}
+
+absl::Status CheckLength(const std::string& what, const std::string& text, size_t most) {
+  if (text.size() <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("has ", what, " of ", text.size(),
+                                                 " bytes, at most ", most,
+                                                 " are kept; give a shorter one"));
 }
 
 absl::Status CheckNatsServer(const std::string& url) {
@@ -97,6 +105,7 @@ Kind<Address> AddressKind() {
             if (!SplitAddress(text, address) || address.port < 0)
               return absl::InvalidArgumentError(absl::StrCat(
                   "must be ", wanted, " with a port from 0 to ", kMaxPort, ", not ", Quoted(text)));
+            RETURN_IF_ERROR(CheckLength("a host", address.host, limits::kHostBytes));
             if (address.host.empty()) address.host = "0.0.0.0";
             return address;
           },
@@ -131,6 +140,7 @@ Kind<std::vector<Address>> PeerAddressesKind() {
             absl::StrCat("must hold addresses such as b1.example.com:", kPeerPort, " or 10.0.0.1; ",
                          Quoted(text), " is none that can be dialled"));
       }
+      RETURN_IF_ERROR(CheckLength("a host", address.host, limits::kHostBytes));
       addresses.push_back(std::move(address));
     }
     return addresses;
@@ -221,6 +231,15 @@ absl::Status CheckNamespace(const std::string& text) {
   return absl::InvalidArgumentError(absl::StrCat(
       "begins NATS subjects, so it must be 1 to ", kMaxNamespaceBytes,
       " letters, digits, \"-\" and \"_\", with single dots between, not ", Quoted(text)));
+}
+
+absl::Status CheckHost(const std::string& text) {
+  RETURN_IF_ERROR(CheckNotEmpty(text));
+  return CheckLength("a host", text, limits::kHostBytes);
+}
+
+absl::Status CheckRack(const std::string& text) {
+  return CheckLength("a name", text, limits::kPeerNameBytes);
 }
 
 }  // namespace bascule::config

@@ -71,7 +71,7 @@ void AddConnections(Rows& rows) {
   Add(rows, "cluster.insecure", SwitchKind(), &S::insecure,
       "Connect the brokers without TLS: whoever reaches the port can take part. For trusted "
       "networks and experiments.");
-  Add(rows, "cluster.rack", TextKind(), &S::rack,
+  Add(rows, "cluster.rack", TextKind(CheckRack), &S::rack,
       "Rack or zone of this broker; replicas of a partition are spread over them.");
 }
 

@@ -62,6 +62,9 @@ Kind<int64_t> StreamSettingKind(const StreamSetting& row);
 absl::Status CheckNotEmpty(const std::string& text);
 absl::Status CheckServerId(const std::string& text);
 absl::Status CheckNamespace(const std::string& text);
+// What the cluster keeps of its brokers: longer ones could not register.
+absl::Status CheckHost(const std::string& text);
+absl::Status CheckRack(const std::string& text);
 
 // The one text of a value; an error when it is a list, a section or nothing.
 absl::StatusOr<std::string> OneText(const Value& value, const std::string& wanted);

@@ -23,7 +23,7 @@ void AddBroker(Rows& rows) {
   rows.push_back(Works<Config>("listen", AddressKind(), BASCULE_FIELD(listen),
                                "Address to serve gRPC on; port 0 = any free port."));
   rows.push_back(
-      Works<Config>("host", TextKind(CheckNotEmpty), BASCULE_FIELD(advertised.host),
+      Works<Config>("host", TextKind(CheckHost), BASCULE_FIELD(advertised.host),
                     "Host that clients are told to dial; also the one to listen on when "
                     "\"listen\" is not set. Without it: that of \"listen\", or localhost "
                     "when that is every interface."));

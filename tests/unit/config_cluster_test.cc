@@ -112,6 +112,24 @@ TEST_CASE("config cluster: what others dial") {
                     .ok());
 }
 
+TEST_CASE("config cluster: what the cluster keeps of a broker has its bounds") {
+  const std::string cluster = "cluster.insecure: true\ncluster.listen: h:1\n";
+  CHECK(LoadFile(cluster + "cluster.rack: " + std::string(512, 'r')).ok());
+  CHECK(FileFaults(cluster + "cluster.rack: " + std::string(513, 'r')) ==
+        "bascule.yaml:3: \"cluster.rack\" has a name of 513 bytes, at most 512 are kept; give a "
+        "shorter one");
+  const std::string host(253, 'h');
+  CHECK(LoadFile(cluster + "cluster.advertised: " + host + ":65535").ok());
+  for (const char* key : {"listen", "host", "cluster.advertised", "cluster.join"}) {
+    CAPTURE(key);
+    const std::string port = std::string(key) == "host" ? "" : ":1";
+    CHECK(LoadFile(cluster + key + ": " + host + port).ok());
+    CHECK(FileFaults(cluster + key + ": " + host + "h" + port) ==
+          std::string("bascule.yaml:3: \"") + key +
+              "\" has a host of 254 bytes, at most 253 are kept; give a shorter one");
+  }
+}
+
 TEST_CASE("config cluster: TLS whole, or plain by express wish, never both") {
   const std::string listen = "cluster.listen: h:1\n";
   CHECK(FileFaults(listen) ==

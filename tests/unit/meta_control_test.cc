@@ -99,7 +99,11 @@ TEST_CASE("joins that cannot be are refused with what to do, and change nothing"
   CHECK(refused("b4", [](JoinRequest& j) { j.node = PeerId(); }) ==
         "a join names a server id, a node id and an address");
   CHECK(refused("b4", [](JoinRequest& j) { j.address = std::string(5000, 'x'); }) ==
-        "a join names a server id, a node id and an address");
+        "the peer address of a broker has 5000 bytes, at most 512 are kept: give it a shorter "
+        "cluster.advertised");
+  CHECK(refused(std::string(600, 'b'), [](JoinRequest& j) { j.server_id.assign(600, 'b'); }) ==
+        "the server id of a broker has 600 bytes, at most 512 are kept: give it a shorter "
+        "clustering.server.id");
   CHECK(refused("b4", [](JoinRequest& j) { j.node = PeerId(3); }) ==
         "the data directory of broker b4 is a copy of that of broker b3: start it with an empty "
         "one");

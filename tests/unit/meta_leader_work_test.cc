@@ -308,6 +308,25 @@ TEST_CASE("a member that comes back at another address is dialled there, and kee
   }
 }
 
+TEST_CASE("a member that is not registered does not vote, however well it follows") {
+  MetaWorld world(1);
+  world.Start(2);
+  world[1].log->AddMember({PeerId(2), "b2", "b2:9293", false}, [](const absl::Status&) {});
+  world[2].home.Post([&world] { world[2].leader_work->Start(); });
+  world.Run(seconds(5));
+  REQUIRE(world.group.members().size() == 2);
+  CHECK_FALSE(world.group.members().back().voter);
+  // Who registered from another disk is not this member.
+  BrokerRegistration other = Broker("b2", 7);
+  other.node = PeerId(9);
+  world[1].log->Propose(EncodeRegisterBroker(other), [](const absl::Status&) {});
+  world.Run(seconds(5));
+  CHECK_FALSE(world.group.members().back().voter);
+  world.Register(2);
+  world.Run(seconds(5));
+  CHECK(world.group.members().back().voter);
+}
+
 TEST_CASE("a joined learner is promoted, and a dead voter's place goes to it when places are few") {
   LeaderWorkOptions few;
   few.max_voters = 3;

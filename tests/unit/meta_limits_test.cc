@@ -153,7 +153,9 @@ TEST_CASE("a broker's texts are bounded where it registers") {
   world.Run(seconds(1));
   REQUIRE(outcome.has_value());
   CHECK(absl::IsInvalidArgument(*outcome));
-  CHECK(outcome->message() == "the rack of a broker has 513 bytes, at most 512 are kept");
+  CHECK(outcome->message() ==
+        "the rack of a broker has 513 bytes, at most 512 are kept: give it a shorter "
+        "cluster.rack");
 }
 
 TEST_CASE("a command that could be sent to nobody is refused, not proposed") {

@@ -5,6 +5,7 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "replication/meta/cluster/cluster_control.h"
+#include "replication/meta/requests/broker_texts.h"
 #include "replication/meta/requests/requests.pb.h"
 
 namespace bascule::metadata {
@@ -77,11 +78,10 @@ void ClusterControl::Introduced(const std::string& certified_id, const IntroRequ
 absl::Status ClusterControl::CheckJoin(const std::string& certified_id,
                                        const JoinRequest& join) const {
   const GroupStatus status = group_.Status();
-  const auto sized = [](const std::string& text) {
-    return !text.empty() && text.size() <= limits::kPeerNameBytes;
-  };
-  if (!sized(join.server_id) || !sized(join.address) || join.node == PeerId())
+  if (join.server_id.empty() || join.address.empty() || join.node == PeerId())
     return absl::InvalidArgumentError("a join names a server id, a node id and an address");
+  RETURN_IF_ERROR(CheckBrokerId(join.server_id));
+  RETURN_IF_ERROR(CheckPeerAddress(join.address));
   if (certified_id != join.server_id) {
     return absl::PermissionDeniedError(Concat("the certificate is that of ", certified_id,
                                               ", the broker says that it is ", join.server_id));

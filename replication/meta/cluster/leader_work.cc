@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/logging.h"
@@ -31,6 +32,16 @@ std::optional<GroupMember> MovedMember(const GroupStatus& status, const MetaTabl
     return member;
   }
   return std::nullopt;
+}
+
+// Those who may vote: whose registration is refused ends, and its vote would be missed.
+GroupStatus WithoutStrangers(GroupStatus status, const MetaTable& table) {
+  std::erase_if(status.members, [&table](const GroupMemberStatus& known) {
+    const RegisteredBroker* broker = table.FindBroker(known.member.server_id);
+    const bool registered = broker != nullptr && broker->node == known.member.id && !broker->fenced;
+    return !known.member.voter && !registered;
+  });
+  return status;
 }
 
 }  // namespace
@@ -206,7 +217,7 @@ void LeaderWork::ChangeMembers(const GroupStatus& status, MonotonicTime now) {
   if (change) {
     LogInfo("broker ", change->server_id, " is reached at ", change->address, " from now on");
   } else {
-    change = NextVoterChange(status, rules, silence_, now);
+    change = NextVoterChange(WithoutStrangers(status, table_), rules, silence_, now);
     if (!change) return;
     LogInfo("broker ", change->server_id, change->voter ? " votes from now on" : " votes no more");
   }

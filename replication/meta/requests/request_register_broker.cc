@@ -1,7 +1,5 @@
-#include <utility>
-
-#include "core/base/limits.h"
 #include "core/base/text.h"
+#include "replication/meta/requests/broker_texts.h"
 #include "replication/meta/requests/request_kind.h"
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_register_broker.h"
@@ -15,13 +13,11 @@ std::string RegistrationKey(const meta::Request& request) {
 
 Verdict CheckNames(const LeaderView&, const meta::Request& request) {
   const meta::RegisterBroker& broker = request.register_broker();
-  for (const auto& [what, text] :
-       {std::pair("server id", &broker.broker()), std::pair("host", &broker.host()),
-        std::pair("peer address", &broker.peer_address()), std::pair("rack", &broker.rack())}) {
-    if (text->size() <= limits::kPeerNameBytes) continue;
-    return Refuse(absl::InvalidArgumentError(Concat("the ", what, " of a broker has ", text->size(),
-                                                    " bytes, at most ", limits::kPeerNameBytes,
-                                                    " are kept")));
+  for (const absl::Status& checked :
+       {CheckBrokerId(broker.broker()), CheckBrokerText("host", "host", broker.host()),
+        CheckPeerAddress(broker.peer_address()),
+        CheckBrokerText("rack", "cluster.rack", broker.rack())}) {
+    if (!checked.ok()) return Refuse(checked);
   }
   return {};
 }
