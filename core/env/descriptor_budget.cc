@@ -25,25 +25,37 @@ constexpr std::string_view kRemedy =
 
 }  // namespace
 
-absl::StatusOr<DescriptorBudget> DescriptorBudget::Plan(const DescriptorNeeds& needs) {
-  DescriptorBudget budget;
-  budget.needs_ = needs;
-  budget.limit_ = needs.limit;
-  if (needs.cluster) budget.peers_ = std::min(limits::kPeerConnections, needs.limit / kPeerShare);
-  budget.clients_ = needs.clients;
+DescriptorBudget::DescriptorBudget(const DescriptorNeeds& needs)
+    : needs_(needs), limit_(needs.limit), clients_(needs.clients) {
+  if (needs.cluster) peers_ = std::min(limits::kPeerConnections, needs.limit / kPeerShare);
   if (needs.clients == 0) {
-    budget.clients_ =
+    clients_ =
         std::clamp(needs.limit / kClientShare, kLeastClients, limits::kDefaultApiConnections);
   }
-  const size_t taken = limits::kReservedDescriptors + budget.peers_ + budget.clients_;
-  const size_t least = taken + kLeastPartitions * limits::kDescriptorsPerPartition;
-  if (least <= needs.limit) return budget;
+}
+
+size_t DescriptorBudget::Least() const {
+  return reserve() + peers_ + clients_ + kLeastPartitions * limits::kDescriptorsPerPartition;
+}
+
+absl::StatusOr<DescriptorBudget> DescriptorBudget::Plan(const DescriptorNeeds& needs) {
+  const DescriptorBudget budget(needs);
+  if (budget.Least() <= needs.limit) return budget;
+  // The shares grow with the limit, so what is enough is looked for.
+  DescriptorBudget enough = budget;
+  while (enough.Least() > enough.limit_) {
+    DescriptorNeeds more = needs;
+    more.limit = enough.Least();
+    enough = DescriptorBudget(more);
+  }
+  std::string fewer;
+  if (const size_t missing = budget.Least() - needs.limit; needs.clients > missing)
+    fewer = Concat(", or lower api.connections.max to ", needs.clients - missing);
   return absl::ResourceExhaustedError(
-      Concat("the process may open ", needs.limit, " files, and needs at least ", least, ": ",
-             limits::kReservedDescriptors, " for itself, ", budget.peers_, " for other brokers, ",
-             budget.clients_, " for clients", needs.clients != 0 ? " (api.connections.max)" : "",
-             " and ", kLeastPartitions * limits::kDescriptorsPerPartition, " for partitions; ",
-             kRemedy, needs.clients != 0 ? ", or lower api.connections.max" : ""));
+      Concat("the process may open ", needs.limit, " files, and needs at least ", enough.limit_,
+             ": ", enough.reserve(), " for itself, ", enough.peers_, " for other brokers, ",
+             enough.clients_, " for clients", needs.clients != 0 ? " (api.connections.max)" : "",
+             " and ", enough.partitions(), " for partitions; ", kRemedy, fewer));
 }
 
 size_t DescriptorBudget::partitions() const {
@@ -60,11 +72,14 @@ absl::Status DescriptorBudget::CheckPartitions(size_t count) const {
     const absl::StatusOr<DescriptorBudget> more = Plan(enough);
     held = more.ok() ? more->partitions() : count;
   }
+  std::string fewer;
+  const size_t missing = (count - partitions()) * limits::kDescriptorsPerPartition;
+  if (clients_ > missing) fewer = Concat(", or set api.connections.max to ", clients_ - missing);
   return absl::ResourceExhaustedError(
       Concat("this broker would hold ", count, " partitions, and with ", limit_,
              " open files it can hold ", partitions(), " (", reserve(), " are for itself, ", peers_,
              " for other brokers, ", clients_, " for clients); ", kRemedy, " to at least ",
-             enough.limit, ", or set api.connections.max below ", clients_));
+             enough.limit, fewer));
 }
 
 std::string DescriptorBudget::Describe() const {

@@ -21,8 +21,9 @@ struct DescriptorNeeds {
 
 class DescriptorBudget {
  public:
+  DescriptorBudget() = default;  // of nothing
   // ResourceExhausted when what is asked for leaves nothing for partitions; the text says what to
-  // raise.
+  // raise, and how far.
   static absl::StatusOr<DescriptorBudget> Plan(const DescriptorNeeds& needs);
 
   size_t limit() const { return limit_; }
@@ -37,6 +38,8 @@ class DescriptorBudget {
   std::string Describe() const;  // one line
 
  private:
+  explicit DescriptorBudget(const DescriptorNeeds& needs);  // the shares, whether they fit or not
+  size_t Least() const;                                     // the limit that these need
   DescriptorNeeds needs_;
   size_t limit_ = 0;
   size_t peers_ = 0;

@@ -88,6 +88,61 @@ TEST_CASE("descriptor budget: too little is said with numbers and remedies") {
   CHECK(Holds(over, "to at least " + std::to_string(enough) + ","));
 }
 
+namespace {
+
+// The number behind `words`; 0: they are not there.
+size_t NumberBehind(const absl::Status& status, const std::string& words) {
+  const std::string text(status.message());
+  const size_t at = text.find(words);
+  return at == std::string::npos ? 0 : std::stoul(text.substr(at + words.size()));
+}
+
+}  // namespace
+
+TEST_CASE("descriptor budget: whatever it names works at once, and nothing less does") {
+  for (const bool cluster : {false, true}) {
+    for (const size_t clients : {size_t{0}, size_t{1}, size_t{100}, size_t{1000}}) {
+      for (size_t limit = 0; limit <= 400; ++limit) {
+        const DescriptorNeeds needs{limit, cluster, clients};
+        const auto plan = DescriptorBudget::Plan(needs);
+        if (plan.ok()) continue;
+        CAPTURE(plan.status().ToString());
+        DescriptorNeeds raised = needs;
+        raised.limit = NumberBehind(plan.status(), "needs at least ");
+        REQUIRE(raised.limit > limit);
+        const auto enough = DescriptorBudget::Plan(raised);
+        REQUIRE(enough.ok());
+        --raised.limit;
+        CHECK_FALSE(DescriptorBudget::Plan(raised).ok());
+        DescriptorNeeds lowered = needs;
+        lowered.clients = NumberBehind(plan.status(), "lower api.connections.max to ");
+        if (lowered.clients == 0) continue;
+        CHECK(DescriptorBudget::Plan(lowered).ok());
+        ++lowered.clients;
+        CHECK_FALSE(DescriptorBudget::Plan(lowered).ok());
+      }
+    }
+  }
+}
+
+TEST_CASE("descriptor budget: fewer clients make room for partitions, where they can") {
+  for (size_t limit = 400; limit <= 2000; limit += 100) {
+    const auto budget = DescriptorBudget::Plan({.limit = limit, .cluster = true});
+    REQUIRE(budget.ok());
+    for (const size_t more : {size_t{1}, budget->clients() - 1, budget->clients()}) {
+      const size_t count = budget->partitions() + more;
+      const size_t clients =
+          NumberBehind(budget->CheckPartitions(count), "api.connections.max to ");
+      CHECK((clients == 0) == (more == budget->clients()));
+      if (clients == 0) continue;
+      const auto fewer =
+          DescriptorBudget::Plan({.limit = limit, .cluster = true, .clients = clients});
+      REQUIRE(fewer.ok());
+      CHECK(fewer->CheckPartitions(count).ok());
+    }
+  }
+}
+
 TEST_CASE("descriptor limit: the soft one is raised to the hard one") {
   rlimit before{};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
