@@ -303,6 +303,19 @@ absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std
       Concat(what, " is not one of this cluster's authority: ", verdict.text()));
 }
 
+absl::Status CheckDates(const PemFiles& paths, const PemTexts& texts, Timestamp now) {
+  const std::vector<X509Ptr> chain = ReadCertificates(texts.cert);
+  if (chain.empty()) return absl::InvalidArgumentError("there is no certificate");
+  const Verdict verdict = Verify(chain[0].get(), std::span(chain).subspan(1),
+                                 ReadCertificates(texts.ca), /*purpose=*/nullptr, Seconds(now));
+  if (!verdict.date() || verdict.bad == nullptr) return absl::OkStatus();
+  const bool own = X509_cmp(verdict.bad.get(), chain[0].get()) == 0;
+  std::vector<std::string> dates;
+  AddWarning(dates, Concat(own ? "" : "an authority of ", "the broker's certificate ", paths.cert),
+             verdict.bad.get(), Seconds(now));
+  return dates.empty() ? absl::OkStatus() : absl::InvalidArgumentError(dates[0]);
+}
+
 std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,
                                           Timestamp now) {
   std::vector<std::string> out;

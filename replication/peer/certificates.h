@@ -54,6 +54,9 @@ enum class PeerRole : uint8_t { kDialler, kAcceptor };
 absl::Status VerifyCertificate(std::string_view pem, std::string_view chain, std::string_view ca,
                                PeerRole role, Timestamp now);
 
+// InvalidArgument with the date and the remedy: the certificate of `texts`, or an authority that it
+// leads to, is not valid at `now`.
+absl::Status CheckDates(const PemFiles& paths, const PemTexts& texts, Timestamp now);
 // A sentence for each certificate that cannot be used at `now`, or ends within 14 days; empty = all
 // is well.
 std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts& texts,

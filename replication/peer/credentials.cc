@@ -58,6 +58,14 @@ PemTexts TlsState::texts() const {
   return texts_;
 }
 
+absl::Status TlsState::CheckReplacement(const PemTexts& texts) const {
+  const PemTexts used = this->texts();
+  if (texts.ca == used.ca && texts.cert == used.cert) return absl::OkStatus();
+  const Timestamp now = clock_.Wall();
+  if (!CheckDates(paths_, used, now).ok()) return absl::OkStatus();
+  return CheckDates(paths_, texts, now);
+}
+
 void TlsState::Reload(absl::StatusOr<PemTexts> texts) {
   bool changed = false;
   {

@@ -35,7 +35,10 @@ class TlsState {
   const PemFiles& paths() const { return paths_; }
   const std::string& combined() const { return combined_; }
   PemTexts texts() const;
-  // What LoadPem reads by now. An error stays until the files can be used again; meanwhile
+  // Whether these may take the place of those in use: not when they are not valid now and those are.
+  // InvalidArgument has the date.
+  absl::Status CheckReplacement(const PemTexts& texts) const;
+  // What LoadPem reads by now, checked so. An error stays until the files can be used again; meanwhile
   // connections are made with what there was.
   void Reload(absl::StatusOr<PemTexts> texts);
   // Whether the broker on the other side is who it should be: its certificate is of the cluster's

@@ -146,6 +146,9 @@ void KeepReading(const std::shared_ptr<PeerCore>& core, FileSystem& files,
     peer::TlsState& state = *again->credentials.state();
     auto read = peer::LoadPem(state.paths(), again->names().self.server_id, files);
     if (read.ok()) {
+      if (const absl::Status valid = state.CheckReplacement(*read); !valid.ok()) read = valid;
+    }
+    if (read.ok()) {
       // Both directions show the same: what the file cannot take is not used to dial either.
       const absl::Status written = peer::WriteCombined(files, state.combined(), read->combined);
       if (!written.ok()) read = written;

@@ -227,6 +227,56 @@ TEST_CASE("peer certificates: files that cannot be used leave the port with the 
   CHECK(Eventually([&] { return b.Introduce(a.transport->address(), "again").ok(); }));
 }
 
+TEST_CASE("peer certificates: one that is not valid now does not take the place of one that is") {
+  const auto days = [](int n) { return Duration(std::chrono::hours(24 * n)); };
+  PeerCertificates certificates;
+  PeerOptions options;
+  options.tls = certificates.For("b1", 30);
+  options.tls_refresh = seconds(1);
+  PeerBroker a(1, options);
+  PeerOptions other;
+  other.tls = certificates.For("b2");
+  PeerBroker b(2, other);
+  a.Start();
+  b.Start();
+  Introduce(a, b);
+  const auto says = [](const PeerBroker& broker, const std::string& part) {
+    return Eventually([&] { return Complaints(broker).find(part) != std::string::npos; });
+  };
+  const std::string what = Concat("the broker's certificate ", options.tls.cert);
+  certificates.For("b1", 2, days(5));
+  CHECK(says(a, what + " expired on "));
+  CHECK(says(a, "what was read before stays in use"));
+  CHECK(StaysReachable(b, a, options.tls_refresh));
+  certificates.For("b1", 30, days(-5));
+  CHECK(says(a, what + " is not valid before "));
+  CHECK(StaysReachable(b, a, options.tls_refresh));
+  certificates.For("b1", 40);
+  CHECK(Eventually([&] { return Complaints(a).empty(); }));
+  CHECK(StaysReachable(b, a, options.tls_refresh));
+}
+
+TEST_CASE("peer certificates: what is not valid is replaced by what was made later, valid or not") {
+  PeerCertificates certificates(kMade);
+  const PeerTlsOptions files = certificates.For("b1", 20);
+  const PemFiles paths{files.ca, files.cert, files.key};
+  const PemTexts first = LoadPem(paths, "b1", RealFileSystem()).value();
+  certificates.For("b1", 5);
+  const PemTexts shorter = LoadPem(paths, "b1", RealFileSystem()).value();
+  SetClock clock;
+  TlsState state(paths, files.combined, first, clock, [](const std::string&) {});
+  const auto at = [&](int day) { clock.now = AtDay(day); };
+  at(6);
+  CHECK(absl::IsInvalidArgument(state.CheckReplacement(shorter)));
+  CHECK(state.CheckReplacement(first).ok());
+  at(21);
+  CHECK(state.CheckReplacement(shorter).ok());
+  at(4);
+  CHECK(state.CheckReplacement(shorter).ok());
+  at(-1);  // this machine's clock is wrong
+  CHECK(state.CheckReplacement(shorter).ok());
+}
+
 TEST_CASE("peer certificates: a combined file that cannot be written is an error at the start") {
   PeerCertificates certificates;
   PeerOptions options;
