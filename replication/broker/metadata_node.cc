@@ -6,6 +6,7 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "replication/meta/group/raft_codec.h"
 
 namespace bascule::broker {
 namespace {
@@ -24,6 +25,29 @@ raft_group::RaftGroupOptions GroupOptions(const BrokerOptions& broker) {
   options.snapshot_entries = static_cast<uint64_t>(cluster.snapshot_entries);
   options.trailing_entries = broker.trailing_entries;
   return options;
+}
+
+// Whose the metadata is, as the group has heard last; empty: it does not say.
+absl::StatusOr<std::string> OwnerOf(const raft_store::StoredRaft& stored) {
+  if (stored.raft.snapshot.index == MetadataIndex()) return std::string();
+  ASSIGN_OR_RETURN(const raft_group::SnapshotBody body,
+                   raft_group::DecodeSnapshotBody(stored.state));
+  const auto named = body.members.find(stored.identity.node);
+  std::string owner = named == body.members.end() ? std::string() : named->second.server_id;
+  for (const raft::Entry& entry : stored.raft.entries) {
+    if (entry.type != raft::EntryType::kConfChange) continue;
+    const auto change = raft::DecodeConfChange(entry.data);
+    if (!change || change->node != stored.identity.node) continue;
+    const auto names = raft_group::DecodeMemberNames(change->context);
+    if (names.ok() && !names->server_id.empty()) owner = names->server_id;
+  }
+  return owner;
+}
+
+absl::StatusOr<std::string> OwnerOf(const metadata::LegacyMetadata& legacy) {
+  metadata::MetaTable table;
+  RETURN_IF_ERROR(table.Restore(legacy.applied, legacy.snapshot));
+  return table.brokers().size() == 1 ? table.brokers().begin()->first : std::string();
 }
 
 }  // namespace
@@ -55,6 +79,7 @@ absl::Status MetadataNode::Prepare() {
   ASSIGN_OR_RETURN(record_, metadata::RegistrationRecord::Open(seams_.fs, directory_.path()));
   ASSIGN_OR_RETURN(found_, Look());
   ASSIGN_OR_RETURN(plan_, metadata::PlanStart(found_, options_.config.cluster.enabled));
+  RETURN_IF_ERROR(CheckOwner());
   // Taken in anew, this broker would lose its place, and its metadata could not be given back any more.
   const bool bound = seams_.fs.Exists(metadata::BindingFile(directory_.path()));
   if (!plan_.had_metadata && !bound)
@@ -96,6 +121,22 @@ absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
                                                              options_.config.cluster_namespace));
   }
   return found;
+}
+
+// Under another id this broker would lead nothing of what its directory holds, for good.
+absl::Status MetadataNode::CheckOwner() const {
+  std::string owner;
+  if (found_.member) {
+    ASSIGN_OR_RETURN(owner, OwnerOf(stored_));
+  } else if (found_.legacy) {
+    ASSIGN_OR_RETURN(owner, OwnerOf(legacy_));
+  }
+  if (owner.empty() || owner == self_.id) return absl::OkStatus();
+  const std::string identity = JoinPath(directory_.path(), "server");
+  return absl::FailedPreconditionError(
+      Concat(identity, " says that the directory belongs to broker ", self_.id,
+             ", but the metadata in ", meta_, " is that of broker ", owner, ": remove ", identity,
+             " and start once with --id ", owner));
 }
 
 absl::Status MetadataNode::OpenStore() {

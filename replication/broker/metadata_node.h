@@ -65,6 +65,7 @@ class MetadataNode final : private PeerEvents {
   absl::Status Prepare();
   absl::StatusOr<metadata::FoundDirectory> Look();
   absl::Status OpenStore();
+  absl::Status CheckOwner() const;
   absl::Status LeaveOldPart();
   absl::Status StartPeers();
   void StartLookout();

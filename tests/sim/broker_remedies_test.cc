@@ -2,6 +2,8 @@
 // message names is carried out, and works.
 #include <doctest/doctest.h>
 
+#include "core/base/crc32c.h"
+#include "core/wire/coding.h"
 #include "replication/meta/cluster/cluster_note.h"
 #include "replication/meta/cluster/cluster_start.h"
 #include "replication/meta/cluster/registration_record.h"
@@ -188,6 +190,61 @@ TEST_CASE("broker remedies: another namespace is set alike") {
   world.kernel.Kill(2);
   world.Start(2);
   CHECK(world.ClusterId(2) == world.ClusterId(1));
+}
+
+TEST_CASE(
+    "broker remedies: an id that is not the directory's is refused, and the right one named") {
+  for (const bool clustered : {false, true}) {
+    for (const int64_t snapshot_entries : {8192, 16}) {
+      CAPTURE(clustered);
+      CAPTURE(snapshot_entries);
+      StartWorld world(2, clustered);
+      world.change = [&](uint64_t, config::Config& config) {
+        config.cluster.snapshot_entries = snapshot_entries;
+      };
+      world.Start(1);
+      if (clustered) world.Start(2);
+      const uint64_t wrong = clustered ? 2 : 1;
+      const std::string name = Concat("b", wrong);
+      const std::string stream = StreamOf(world, wrong);
+      for (int i = 0; i < 20; ++i) REQUIRE(world.Create(wrong, Concat("more", i)).ok());
+      world.kernel.Kill(wrong);
+      SimFileSystem& disk = world.Disk(wrong);
+      SimRng rng(1);
+      REQUIRE(disk.Remove("data/server").ok());
+      REQUIRE(broker::DataDirectory::Open(disk, rng, "data", "typo").ok());
+      const absl::Status why = world.StartAndDie(wrong);
+      CHECK(Names(why, "says that the directory belongs to broker typo"));
+      CHECK(Names(why, Concat("remove data/server and start once with --id ", name)));
+      world.kernel.Kill(wrong);
+      REQUIRE(disk.Remove("data/server").ok());
+      world.Start(wrong);
+      CHECK(world.LeaderOf(wrong, stream) == name);
+    }
+  }
+}
+
+TEST_CASE("broker remedies: the id is that of the log of before clusters, too") {
+  StartWorld world(1, false);
+  SimFileSystem& disk = world.Disk(1);
+  SimRng rng(1);
+  const std::string command("\x1a\x06\x0a\x02\x62\x31\x10\x2a", 8);  // registers b1
+  std::string log, record;
+  wire::AppendFixed<uint32_t>(log, 0x4d435342);
+  wire::AppendFixed<uint32_t>(log, 1);
+  wire::AppendFixed<uint32_t>(record, static_cast<uint32_t>(command.size()));
+  wire::AppendFixed<uint64_t>(record, 1);
+  wire::AppendFixed<uint64_t>(record, log.size());
+  record += command;
+  wire::AppendFixed<uint32_t>(log, Crc32c(record));
+  REQUIRE(disk.CreateDirectories("data/meta").ok());
+  REQUIRE(WriteFileAtomically(disk, "data/meta/log", log + record).ok());
+  REQUIRE(broker::DataDirectory::Open(disk, rng, "data", "typo").ok());
+  CHECK(Names(world.StartAndDie(1), "remove data/server and start once with --id b1"));
+  world.kernel.Kill(1);
+  REQUIRE(disk.Remove("data/server").ok());
+  world.Start(1);
+  CHECK(world.Create(1, "s").ok());
 }
 
 TEST_CASE("broker remedies: a damaged identity is removed and named, a damaged version written") {
