@@ -81,9 +81,8 @@ absl::Status MetadataNode::Prepare() {
   ASSIGN_OR_RETURN(plan_, metadata::PlanStart(found_, options_.config.cluster.enabled));
   RETURN_IF_ERROR(CheckOwner());
   // Taken in anew, this broker would lose its place, and its metadata could not be given back any more.
-  const bool bound = seams_.fs.Exists(metadata::BindingFile(directory_.path()));
-  if (!plan_.had_metadata && !bound)
-    RETURN_IF_ERROR(BindingOf(found_, plan_.had_metadata, cluster_id_, std::nullopt).status());
+  ASSIGN_OR_RETURN(const auto bound, metadata::ReadBinding(seams_.fs, directory_.path()));
+  RETURN_IF_ERROR(CheckBinding(found_, plan_.had_metadata, bound));
   if (plan_.leave_old_part) {
     LogWarning(directory_.path(),
                " is an older copy: this broker joins its cluster as a new member, "
@@ -265,20 +264,14 @@ absl::Status MetadataNode::OnFoundCluster(const metadata::JoinOutcome& outcome) 
 }
 
 absl::Status MetadataNode::BindDirectory() {
-  const std::string path = metadata::BindingFile(directory_.path());
-  constexpr size_t kMaxBytes = 4096;
-  std::optional<std::string> bound;
-  const auto file = seams_.fs.Open(path, OpenMode::kRead);
-  if (!file.ok() && !absl::IsNotFound(file.status())) return file.status();
-  if (file.ok()) {
-    ASSIGN_OR_RETURN(bound, ReadWhole(**file, kMaxBytes));
-  }
+  ASSIGN_OR_RETURN(const auto bound, metadata::ReadBinding(seams_.fs, directory_.path()));
   ASSIGN_OR_RETURN(const metadata::Binding binding,
                    BindingOf(found_, plan_.had_metadata, cluster_id_, bound));
   if (binding == metadata::Binding::kBound) return absl::OkStatus();
   // Owed before the directory counts as the cluster's: from then on it is taken to have kept all.
   if (binding == metadata::Binding::kBindEmpty) RETURN_IF_ERROR(record_->OweAll());
-  return WriteFileAtomically(seams_.fs, path, metadata::BindingText(cluster_id_));
+  return WriteFileAtomically(seams_.fs, metadata::BindingFile(directory_.path()),
+                             metadata::BindingText(cluster_id_));
 }
 
 // Its metadata is there: the group can be started.

@@ -125,6 +125,31 @@ TEST_CASE("broker remedies: a directory of another cluster's streams is moved aw
   world.StartsAsMember(3);
 }
 
+TEST_CASE("broker remedies: a damaged binding is removed or written again, and nothing is lost") {
+  for (const std::string& damage :
+       {std::string(), std::string("\xff\0?\n", 4), std::string(5000, 'x')}) {
+    for (const bool metadata : {true, false}) {
+      CAPTURE(damage);
+      CAPTURE(metadata);
+      RemedyWorld world;
+      world.End(3);
+      REQUIRE(WriteFileAtomically(world.Disk(3), "data/cluster", damage).ok());
+      if (!metadata) REQUIRE(world.Disk(3).RemoveTree("data/meta").ok());
+      const absl::Status why = world.StartAndDie(3);
+      CHECK(Names(why, "data/cluster is damaged: "));
+      CHECK(Names(why, metadata ? "remove it" : "write the id of the cluster"));
+      world.End(3);
+      if (metadata) REQUIRE(world.Disk(3).Remove("data/cluster").ok());
+      if (!metadata)
+        REQUIRE(WriteFileAtomically(world.Disk(3), "data/cluster", world.id + "\n").ok());
+      world.StartsAsMember(3);
+      CHECK(world.LeaderOf(1, world.stream) == "b3");
+      const auto bound = metadata::ReadBinding(world.Disk(3), "data");
+      CHECK(bound.value() == metadata::BindingText(world.id));
+    }
+  }
+}
+
 TEST_CASE("broker remedies: streams of nobody knows which cluster get their metadata back, or go") {
   for (const bool restored : {true, false}) {
     CAPTURE(restored);

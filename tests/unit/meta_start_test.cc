@@ -121,7 +121,25 @@ TEST_CASE("binding: a directory is bound once, and to one cluster") {
   const auto theirs = BindingOf(found, true, "ours", BindingText("theirs"));
   CHECK(absl::IsFailedPrecondition(theirs.status()));
   CHECK(Says(std::string(theirs.status().message()), "streams of another cluster"));
-  CHECK_FALSE(BindingOf(found, true, "ours", "ours").ok());  // torn
+}
+
+TEST_CASE("binding: a file that names no cluster is damaged, not another cluster's") {
+  for (const std::string& text :
+       {std::string(), std::string("\n"), std::string("ours"), std::string("ours\nours\n"),
+        std::string("\0\0\0\0\n", 5), std::string(300, 'x') + "\n"}) {
+    CAPTURE(text);
+    FoundDirectory found = Empty();
+    for (const bool had_metadata : {false, true}) {
+      for (found.streams = 0; found.streams < 2; ++found.streams) {
+        const auto damaged = BindingOf(found, had_metadata, "ours", text);
+        CHECK(absl::IsDataLoss(damaged.status()));
+        const std::string why(damaged.status().message());
+        CHECK(Says(why, "/data/cluster is damaged"));
+        CHECK(Says(why, "remove it") == (had_metadata || found.streams == 0));
+        CHECK(Says(why, "write the id of the cluster") != Says(why, "remove it"));
+      }
+    }
+  }
 }
 
 TEST_CASE("binding: streams of which nobody says whose they are, are bound only beside metadata") {

@@ -1,7 +1,11 @@
 #include "replication/meta/cluster/cluster_start.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "core/base/limits.h"
 #include "core/base/text.h"
-#include "core/env/file_system.h"
 
 namespace bascule::metadata {
 namespace {
@@ -25,6 +29,14 @@ absl::StatusOr<StartPlan> PlanAlone(const FoundDirectory& found, StartPlan plan)
   }
   plan.way = StartWay::kFound;
   return plan;
+}
+
+// A line with an id.
+bool IsBinding(const std::string& text) {
+  if (text.size() < 2 || text.size() > limits::kMaxClusterIdBytes + 1 || text.back() != '\n')
+    return false;
+  return std::all_of(text.begin(), text.end() - 1,
+                     [](const char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
 }
 
 }  // namespace
@@ -55,29 +67,53 @@ absl::StatusOr<StartPlan> PlanStart(const FoundDirectory& found, bool clustered)
   return plan;
 }
 
-absl::StatusOr<Binding> BindingOf(const FoundDirectory& found, bool had_metadata,
-                                  const std::string& cluster_id,
-                                  const std::optional<std::string>& bound) {
-  if (bound && *bound == BindingText(cluster_id)) return Binding::kBound;
-  if (bound) {
-    return absl::FailedPreconditionError(
-        Concat(found.path, " holds streams of another cluster (", BindingFile(found.path),
-               " names it), this one is ", cluster_id,
-               "; move the whole directory away to join with an empty one"));
+absl::Status CheckBinding(const FoundDirectory& found, bool had_metadata,
+                          const std::optional<std::string>& bound) {
+  // Bound to none yet, a directory without streams holds nothing that the cluster was promised.
+  const bool needed = !had_metadata && found.streams > 0;
+  if (bound && !IsBinding(*bound)) {
+    const std::string file = BindingFile(found.path);
+    return absl::DataLossError(Concat(
+        file, " is damaged: ",
+        needed ? Concat("write the id of the cluster whose streams are in ", found.path,
+                        " into it, as a line (bascule cluster status on another broker shows it)")
+               : "remove it and start again, it is not needed to know its cluster"));
   }
-  // Bound to none yet, it holds nothing that the cluster was promised.
-  if (found.streams == 0) return Binding::kBindEmpty;
-  if (had_metadata) return Binding::kBind;
+  if (bound || !needed) return absl::OkStatus();
   return absl::FailedPreconditionError(
       Concat(found.path, " holds the data of ", found.streams,
              " streams, but nothing says of which cluster: restore ", MetaOf(found),
              " from a backup, or move the whole directory away to join with an empty one"));
 }
 
+absl::StatusOr<Binding> BindingOf(const FoundDirectory& found, bool had_metadata,
+                                  const std::string& cluster_id,
+                                  const std::optional<std::string>& bound) {
+  RETURN_IF_ERROR(CheckBinding(found, had_metadata, bound));
+  if (!bound) return found.streams == 0 ? Binding::kBindEmpty : Binding::kBind;
+  if (*bound == BindingText(cluster_id)) return Binding::kBound;
+  return absl::FailedPreconditionError(
+      Concat(found.path, " holds streams of another cluster (", BindingFile(found.path),
+             " names it), this one is ", cluster_id,
+             "; move the whole directory away to join with an empty one"));
+}
+
 std::string BindingText(const std::string& cluster_id) { return Concat(cluster_id, "\n"); }
 
 std::string BindingFile(const std::string& data_directory) {
   return JoinPath(data_directory, "cluster");
+}
+
+absl::StatusOr<std::optional<std::string>> ReadBinding(FileSystem& fs,
+                                                       const std::string& data_directory) {
+  const auto file = fs.Open(BindingFile(data_directory), OpenMode::kRead);
+  if (absl::IsNotFound(file.status())) return std::nullopt;
+  RETURN_IF_ERROR(file.status());
+  // No more than shows that it is too long.
+  ASSIGN_OR_RETURN(const uint64_t size, (*file)->Size());
+  std::string text(std::min<uint64_t>(size, limits::kMaxClusterIdBytes + 2), '\0');
+  RETURN_IF_ERROR(ReadFully(**file, FilePosition(0), text.data(), text.size()));
+  return std::optional<std::string>(std::move(text));
 }
 
 }  // namespace bascule::metadata

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "core/base/status.h"
+#include "core/env/file_system.h"
 #include "replication/meta/cluster/cluster_note.h"
 
 namespace bascule::metadata {
@@ -53,11 +54,19 @@ enum class Binding : uint8_t {
   kBind,       // to be written
   kBindEmpty,  // likewise; it owes all to the cluster first, since it holds nothing of it
 };
-// `bound`: data/cluster as it was found, or nothing. FailedPrecondition says what to do instead.
+// What can be said of it before the cluster is known, and is to be said before this broker is taken in
+// anew: it would lose its place. `bound`: data/cluster as it was found, or nothing. FailedPrecondition,
+// and DataLoss when it is damaged, say what to do instead.
+absl::Status CheckBinding(const FoundDirectory& found, bool had_metadata,
+                          const std::optional<std::string>& bound);
+// The same, and FailedPrecondition when it is another cluster's.
 absl::StatusOr<Binding> BindingOf(const FoundDirectory& found, bool had_metadata,
                                   const std::string& cluster_id,
                                   const std::optional<std::string>& bound);
 std::string BindingText(const std::string& cluster_id);  // what data/cluster says
+// What data/cluster says; nullopt: there is none.
+absl::StatusOr<std::optional<std::string>> ReadBinding(FileSystem& fs,
+                                                       const std::string& data_directory);
 std::string BindingFile(const std::string& data_directory);
 
 }  // namespace bascule::metadata
