@@ -16,6 +16,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/limits.h"
 #include "core/base/openssl_handles.h"
 
 namespace bascule::cli {
@@ -28,8 +29,7 @@ using openssl::NamesPtr;
 using openssl::NoPassphrase;
 using openssl::X509Ptr;
 
-constexpr size_t kMaxServerIdBytes = 255;
-constexpr size_t kMaxCommonNameBytes = 64;  // X.520's bound
+static_assert(limits::kServerIdBytes <= 64, "X.520's bound of a common name");
 constexpr size_t kMaxLabelBytes = 63;
 constexpr int64_t kClockSkewSeconds = 3600;
 constexpr int64_t kDaySeconds = 24 * 3600;
@@ -107,7 +107,7 @@ bool IsDnsName(std::string_view name) {
     label = ends ? 0 : label + 1;
     if (label > kMaxLabelBytes) return false;
   }
-  return label > 0 && name.size() <= kMaxServerIdBytes && name.front() != '-';
+  return label > 0 && name.size() <= limits::kHostBytes && name.front() != '-';
 }
 
 absl::StatusOr<NamesPtr> AlternativeNames(const std::string& server_id,
@@ -140,10 +140,10 @@ absl::StatusOr<PemPair> ToPem(X509* certificate, EVP_PKEY* key) {
 }  // namespace
 
 bool IsCertifiableServerId(std::string_view server_id) {
-  if (server_id.empty() || server_id.size() > kMaxServerIdBytes) return false;
+  if (server_id.empty() || server_id.size() > limits::kServerIdBytes) return false;
   if (!absl::ascii_isalnum(static_cast<unsigned char>(server_id[0]))) return false;
   return std::all_of(server_id.begin(), server_id.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
   });
 }
 
@@ -170,8 +170,8 @@ absl::StatusOr<PemPair> MakeBrokerCertificate(const PemPair& authority,
                                               int days) {
   if (!IsCertifiableServerId(server_id)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a server id in a certificate has letters, digits, '.', '_' and '-' and "
-                     "begins with one of the first two, unlike '",
+        absl::StrCat("a server id in a certificate has at most ", limits::kServerIdBytes,
+                     " letters, digits, '_' and '-' and begins with one of the first two, unlike '",
                      server_id, "'"));
   }
   const X509Ptr issuer(
@@ -192,15 +192,12 @@ absl::StatusOr<PemPair> MakeBrokerCertificate(const PemPair& authority,
   const X509Ptr certificate(X509_new());
   if (key == nullptr || certificate == nullptr) return OpenSslError("make a key");
   X509* raw = certificate.get();
-  bool made = X509_set_version(raw, X509_VERSION_3) == 1 && SetSerial(raw) &&
-              SetPeriod(raw, now, days) &&
-              X509_set_issuer_name(raw, X509_get_subject_name(issuer.get())) == 1 &&
-              X509_set_pubkey(raw, key.get()) == 1;
+  bool made =
+      X509_set_version(raw, X509_VERSION_3) == 1 && SetSerial(raw) && SetPeriod(raw, now, days) &&
+      X509_set_issuer_name(raw, X509_get_subject_name(issuer.get())) == 1 &&
+      X509_set_pubkey(raw, key.get()) == 1 && AddCommonName(X509_get_subject_name(raw), server_id);
   if (made && ASN1_TIME_compare(X509_get0_notAfter(raw), X509_get0_notAfter(issuer.get())) > 0)
     made = X509_set1_notAfter(raw, X509_get0_notAfter(issuer.get())) == 1;
-  // A longer one stands in the URI alone.
-  if (made && server_id.size() <= kMaxCommonNameBytes)
-    made = AddCommonName(X509_get_subject_name(raw), server_id);
   made = made && AddExtension(raw, issuer.get(), NID_basic_constraints, "critical,CA:FALSE") &&
          AddExtension(raw, issuer.get(), NID_key_usage, "critical,digitalSignature") &&
          AddExtension(raw, issuer.get(), NID_ext_key_usage, "serverAuth,clientAuth") &&

@@ -28,8 +28,8 @@ absl::StatusOr<PemPair> MakeBrokerCertificate(const PemPair& authority,
                                               const std::vector<std::string>& hosts, Timestamp now,
                                               int days);
 
-// Letters, digits, '.', '_' and '-', and neither of the last three first: it becomes a file name
-// too.
+// limits::kServerIdBytes letters, digits, '_' and '-', as a broker takes it, and neither of the last two
+// first: it becomes a file name too.
 bool IsCertifiableServerId(std::string_view server_id);
 
 // An IP address or a host name, without a port.

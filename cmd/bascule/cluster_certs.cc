@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "authority.h"
+#include "core/base/limits.h"
 
 namespace bascule::cli {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 constexpr size_t kMaxPemBytes = 1 << 20;
 constexpr mode_t kKeyMode = 0600;
 constexpr mode_t kCertMode = 0644;
-constexpr int kMaxDays = 36500;
 
 struct Paths {
   explicit Paths(const std::string& directory, const std::string& stem)
@@ -62,10 +62,11 @@ Outcome<bool> Check(FileSystem& files, const ClusterCertsOptions& options) {
     return Failure{ExitCode::kUsage, "no --server-id is given",
                    "name each broker that needs a certificate"};
   }
-  if (options.days < 1 || options.days > kMaxDays) {
-    return Failure{ExitCode::kUsage,
-                   absl::StrCat("--days must be between 1 and ", kMaxDays, ", not ", options.days),
-                   ""};
+  if (options.days < 1 || options.days > kMaxCertificateDays) {
+    return Failure{
+        ExitCode::kUsage,
+        absl::StrCat("--days must be between 1 and ", kMaxCertificateDays, ", not ", options.days),
+        ""};
   }
   for (const std::string& host : options.hosts) {
     if (IsCertifiableHost(host)) continue;
@@ -76,8 +77,9 @@ Outcome<bool> Check(FileSystem& files, const ClusterCertsOptions& options) {
   for (const std::string& id : options.server_ids) {
     if (!IsCertifiableServerId(id) || id == "ca" || !seen.insert(id).second) {
       return Failure{ExitCode::kUsage, absl::StrCat("--server-id ", id, " cannot be used"),
-                     "a server id has letters, digits, '.', '_' and '-', is not 'ca', and is "
-                     "given once"};
+                     absl::StrCat("a server id has at most ", limits::kServerIdBytes,
+                                  " letters, digits, '_' and '-', begins with a letter or digit, "
+                                  "is not 'ca', and is given once")};
     }
     if (options.force) continue;
     const Paths paths(options.out, id);

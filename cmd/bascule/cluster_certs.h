@@ -13,6 +13,7 @@
 namespace bascule::cli {
 
 inline constexpr int kDefaultCertificateDays = 3650;
+inline constexpr int kMaxCertificateDays = 36500;
 
 struct ClusterCertsOptions {
   std::string out = ".";  // directory, made when it is missing

@@ -28,21 +28,25 @@ absl::StatusOr<Duration> ParseTimeout(const std::string& text);
 // A size that some broker may be set to store.
 absl::StatusOr<int64_t> ParseMessageSize(const std::string& text);
 
-// Parses numbers of T's range from `least` on.
+// The largest number of T that is not negative here or there.
+template <typename T>
+inline constexpr int64_t kMostOf = sizeof(T) < sizeof(int64_t)
+                                       ? int64_t{std::numeric_limits<int32_t>::max()}
+                                       : std::numeric_limits<int64_t>::max();
+
+// Parses numbers from `least` to `most`.
 template <typename T>
 class IntegerParser {
  public:
-  explicit IntegerParser(int64_t least) : least_(least) {}
+  explicit IntegerParser(int64_t least, int64_t most = kMostOf<T>) : least_(least), most_(most) {}
   absl::StatusOr<T> operator()(const std::string& text) const {
-    constexpr int64_t kMost = sizeof(T) < sizeof(int64_t)
-                                  ? int64_t{std::numeric_limits<int32_t>::max()}
-                                  : std::numeric_limits<int64_t>::max();
-    ASSIGN_OR_RETURN(const int64_t value, ParseWhole(text, least_, kMost));
+    ASSIGN_OR_RETURN(const int64_t value, ParseWhole(text, least_, most_));
     return static_cast<T>(value);
   }
 
  private:
   int64_t least_;
+  int64_t most_;
 };
 
 // "name=value" into the headers; a name carries one value and is none of the server's own.

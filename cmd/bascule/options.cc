@@ -10,6 +10,7 @@
 #include "cmd/bascule/examples.h"
 #include "cmd/bascule/option_rules.h"
 #include "cmd/bascule/text.h"
+#include "core/base/limits.h"
 #include "core/base/spelling.h"
 #include "core/base/text.h"
 
@@ -49,7 +50,7 @@ CLI::Option* Flag(CLI::App* app, const std::string& names, const char* type, Par
   return app->add_option_function<std::string>(names, take, description)->type_name(type);
 }
 
-// A whole number of the target's own range, at least `least`.
+// A whole number from `least` to `most`.
 template <typename T>
 CLI::Option* IntegerFlag(CLI::App* app, const std::string& names, std::optional<T>& target,
                          int64_t least, const std::string& description) {
@@ -57,8 +58,8 @@ CLI::Option* IntegerFlag(CLI::App* app, const std::string& names, std::optional<
 }
 template <typename T>
 CLI::Option* IntegerFlag(CLI::App* app, const std::string& names, T& target, int64_t least,
-                         const std::string& description) {
-  return Flag(app, names, "N", IntegerParser<T>(least), target, description);
+                         const std::string& description, int64_t most = kMostOf<T>) {
+  return Flag(app, names, "N", IntegerParser<T>(least, most), target, description);
 }
 
 // A flag with a list of values, separated by commas where `delimiter` says so.
@@ -141,7 +142,8 @@ void AddStreamCommands(CLI::App& root, Invocation& invocation) {
   app->add_option("-s,--subject", options.subject, "NATS subject to record; may have wildcards")
       ->required()
       ->type_name("SUBJECT");
-  IntegerFlag(app, "--partitions", options.partitions, 1, "Number of partitions (default 1)");
+  IntegerFlag(app, "--partitions", options.partitions, 1, "Number of partitions (default 1)",
+              limits::kMaxPartitionsPerStream);
   Flag(app, "--replication-factor", "N|all", ParseReplicationFactor, options.replication_factor,
        "Brokers that keep a copy (default 1)");
   app->add_option("--group", options.group, "NATS queue group to listen in")->type_name("NAME");
@@ -260,7 +262,8 @@ void AddClusterCerts(CLI::App& cluster, Invocation& invocation) {
       app, "--host", "HOST,...", ',',
       [&options](const std::vector<std::string>& hosts) { options.hosts = hosts; },
       "Name or address to put into each; a list, or repeated");
-  IntegerFlag(app, "--days", options.days, 1, "Until the new ones expire (default 3650)");
+  IntegerFlag(app, "--days", options.days, 1, "Until the new ones expire (default 3650)",
+              kMaxCertificateDays);
   app->add_flag("--force", options.force,
                 "Replace certificates that are there; never the authority");
 }

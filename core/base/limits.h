@@ -159,6 +159,8 @@ inline constexpr size_t kPeerBulkHeaderBytes = 60 * kKiB;
 // The first frame of a stream, and each text in it.
 inline constexpr size_t kPeerHelloBytes = 4 * kKiB;
 inline constexpr size_t kPeerNameBytes = 512;
+// A server id; a longer one is refused, by the configuration and for certificates.
+inline constexpr size_t kServerIdBytes = 64;
 // A host in a setting, the most that DNS has; longer: the configuration is refused.
 inline constexpr size_t kHostBytes = 253;
 // The text of a status that an answer carries; what is longer is cut.
@@ -253,6 +255,7 @@ static_assert(kMaxBatchBytes > kMaxMessageBytes + kRecordOverheadBytes,
 static_assert(kBatchTargetBytes <= kMaxBatchBytes);
 static_assert(kPeerBulkHeaderBytes + kPeerHelloBytes <= kPeerFrameOverheadBytes);
 static_assert(kPeerIntroductionBytes <= kPeerFrameBytes);
+static_assert(kServerIdBytes <= kPeerNameBytes);
 static_assert(kHostBytes + sizeof("[]:65535") <= kPeerNameBytes,
               "a host with its port is a peer address");
 static_assert(kPeerQueueBytes > kPeerFrameBytes, "the queue holds at least one largest message");

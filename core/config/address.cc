@@ -18,7 +18,6 @@ namespace {
 
 constexpr int kMaxPort = 65535;
 constexpr int kPeerPort = 9293;
-constexpr size_t kMaxServerIdBytes = 64;
 constexpr size_t kMaxNamespaceBytes = 128;
 constexpr double kMaxReservePercent = 90;
 
@@ -52,16 +51,27 @@ bool SplitAddress(const std::string& text, Address& address) {
 
 absl::Status CheckLength(const std::string& what, const std::string& text, size_t most) {
   if (text.size() <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("has ", what, " of ", text.size(),
+  return absl::InvalidArgumentError(absl::StrCat("names ", what, " of ", text.size(),
                                                  " bytes, at most ", most,
                                                  " are kept; give a shorter one"));
 }
 
-absl::Status CheckNatsServer(const std::string& url) {
+// What is wrong with an item of a list; empty: nothing.
+using ItemRule = std::string (*)(const std::string& item);
+
+// Every item that is wrong in one sentence behind `wanted`.
+absl::Status CheckItems(const std::vector<std::string>& items, const std::string& wanted,
+                        ItemRule rule) {
+  std::vector<std::string> wrong;
+  for (const std::string& item : items)
+    if (std::string why = rule(item); !why.empty()) wrong.push_back(std::move(why));
+  if (wrong.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(wanted, "; ", absl::StrJoin(wrong, ", ")));
+}
+
+std::string WrongNatsServer(const std::string& url) {
   const auto refuse = [&url](const std::string& why) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("must hold addresses such as nats://host:4222 or tls://host:4222; ",
-                     Quoted(WithoutUserInfo(url)), " ", why));
+    return absl::StrCat(Quoted(WithoutUserInfo(url)), " ", why);
   };
   std::string rest = url;
   if (const size_t scheme = url.find("://"); scheme != std::string::npos) {
@@ -76,7 +86,16 @@ absl::Status CheckNatsServer(const std::string& url) {
   if (!SplitAddress(rest, address)) return refuse("is not one");
   if (address.host.empty()) return refuse("has no host");
   if (address.port == 0) return refuse("has port 0");
-  return absl::OkStatus();
+  return "";
+}
+
+std::string WrongPeerAddress(const std::string& text) {
+  Address address{"", kPeerPort};
+  if (!SplitAddress(text, address) || address.host.empty() || address.port == 0 ||
+      IsEveryInterface(address.host))
+    return absl::StrCat(Quoted(text), " is none that can be dialled");
+  const absl::Status length = CheckLength("a host", address.host, limits::kHostBytes);
+  return length.ok() ? "" : absl::StrCat("one of them ", length.message());
 }
 
 }  // namespace
@@ -131,17 +150,14 @@ Kind<std::vector<Address>> PeerAddressesKind() {
   const auto parse =
       [list = ListKind().parse](const Value& value) -> absl::StatusOr<std::vector<Address>> {
     ASSIGN_OR_RETURN(const std::vector<std::string> texts, list(value));
+    RETURN_IF_ERROR(CheckItems(
+        texts,
+        absl::StrCat("must hold addresses such as b1.example.com:", kPeerPort, " or 10.0.0.1"),
+        WrongPeerAddress));
     std::vector<Address> addresses;
     for (const std::string& text : texts) {
-      Address address{"", kPeerPort};
-      if (!SplitAddress(text, address) || address.host.empty() || address.port == 0 ||
-          IsEveryInterface(address.host)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("must hold addresses such as b1.example.com:", kPeerPort, " or 10.0.0.1; ",
-                         Quoted(text), " is none that can be dialled"));
-      }
-      RETURN_IF_ERROR(CheckLength("a host", address.host, limits::kHostBytes));
-      addresses.push_back(std::move(address));
+      Address& address = addresses.emplace_back(Address{"", kPeerPort});
+      SplitAddress(text, address);
     }
     return addresses;
   };
@@ -157,14 +173,18 @@ Kind<std::vector<std::string>> ServerIdsKind() {
   kind.parse = [list = kind.parse](const Value& value) -> absl::StatusOr<std::vector<std::string>> {
     ASSIGN_OR_RETURN(std::vector<std::string> ids, list(value));
     std::set<std::string> seen;
+    std::vector<std::string> wrong;
     for (const std::string& id : ids) {
-      if (id.empty())
-        return absl::InvalidArgumentError("must hold server ids; one of them is empty");
-      RETURN_IF_ERROR(CheckServerId(id));
-      if (!seen.insert(id).second)
-        return absl::InvalidArgumentError(absl::StrCat("names ", Quoted(id), " twice"));
+      if (id.empty()) {
+        wrong.push_back("must hold server ids, one of them is empty");
+      } else if (const absl::Status checked = CheckServerId(id); !checked.ok()) {
+        wrong.push_back(std::string(checked.message()));
+      } else if (!seen.insert(id).second) {
+        wrong.push_back(absl::StrCat("names ", Quoted(id), " twice"));
+      }
     }
-    return ids;
+    if (wrong.empty()) return ids;
+    return absl::InvalidArgumentError(absl::StrJoin(wrong, "; "));
   };
   return kind;
 }
@@ -176,7 +196,9 @@ Kind<std::vector<std::string>> NatsServersKind() {
     if (servers.empty())
       return absl::InvalidArgumentError(
           "names no server; give at least one, such as nats://127.0.0.1:4222");
-    for (const std::string& server : servers) RETURN_IF_ERROR(CheckNatsServer(server));
+    RETURN_IF_ERROR(CheckItems(servers,
+                               "must hold addresses such as nats://host:4222 or tls://host:4222",
+                               WrongNatsServer));
     return servers;
   };
   kind.show = [](const std::vector<std::string>& servers) {
@@ -215,10 +237,10 @@ Kind<DiskReserve> ReserveKind() {
 }
 
 absl::Status CheckServerId(const std::string& text) {
-  bool plain = text.size() <= kMaxServerIdBytes;
+  bool plain = text.size() <= limits::kServerIdBytes;
   for (const char c : text) plain &= absl::ascii_isalnum(c) || c == '-' || c == '_';
   if (plain) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("must be at most ", kMaxServerIdBytes,
+  return absl::InvalidArgumentError(absl::StrCat("must be at most ", limits::kServerIdBytes,
                                                  " letters, digits, \"-\" and \"_\", not ",
                                                  Quoted(text)));
 }
@@ -239,7 +261,7 @@ absl::Status CheckHost(const std::string& text) {
 }
 
 absl::Status CheckRack(const std::string& text) {
-  return CheckLength("a name", text, limits::kPeerNameBytes);
+  return CheckLength("a rack", text, limits::kPeerNameBytes);
 }
 
 }  // namespace bascule::config

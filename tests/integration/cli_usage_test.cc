@@ -23,6 +23,8 @@ TEST_CASE("wrong usage exits with 2 and names the remedy") {
        "--durability: must be \"fsync\" or \"os\", not \"disk\""},
       {{"stream", "create", "a", "-s", "a", "--segment-max-bytes", "1K"},
        "must be from 64KiB to 16GiB, or 0 for the default, not \"1K\""},
+      {{"stream", "create", "a", "-s", "a", "--partitions", "0"}, "from 1 to 1000"},
+      {{"cluster", "certs", "--server-id", "b1", "--days", "0"}, "from 1 to 36500"},
       {{"stream", "update", "a"}, "say what to change"},
       {{"stream", "update", "a", "--subject", "b"}, "is not understood here"},
       {{"cluster", "add", ":9293"}, "has no host"},

@@ -142,14 +142,18 @@ TEST_CASE("cluster certs: an authority elsewhere, and one that is not whole") {
 
 TEST_CASE("cluster certs: what cannot be used is refused before anything is made") {
   CertsWorld w;
-  for (const char* id : {"", "ca", "a/b", "../x", ".hidden", "-x", "a b", "a\nb", "b\xc3\xbc"}) {
+  for (const char* id :
+       {"", "ca", "a/b", "../x", ".hidden", "-x", "a b", "a\nb", "b\xc3\xbc", "b.1"}) {
     CHECK_MESSAGE(w.Make(For({id})) == ExitCode::kUsage, std::string(id));
   }
+  // What no broker takes as its id (clustering.server.id).
+  CHECK(w.Make(For({std::string(65, 'b')})) == ExitCode::kUsage);
+  CHECK(w.err.str().find("at most 64 letters, digits") != std::string::npos);
   CHECK(w.Make(For({})) == ExitCode::kUsage);
   CHECK(w.Make(For({"b1", "b1"})) == ExitCode::kUsage);
   ClusterCertsOptions days = For({"b1"});
-  days.days = 0;
-  CHECK(w.Make(days) == ExitCode::kUsage);
+  for (days.days = 0; days.days <= 36501; days.days += 36501)
+    CHECK(w.Make(days) == ExitCode::kUsage);
   CHECK_FALSE(RealFileSystem().Exists(w.dir.Path("ca.pem")));
   for (const char* host : {"b1:9293", "a b", "", "x,URI:bascule://b2", ".a", "a..b", "-a"}) {
     ClusterCertsOptions options = For({"b1"});
@@ -157,6 +161,13 @@ TEST_CASE("cluster certs: what cannot be used is refused before anything is made
     CHECK_MESSAGE(w.Make(options) == ExitCode::kUsage, std::string(host));
   }
   CHECK_FALSE(RealFileSystem().Exists(w.dir.Path("b1.pem")));
+}
+
+TEST_CASE("cluster certs: the longest id that a broker takes") {
+  CertsWorld w;
+  const std::string id(64, 'b');
+  REQUIRE(w.Make(For({id})) == ExitCode::kOk);
+  CHECK(Look(w.Contents(id + ".pem"), w.Contents("ca.pem")).names[0] == "6:bascule://" + id);
 }
 
 TEST_CASE("cluster certs: no certificate outlives its authority") {

@@ -116,7 +116,7 @@ TEST_CASE("config cluster: what the cluster keeps of a broker has its bounds") {
   const std::string cluster = "cluster.insecure: true\ncluster.listen: h:1\n";
   CHECK(LoadFile(cluster + "cluster.rack: " + std::string(512, 'r')).ok());
   CHECK(FileFaults(cluster + "cluster.rack: " + std::string(513, 'r')) ==
-        "bascule.yaml:3: \"cluster.rack\" has a name of 513 bytes, at most 512 are kept; give a "
+        "bascule.yaml:3: \"cluster.rack\" names a rack of 513 bytes, at most 512 are kept; give a "
         "shorter one");
   const std::string host(253, 'h');
   CHECK(LoadFile(cluster + "cluster.advertised: " + host + ":65535").ok());
@@ -124,9 +124,9 @@ TEST_CASE("config cluster: what the cluster keeps of a broker has its bounds") {
     CAPTURE(key);
     const std::string port = std::string(key) == "host" ? "" : ":1";
     CHECK(LoadFile(cluster + key + ": " + host + port).ok());
-    CHECK(FileFaults(cluster + key + ": " + host + "h" + port) ==
-          std::string("bascule.yaml:3: \"") + key +
-              "\" has a host of 254 bytes, at most 253 are kept; give a shorter one");
+    const std::string faults = FileFaults(cluster + key + ": " + host + "h" + port);
+    CHECK(Holds(faults, std::string("bascule.yaml:3: \"") + key + "\" "));
+    CHECK(Holds(faults, "names a host of 254 bytes, at most 253 are kept; give a shorter one"));
   }
 }
 

@@ -102,6 +102,20 @@ TEST_CASE("config rules: NATS server addresses") {
   }
 }
 
+TEST_CASE("config rules: every wrong item of a list is named") {
+  CHECK(FileFaults("nats.servers: ['http://x', 'nats://h', 'foo://y', 'nats://u:hush@a b:1']") ==
+        "bascule.yaml:1: \"nats.servers\" must hold addresses such as nats://host:4222 or "
+        "tls://host:4222; \"http://x\" has the scheme \"http\", \"foo://y\" has the scheme "
+        "\"foo\", \"nats://***@a b:1\" is not one");
+  CHECK(FileFaults("cluster: {insecure: true, listen: 'h:1', join: ['a b', b2, ':1']}") ==
+        "bascule.yaml:1: \"cluster.join\" must hold addresses such as b1.example.com:9293 or "
+        "10.0.0.1; \"a b\" is none that can be dialled, \":1\" is none that can be dialled");
+  const std::string ids = FileFaults("clustering.raft.bootstrap.peers: [b1, a.b, b1, '', 'c d']");
+  for (const char* part :
+       {"not \"a.b\"", "not \"c d\"", "names \"b1\" twice", "one of them is empty"})
+    CHECK_MESSAGE(Holds(ids, part), ids);
+}
+
 TEST_CASE("config rules: the embedded server, where false means false") {
   CHECK_FALSE(LoadFile("nats.embedded: false")->nats.embedded.enabled);
   CHECK(LoadFile("nats.embedded: true")->nats.embedded.enabled);

@@ -324,6 +324,16 @@ TEST_CASE("the status is the leader's, from every broker, and names what is not 
   CHECK(headless.members[0].match == -1);
 }
 
+TEST_CASE("a broker without a peer address is named without one") {
+  MetaWorld world(1);
+  world[1].trouble = "its disk is full";
+  world.Run(seconds(1));
+  world.group.SetMembers({{PeerId(1), "b1", "", true}, {PeerId(2), "b2", "", true}});
+  CHECK(StatusOf(world, 1).degraded ==
+        std::vector<std::string>{"broker b1 gets no new partitions: its disk is full",
+                                 "broker b2 has not registered"});
+}
+
 TEST_CASE("a leader that does not answer is said to, and the broker's own view is given") {
   MetaWorld world(3);
   world.network.Cut(PeerId(1), PeerId(2));

@@ -292,7 +292,7 @@ TEST_CASE("peer tls: which broker a certificate speaks for") {
         "Bascule cluster authority");
   CHECK_FALSE(peer::CertificateServerId("nothing").ok());
   CHECK_FALSE(peer::CertificateServerId("-----BEGIN CERTIFICATE-----\nAAAA\n").ok());
-  const std::string long_id(200, 'x');
+  const std::string long_id(limits::kServerIdBytes, 'x');
   CHECK(peer::CertificateServerId(certificates.Text(certificates.For(long_id).cert)).value() ==
         long_id);
 }

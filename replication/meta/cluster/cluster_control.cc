@@ -53,6 +53,12 @@ ClusterMember Describe(const GroupMemberStatus& member, const GroupStatus& statu
   return out;
 }
 
+// A group of one has no peer address.
+std::string NameOf(const ClusterMember& member) {
+  return Concat("broker ", member.server_id, member.peer_address.empty() ? "" : " at ",
+                member.peer_address);
+}
+
 struct Leaderless {
   int64_t waiting = 0;  // for a broker that is away
   int64_t lost = 0;     // nobody has the records any more
@@ -76,14 +82,11 @@ void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
   }
   for (const ClusterMember& member : status.members) {
     if (member.live && !member.trouble.empty())
-      status.degraded.push_back(Concat("broker ", member.server_id, " at ", member.peer_address,
-                                       " gets no new partitions: ", member.trouble));
+      status.degraded.push_back(
+          Concat(NameOf(member), " gets no new partitions: ", member.trouble));
     if (member.live) continue;
-    status.degraded.push_back(member.incarnation == 0
-                                  ? Concat("broker ", member.server_id, " at ", member.peer_address,
-                                           " has not registered")
-                                  : Concat("broker ", member.server_id, " at ", member.peer_address,
-                                           " is not reachable"));
+    status.degraded.push_back(Concat(
+        NameOf(member), member.incarnation == 0 ? " has not registered" : " is not reachable"));
   }
   for (const auto& entry : table.brokers()) {
     const std::string& id = entry.first;
