@@ -18,6 +18,7 @@
 #include "nats_bridge/embedded_nats.h"
 #include "nats_bridge/nats_bus.h"
 #include "replication/broker/broker.h"
+#include "replication/peer/certificates.h"
 #include "replication/peer/grpc_peer_transport.h"
 
 namespace bascule::daemon {
@@ -211,7 +212,11 @@ absl::Status Daemon::Parts::Serve() {
   facts = std::make_unique<BrokerFacts>(config, fs, clock, *bus, *broker);
   api::ApiOptions options;
   options.listen = ToText(config.listen);
-  options.tls = {config.tls.key, config.tls.cert, config.tls.client_auth, config.tls.client_ca};
+  options.tls = {config.tls.key, config.tls.cert, config.tls.client_auth, config.tls.client_ca,
+                 [this](const std::string& cert) {
+                   return peer::CheckDate(ApiCertificateName(config), cert, clock.Wall(),
+                                          kRenewApiCertificate);
+                 }};
   options.max_request_bytes = config.MaxRequestBytes();
   options.bounds = ToBounds(config.api, descriptors.clients());
   options.advertised_host = config.advertised.host;

@@ -10,6 +10,10 @@
 
 namespace bascule::daemon {
 
+std::string ApiCertificateName(const config::Config& config) {
+  return Concat("the API's certificate ", config.tls.cert);
+}
+
 BrokerFacts::BrokerFacts(const config::Config& config, FileSystem& fs, Clock& clock,
                          const nats::NatsBus& bus, const broker::Broker& broker)
     : config_(config), fs_(fs), clock_(clock), started_(clock.Wall()), bus_(bus), broker_(broker) {}
@@ -23,8 +27,7 @@ void BrokerFacts::SetAddresses(std::string listen, std::string advertised) {
 std::vector<std::string> BrokerFacts::CertificateWarnings() const {
   if (config_.tls.cert.empty() || api_ == nullptr) return {};
   std::vector<std::string> out = peer::ExpiryWarnings(
-      Concat("the API's certificate ", config_.tls.cert), api_->certificate(), clock_.Wall(),
-      "put a new one and its key in its place (tls.cert, tls.key)");
+      ApiCertificateName(config_), api_->certificate(), clock_.Wall(), kRenewApiCertificate);
   if (std::string trouble = api_->tls_trouble(); !trouble.empty())
     out.push_back(std::move(trouble));
   return out;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/api/api_server.h"
 #include "core/config/config.h"
@@ -11,6 +12,11 @@
 #include "replication/broker/broker.h"
 
 namespace bascule::daemon {
+
+// The API's own certificate in sentences, and what is to be done about its dates.
+std::string ApiCertificateName(const config::Config& config);
+inline constexpr std::string_view kRenewApiCertificate =
+    "put a new one and its key in its place (tls.cert, tls.key)";
 
 class BrokerFacts final : public ServerFactsSource {
  public:

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,8 @@ struct TlsOptions {
   std::string cert;                  // tls.cert
   bool require_client_cert = false;  // tls.client.auth.enabled
   std::string client_ca;             // tls.client.auth.ca; empty = the system's roots
+  // Whether a certificate (PEM) is valid now; an error has the date. Null: nobody looks.
+  std::function<absl::Status(const std::string& cert)> check_dates = nullptr;
 };
 
 // What clients may hold; see the settings api.*.

@@ -159,11 +159,20 @@ std::shared_ptr<grpc::ServerCredentials> ServerCertificate::Credentials() {
                                               &ServerCertificate::Fetch, this);
 }
 
+absl::Status ServerCertificate::CheckReplacement(const std::string& cert) const {
+  const std::string used = certificate();
+  if (!options_.check_dates || cert == used || !options_.check_dates(used).ok())
+    return absl::OkStatus();
+  return options_.check_dates(cert);
+}
+
 void ServerCertificate::Reload() {
   if (!enabled()) return;
   absl::StatusOr<Texts> texts = Read();
   if (texts.ok()) {
-    if (absl::Status tried = Try(*texts); !tried.ok()) texts = std::move(tried);
+    absl::Status usable = Try(*texts);
+    if (usable.ok()) usable = CheckReplacement(texts->cert);
+    if (!usable.ok()) texts = std::move(usable);
   }
   std::string trouble;
   if (!texts.ok()) {

@@ -43,7 +43,8 @@ class ServerCertificate {
   absl::Status Load();
   // For one server. Insecure without key and certificate.
   std::shared_ptr<grpc::ServerCredentials> Credentials();
-  // Reads the files again. What cannot be used changes nothing, and is said: trouble(). What was
+  // Reads the files again. What cannot be used, and what is not valid now in the place of what is,
+  // changes nothing, and is said: trouble(). What was
   // refused is tried again only once the files hold something else. Blocks; one thread at a time.
   void Reload();
 
@@ -56,6 +57,7 @@ class ServerCertificate {
   bool enabled() const { return !options_.key.empty(); }
   absl::StatusOr<Texts> Read() const;
   absl::Status Try(const Texts& texts);
+  absl::Status CheckReplacement(const std::string& cert) const;
   static bool CanServe(const Texts& texts);
   static grpc_ssl_certificate_config_reload_status Fetch(
       void* self, grpc_ssl_server_certificate_config** config);

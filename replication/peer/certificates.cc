@@ -182,6 +182,11 @@ void AddWarning(std::vector<std::string>& out, const std::string& what, X509* ce
   }
 }
 
+bool IsValid(X509* certificate, time_t now) {
+  return X509_cmp_time(X509_get0_notAfter(certificate), &now) >= 0 &&
+         X509_cmp_time(X509_get0_notBefore(certificate), &now) <= 0;
+}
+
 time_t Seconds(Timestamp now) { return static_cast<time_t>(now.value() / 1'000'000'000); }
 
 }  // namespace
@@ -326,6 +331,15 @@ std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts&
   check("the broker's certificate", paths.cert, texts.cert);
   check("the cluster's authority", paths.ca, texts.ca);
   return out;
+}
+
+absl::Status CheckDate(const std::string& what, std::string_view pem, Timestamp now,
+                       std::string_view remedy) {
+  const std::vector<X509Ptr> certificates = ReadCertificates(pem);
+  if (certificates.empty() || IsValid(certificates[0].get(), Seconds(now))) return absl::OkStatus();
+  std::vector<std::string> dates;
+  AddWarning(dates, what, certificates[0].get(), Seconds(now), remedy);
+  return dates.empty() ? absl::OkStatus() : absl::InvalidArgumentError(dates[0]);
 }
 
 std::vector<std::string> ExpiryWarnings(const std::string& what, std::string_view pem,

@@ -64,6 +64,9 @@ std::vector<std::string> ValidityWarnings(const PemFiles& paths, const PemTexts&
 // The same of the first certificate of `pem`, which is called `what`. `remedy`: what is to be done.
 std::vector<std::string> ExpiryWarnings(const std::string& what, std::string_view pem,
                                         Timestamp now, std::string_view remedy);
+// InvalidArgument with such a sentence: it is not valid at `now`.
+absl::Status CheckDate(const std::string& what, std::string_view pem, Timestamp now,
+                       std::string_view remedy);
 // The remedy for a certificate between brokers.
 extern const std::string_view kRenewPeerCertificate;
 

@@ -81,6 +81,34 @@ TEST_CASE("certificate: a pair that could not be tried is no refused one") {
   CHECK(tls->certificate() == kTestClientCert);
 }
 
+TEST_CASE("certificate: one that is not valid now does not take the place of one that is") {
+  CertificateWorld world;
+  std::string invalid = kTestClientCert;
+  TlsOptions options{"key", "cert", false, "", [&](const std::string& cert) {
+                       return cert == invalid || invalid == "all"
+                                  ? absl::InvalidArgumentError("it expired on a date")
+                                  : absl::OkStatus();
+                     }};
+  ServerCertificate tls(options, world.disk, [](const CertificateTexts&) { return true; });
+  REQUIRE(tls.Load().ok());
+  world.Write("cert", kTestClientCert);
+  for (int i = 0; i < 2; ++i) {
+    tls.Reload();
+    CHECK(tls.certificate() == kTestServerCert);
+    CHECK(tls.trouble() ==
+          "it expired on a date; new connections are shown the certificate that was read before");
+  }
+  invalid.clear();  // its time has come
+  tls.Reload();
+  CHECK(tls.certificate() == kTestClientCert);
+  CHECK(tls.trouble().empty());
+  invalid = "all";  // there is nothing better
+  world.Write("cert", kTestServerCert);
+  tls.Reload();
+  CHECK(tls.certificate() == kTestServerCert);
+  CHECK(tls.trouble().empty());
+}
+
 TEST_CASE("certificate: another client authority alone is something new") {
   CertificateWorld world;
   const auto tls = world.Load(/*asks_clients=*/true);

@@ -256,6 +256,17 @@ TEST_CASE("peer certificates: one that is not valid now does not take the place 
   CHECK(StaysReachable(b, a, options.tls_refresh));
 }
 
+TEST_CASE("peer certificates: the date of one that no authority here has signed") {
+  PeerCertificates certificates(kMade);
+  const std::string pem = certificates.Text(certificates.For("b1", 20).cert);
+  const auto at = [&](int day) { return CheckDate("it", pem, AtDay(day), "put another there"); };
+  CHECK(at(1).ok());
+  CHECK(at(19).ok());  // it ends soon
+  CHECK(Has(at(21), "it expired on Dec  4"));
+  CHECK(Has(at(21), "put another there"));
+  CHECK(Has(at(-1), "it is not valid before Nov 14"));
+}
+
 TEST_CASE("peer certificates: what is not valid is replaced by what was made later, valid or not") {
   PeerCertificates certificates(kMade);
   const PeerTlsOptions files = certificates.For("b1", 20);
