@@ -223,7 +223,8 @@ step_threads() {
     count "threads: no compile command found in build/threads" 1
     return
   fi
-  if ! clang++ -x c++-header -std=c++20 -pthread -O1 -D_GLIBCXX_ASSERTIONS tests/threads/third_party.h -o "$common"; then
+  if ! clang++ -x c++-header -std=c++20 -pthread -O1 -D_GLIBCXX_ASSERTIONS \
+    tests/threads/third_party.h -o "$common"; then
     count "threads: clang cannot read tests/threads/third_party.h" 1
     return
   fi

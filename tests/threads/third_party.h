@@ -1,4 +1,6 @@
 // What most sources include of others: read once, for all of them, by the threads step of tests/run.sh.
+#pragma once
+
 #include <google/protobuf/message.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
