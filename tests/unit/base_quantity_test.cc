@@ -116,8 +116,7 @@ TEST_CASE("quantity: bounds count themselves, and 0 only where it has a meaning"
     CHECK(refused.status().message() ==
           Concat("must be from 1KiB to 4KiB, not ", Quoted(text)).c_str());
   }
-  CHECK(ParseSizeBetween("0", 1, kMost, "").status().message() ==
-        "must be at least 1, not \"0\"");
+  CHECK(ParseSizeBetween("0", 1, kMost, "").status().message() == "must be at least 1, not \"0\"");
   CHECK(ParseSizeBetween("1023", 1024, kMost, "no limit").status().message() ==
         "must be at least 1KiB, or 0 for no limit, not \"1023\"");
   CHECK(ParseMillis("1ms", "").value() == 1ms);
@@ -125,8 +124,7 @@ TEST_CASE("quantity: bounds count themselves, and 0 only where it has a meaning"
   CHECK(ParseMillis("0", "").status().message() == "must be at least 1ms, not \"0\"");
   CHECK(ParseMillis("10us", "never").status().message() ==
         "must be at least 1ms, or 0 for never, not \"10us\"");
-  CHECK(ParseMillis("1.5ms", "").status().message() ==
-        "must be whole milliseconds, not \"1.5ms\"");
+  CHECK(ParseMillis("1.5ms", "").status().message() == "must be whole milliseconds, not \"1.5ms\"");
 }
 
 TEST_CASE("quantity: switches and whole numbers") {
