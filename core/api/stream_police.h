@@ -1,8 +1,8 @@
 // Ends connections that keep more streams open than they, all of their address, or all clients
-// together may, open and drop them faster than anybody who wants an answer, or send more than any message can be without completing one (floods of pings
-// and settings). gRPC 1.51 holds a client to its stream limit only once that client
-// has acknowledged it, and to no rate at all; but it counts streams by connection (channelz), and
-// the listener can end what it handed on.
+// together may, open and drop them faster than anybody who wants an answer, or send more than any
+// message can be without completing one (floods of pings and settings). gRPC 1.51 holds a client to
+// its stream limit only once that client has acknowledged it, and to no rate at all; but it counts
+// streams by connection (channelz), and the listener can end what it handed on.
 //
 // Pure but for the counts, which come through `Counts`. One thread at a time.
 #pragma once

@@ -40,7 +40,8 @@ struct ConnectionWatch {
   std::chrono::milliseconds period{50};
   // Connections that sent at least so much since the last look are shown...
   size_t busy_bytes = 0;
-  // ... here, at each look, also when there are none; the peers that come back are ended, and their address opens no others for a while.
+  // ... here, at each look, also when there are none; the peers that come back are ended, and their
+  // address opens no others for a while.
   std::function<std::vector<std::string>(const std::vector<BusyConnection>& busy)> judge;
   std::chrono::milliseconds barred{5000};
   std::string reason{};  // completes "... is ended: "
