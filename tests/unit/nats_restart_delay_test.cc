@@ -7,7 +7,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST_CASE("restart delay: doubles while children die young, to a bound; a healthy one begins anew") {
+TEST_CASE(
+    "restart delay: doubles while children die young, to a bound; a healthy one begins anew") {
   RestartDelay delay;
   for (int round = 0; round < 2; ++round) {
     for (const Duration wanted : {100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 5000ms, 5000ms}) {
