@@ -29,10 +29,12 @@ inline constexpr char kClusterCertsAbout[] =
 
 inline constexpr char kClusterCertsExamples[] = R"(Examples:
   bascule cluster certs --out certs --server-id b1 --server-id b2 --server-id b3
-  bascule cluster certs --out certs --server-id b4                    (one more, later)
-  bascule cluster certs --out new --ca certs --server-id b4           (kept apart)
   bascule cluster certs --out certs --server-id b1 --host b1.example.com --host 10.0.0.1
-  bascule cluster certs --out certs --server-id b1 --force            (before the old one expires)
+One more, later, with the authority that is there, or kept apart from it:
+  bascule cluster certs --out certs --server-id b4
+  bascule cluster certs --out new --ca certs --server-id b4
+Again, before the old one expires:
+  bascule cluster certs --out certs --server-id b1 --force
 
 The first run makes the authority: ca.pem, which every broker gets, and ca.key, which signs
 certificates and belongs on no broker. For each server id there are then <id>.pem and

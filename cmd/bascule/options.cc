@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "cmd/bascule/examples.h"
@@ -13,9 +14,13 @@
 #include "core/base/limits.h"
 #include "core/base/spelling.h"
 #include "core/base/text.h"
+#include "core/base/wrap.h"
 
 namespace bascule::cli {
 namespace {
+
+constexpr size_t kHelpWidth = 80;
+constexpr size_t kMeaningColumn = 36;
 
 // A value that CLI11 handed over as text, or the usage error that names the flag.
 template <typename T>
@@ -429,7 +434,7 @@ ParsedCommandLine ParseCommandLine(int argc, const char* const* argv, Timestamp 
   app.fallthrough();
   app.require_subcommand(1);
   app.set_help_flag("-h,--help", "Print this and exit");
-  app.get_formatter()->column_width(36);
+  app.get_formatter()->column_width(kMeaningColumn);
   app.footer(std::string(kRootExamples) + "\n\n" + kExitCodesHelp);
   AddGlobalFlags(app, invocation);
   AddStreamCommands(app, invocation);
@@ -447,11 +452,13 @@ ParsedCommandLine ParseCommandLine(int argc, const char* const* argv, Timestamp 
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
-      app.exit(error, out, err);
+      std::ostringstream help;
+      app.exit(error, help, err);
+      out << WrapLines(help.str(), kHelpWidth, kMeaningColumn, "bascule");
       return {std::nullopt, ExitCode::kOk};
     }
     if (argc <= 1) {
-      err << app.help();
+      err << WrapLines(app.help(), kHelpWidth, kMeaningColumn, "bascule");
     } else {
       PrintUsageError(app, error, err);
     }

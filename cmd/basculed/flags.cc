@@ -9,17 +9,21 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/spelling.h"
+#include "core/base/wrap.h"
 #include "core/config/value.h"
 
 namespace bascule::daemon {
 namespace {
 
 constexpr int kUsageExit = 2;
+constexpr size_t kHelpWidth = 80;
+constexpr size_t kMeaningColumn = 30;
 
 constexpr char kDescription[] =
     "basculed records NATS subjects into durable, replayable streams and serves them over gRPC.";
 
-constexpr char kExamples[] = R"(Examples:
+constexpr char kExamples[] =
+    R"(Examples:
   basculed
       Record what clients ask for, with a NATS server on this machine and data in /var/lib/bascule.
   basculed --config /etc/bascule/basculed.yaml
@@ -34,8 +38,8 @@ constexpr char kExamples[] = R"(Examples:
       Any setting can be an environment variable: BASCULE_ and the key, underscores for dots.
   basculed --config basculed.yaml --check
       Say whether the configuration is valid, with every mistake in it, and exit.
-  basculed --server-id b2 --cluster-listen 10.0.0.2:9293 --cluster-join 10.0.0.1 \
-           --cluster-tls-ca ca.pem --cluster-tls-cert b2.pem --cluster-tls-key b2.key
+  basculed --server-id b2 --cluster-listen 10.0.0.2:9293 --cluster-join 10.0.0.1)"
+    R"( --cluster-tls-ca ca.pem --cluster-tls-cert b2.pem --cluster-tls-key b2.key
       Join the cluster of another broker; `bascule cluster certs` makes the files.
   basculed --config basculed.yaml --recover-quorum
       When a majority of the voting brokers is lost for good: on one stopped survivor, once.
@@ -235,6 +239,7 @@ Flags ParseFlags(int argc, const char* const* argv, std::string_view version) {
   AddActions(app, raw);
   AddSettings(app, raw);
   app.footer(kExamples);
+  app.get_formatter()->column_width(kMeaningColumn);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ArgumentMismatch& error) {
@@ -244,7 +249,9 @@ Flags ParseFlags(int argc, const char* const* argv, std::string_view version) {
   }
   if (raw.help) {
     const std::string help = app.help();
-    return Print(Flags::Action::kHelp, absl::StrCat(absl::StripAsciiWhitespace(help), "\n"));
+    return Print(Flags::Action::kHelp,
+                 WrapLines(absl::StrCat(absl::StripAsciiWhitespace(help), "\n"), kHelpWidth,
+                           kMeaningColumn, "basculed"));
   }
   if (raw.version)
     return Print(Flags::Action::kVersion, absl::StrCat("basculed ", std::string(version), "\n"));

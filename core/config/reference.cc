@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "core/base/wrap.h"
 #include "core/config/config.h"
 #include "core/config/environment.h"
 #include "core/config/settings.h"
@@ -16,7 +17,8 @@ namespace {
 
 using Row = Setting<Config>;
 
-constexpr size_t kWidth = 96;
+constexpr size_t kWidth = 80;
+constexpr size_t kDefaultColumn = 57;
 constexpr char kIndent[] = "      ";
 
 constexpr char kIntroduction[] =
@@ -25,26 +27,12 @@ constexpr char kIntroduction[] =
     "As an environment variable: BASCULE_STREAMS_RETENTION_MAX_AGE=72h (LIFTBRIDGE_... works "
     "too).\n"
     "As a flag: --set streams.retention.max.age=72h. Flags win over the environment, that over "
-    "the\n"
-    "file. Durations: 250ms, 5m, 1h30m (a bare number counts nanoseconds). Sizes: 1048576, "
+    "the file. Durations: 250ms, 5m, 1h30m (a bare number counts nanoseconds). Sizes: 1048576, "
     "64MiB.\n";
-
-// `doc` in lines of kWidth.
-void AppendWrapped(const std::string& doc, std::string& out) {
-  std::string line;
-  for (const absl::string_view word : absl::StrSplit(doc, ' ')) {
-    if (!line.empty() && line.size() + 1 + word.size() + sizeof(kIndent) > kWidth) {
-      absl::StrAppend(&out, kIndent, line, "\n");
-      line.clear();
-    }
-    absl::StrAppend(&line, line.empty() ? "" : " ", word);
-  }
-  absl::StrAppend(&out, kIndent, line, "\n");
-}
 
 void AppendColumns(const std::string& key, const std::string& type, const std::string& value,
                    std::string& out) {
-  std::string line = absl::StrFormat("  %-41s %-21s %s", key, type, value);
+  std::string line = absl::StrFormat("  %-38s %-15s %s", key, type, value);
   absl::StripTrailingAsciiWhitespace(&line);
   absl::StrAppend(&out, line, "\n");
 }
@@ -63,13 +51,13 @@ std::string ConfigReference() {
   for (const Row& row : BrokerSettings().rows()) {
     if (row.state != Row::State::kWorks) continue;
     AppendColumns(row.key, row.type, ShownDefault(row), out);
-    AppendWrapped(row.doc, out);
+    absl::StrAppend(&out, kIndent, row.doc, "\n");
   }
   absl::StrAppend(&out, "\nSettings of Liftbridge that are accepted with any value:\n");
   for (const Row& row : BrokerSettings().rows()) {
     if (row.state != Row::State::kMet) continue;
     AppendColumns(row.key, row.type, "", out);
-    AppendWrapped(row.doc, out);
+    absl::StrAppend(&out, kIndent, row.doc, "\n");
   }
   absl::StrAppend(&out,
                   "\nSettings of Liftbridge that this version refuses, except for the value "
@@ -77,7 +65,7 @@ std::string ConfigReference() {
   for (const Row& row : BrokerSettings().rows())
     if (row.state == Row::State::kNotBuilt)
       AppendColumns(row.key, row.type, row.show(Config()), out);
-  return out;
+  return WrapLines(out, kWidth, kDefaultColumn, "basculed");
 }
 
 std::string DescribeConfig(const Config& config) {

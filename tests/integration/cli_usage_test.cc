@@ -87,6 +87,8 @@ TEST_CASE("help has examples everywhere, and the exit statuses at the top") {
     CHECK(help.exit.code == 0);
     CHECK(help.errors.empty());
     CHECK(Has(help.output, "Examples:\n  bascule "));
+    std::istringstream lines(help.output);
+    for (std::string line; std::getline(lines, line);) CHECK_MESSAGE(line.size() <= 80, line);
   }
   CHECK(Has(RunCli(broker, {"--help"}).output, "5 data damaged"));
   const RunResult nothing = RunCli(broker, {});

@@ -3,6 +3,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/wire/coding.h"
+#include "replication/broker/recover_quorum.h"
 #include "replication/meta/cluster/cluster_start.h"
 #include "tests/sim/start_world.h"
 
@@ -187,6 +188,29 @@ TEST_CASE("broker start: a directory put back from a copy ends its broker, which
   CHECK(world.At(3).broker().metadata().node() != node);
   CHECK(world.Disk(3).Exists("data/meta.older-copy"));
   CHECK(world.LeaderOf(1, stream).empty());
+}
+
+TEST_CASE("broker start: an older copy is what goes on when the quorum is recovered from it") {
+  StartWorld world(3);
+  for (uint64_t i = 1; i <= 3; ++i) world.Start(i);
+  const std::string stream = StreamOf(world, 3);
+  world.kernel.Kill(3);
+  SimFileSystem copy(1);
+  CopyTree(world.Disk(3), copy, "data");
+  world.Start(3);
+  world.kernel.scheduler().RunFor(seconds(40));
+  world.kernel.Kill(3);
+  REQUIRE(world.Disk(3).RemoveTree("data").ok());
+  CopyTree(copy, world.Disk(3), "data");
+  CHECK_FALSE(world.StartAndDie(3).ok());  // it is to join anew
+  // Then nobody is left whom it could join.
+  for (uint64_t i = 1; i <= 3; ++i) world.kernel.Kill(i);
+  const auto recovered = broker::RecoverQuorum(world.Disk(3), "data");
+  REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
+  world.Start(3);
+  CHECK(world.At(3).broker().catalog().Find(stream) != nullptr);
+  CHECK_FALSE(world.Disk(3).Exists("data/meta.older-copy"));
+  CHECK(world.Create(3, "after").ok());
 }
 
 TEST_CASE("broker start: who was removed while it was away ends") {

@@ -156,6 +156,10 @@ TEST_CASE("config flags: help names every flag and shows examples") {
 TEST_CASE("config flags: version and reference") {
   CHECK(Parse({"--version"}).text == "basculed 1.2.3\n");
   CHECK(Parse({"-v"}).action == Flags::Action::kVersion);
+  for (const char* flag : {"--help", "--help-config"}) {
+    std::istringstream lines(Parse({flag}).text);
+    for (std::string line; std::getline(lines, line);) CHECK_MESSAGE(line.size() <= 80, line);
+  }
   CHECK(Parse({"--help-config"}).action == Flags::Action::kHelpConfig);
   CHECK(Parse({"--help-config"}).text == config::ConfigReference());
 }
