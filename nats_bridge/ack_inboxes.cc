@@ -82,7 +82,7 @@ class AckInboxes::Own : public AckInbox {
       std::string_view ack;
       if (!TakeAck(message, inboxes_.counts_, ack)) return;
       // Callers may share an inbox of theirs: what does not match one of them may be another's.
-      if (state_->Call(ack) == AckVerdict::kForeign) Count(inboxes_.counts_.foreign);
+      inboxes_.CountVerdict(state_->Call(ack), false);
     }
 
    private:
@@ -201,8 +201,13 @@ void AckInboxes::Deliver(std::string_view secret, std::string_view ack) {
     return;
   }
   const AckVerdict verdict = state->Call(ack);
+  CountVerdict(verdict, true);
+}
+
+void AckInboxes::CountVerdict(AckVerdict verdict, bool unmatched_too) {
   if (verdict == AckVerdict::kForeign) Count(counts_.foreign);
-  if (verdict == AckVerdict::kUnmatched) Count(counts_.unmatched);
+  if (verdict == AckVerdict::kReplaced) Count(counts_.replaced);
+  if (verdict == AckVerdict::kUnmatched && unmatched_too) Count(counts_.unmatched);
 }
 
 }  // namespace bascule::nats

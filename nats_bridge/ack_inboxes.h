@@ -22,6 +22,7 @@ struct InboxCounts {
   std::atomic<uint64_t> unparsable{0};  // not an Ack envelope: ignored
   std::atomic<uint64_t> unclaimed{0};   // for an inbox that is gone or never was: late or guessed
   std::atomic<uint64_t> foreign{0};     // of a stream or partition that was not asked
+  std::atomic<uint64_t> replaced{0};    // of a leader whose time was over
   std::atomic<uint64_t> unmatched{0};   // answers no request that waits: forged, a second one, late
 };
 
@@ -48,6 +49,7 @@ class AckInboxes {
   class Shared;
   class Fanout;
   void Deliver(std::string_view secret, std::string_view ack);
+  void CountVerdict(AckVerdict verdict, bool unmatched_too);
 
   NatsConnection& egress_;
   const std::string base_;  // with the last dot

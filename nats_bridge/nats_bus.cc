@@ -192,6 +192,7 @@ Counters NatsBus::ReadCounters() const {
   out["nats_acks_unparsable"] = Read(parts_->inboxes.counts().unparsable);
   out["nats_acks_unclaimed"] = Read(parts_->inboxes.counts().unclaimed);
   out["nats_acks_foreign"] = Read(parts_->inboxes.counts().foreign);
+  out["nats_acks_replaced"] = Read(parts_->inboxes.counts().replaced);
   out["nats_acks_unmatched"] = Read(parts_->inboxes.counts().unmatched);
   const DiscoveryCounts& discovery = parts_->discovery.counts();
   out["nats_discovery_asked"] = Read(discovery.asked);

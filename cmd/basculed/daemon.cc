@@ -62,8 +62,12 @@ api::ApiBounds ToBounds(const config::ApiSettings& settings, size_t connections)
                                        : std::max<size_t>(connections / 2, 1);
   bounds.connection_idle = settings.connection_idle;
   bounds.streams_per_connection = static_cast<size_t>(settings.streams_per_connection);
-  bounds.streams_per_address = static_cast<size_t>(settings.streams_per_address);
   bounds.subscriptions_per_address = static_cast<size_t>(settings.subscriptions_per_address);
+  bounds.streams_per_address =
+      settings.streams_per_address > 0
+          ? static_cast<size_t>(settings.streams_per_address)
+          : std::max({limits::kDefaultStreamsPerAddress, bounds.streams_per_connection,
+                      2 * bounds.subscriptions_per_address});
   bounds.memory_bytes = static_cast<size_t>(settings.max_memory);
   return bounds;
 }

@@ -113,13 +113,6 @@ ConnectionWatch WatchStreams(const ApiOptions& options, const std::vector<int64_
   bounds.open_per_address = options.bounds.streams_per_address;
   bounds.open_in_all = options.bounds.memory_bytes / limits::kStreamBytes;
   bounds.message_bytes = options.max_request_bytes;
-  watch.reason =
-      Concat("more than ", options.bounds.streams_per_connection,
-             " streams are open on it (api.streams.per.connection), more than ",
-             options.bounds.streams_per_address,
-             " by its address (api.streams.per.address), more than ", bounds.open_in_all,
-             " by all (api.memory.max), it drops them as fast as it opens them, or it sends much "
-             "and never a message");
   watch.judge = [police = std::make_shared<StreamPolice>(bounds, ChannelzCounts(other_servers))](
                     const std::vector<BusyConnection>& busy) { return police->Judge(busy); };
   return watch;

@@ -161,7 +161,8 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
     const absl::MutexLock lock(&mutex_);
     const InFlightWindow::Request* request = window_.Find(view.correlation_id);
     if (request == nullptr) return AckVerdict::kUnmatched;
-    if (!SpeaksFor(view, *request->target, state_.ports.catalog)) return AckVerdict::kForeign;
+    const AckVerdict verdict = VerdictOn(view, request->target.get(), state_.ports.catalog);
+    if (verdict != AckVerdict::kTaken) return verdict;
     const InFlightWindow::Request answered = window_.Release(view.correlation_id);
     view.correlation_id = answered.correlation_id;
     view.stream_id = view.leader_epoch = 0;  // between brokers only

@@ -66,7 +66,8 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
     if (!wire::ParseAck(ack, view)) return AckVerdict::kUnmatched;
     // Callers may share an inbox of their own.
     if (view.correlation_id != correlation_id_) return AckVerdict::kUnmatched;
-    if (!Counts(view)) return AckVerdict::kForeign;
+    const AckVerdict verdict = VerdictOn(view, target_.get(), state_.ports.catalog);
+    if (verdict != AckVerdict::kTaken) return verdict;
     if (finished_.exchange(true)) return AckVerdict::kUnmatched;
     if (view.ack_error != 0 && errors_ == AckErrors::kBecomeStatus) {
       Finish(ToGrpc(AckFailureStatus(view.ack_error)));
@@ -77,13 +78,6 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
       Finish(grpc::Status::OK);
     }
     return AckVerdict::kTaken;
-  }
-
-  // By contract the first ack from any stream answers a publish to a subject.
-  bool Counts(const wire::AckView& ack) const {
-    const StreamCatalog& catalog = state_.ports.catalog;
-    if (target_ != nullptr) return SpeaksFor(ack, *target_, catalog);
-    return OriginOf(ack, catalog.Find(ack.stream).get()) != AckOrigin::kReplacedLeader;
   }
 
   // Nothing of this object may be touched by the caller after it.

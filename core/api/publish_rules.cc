@@ -48,14 +48,19 @@ AckOrigin OriginOf(const wire::AckView& ack, const CatalogEntry* entry) {
                                                                 : AckOrigin::kLeader;
 }
 
-bool SpeaksFor(const wire::AckView& ack, const PublishTarget& target,
-               const StreamCatalog& catalog) {
-  if (ack.message_subject != target.subject) return false;
+AckVerdict VerdictOn(const wire::AckView& ack, const PublishTarget* target,
+                     const StreamCatalog& catalog) {
   const std::shared_ptr<const CatalogEntry> entry = catalog.Find(ack.stream);
-  if (OriginOf(ack, entry.get()) != AckOrigin::kLeader) return false;
-  if (ack.stream == target.stream) return ack.partition == target.partition;
-  return !target.group.empty() && !target.checks_offsets && entry->stream.group == target.group &&
-         entry->stream.subject == target.base_subject;
+  const AckOrigin origin = OriginOf(ack, entry.get());
+  if (origin == AckOrigin::kReplacedLeader) return AckVerdict::kReplaced;
+  if (target == nullptr) return AckVerdict::kTaken;
+  if (origin == AckOrigin::kStranger || ack.message_subject != target->subject)
+    return AckVerdict::kForeign;
+  const bool asked = ack.stream == target->stream && ack.partition == target->partition;
+  const bool of_group = ack.stream != target->stream && !target->group.empty() &&
+                        !target->checks_offsets && entry->stream.group == target->group &&
+                        entry->stream.subject == target->base_subject;
+  return asked || of_group ? AckVerdict::kTaken : AckVerdict::kForeign;
 }
 
 absl::Status CheckPayload(const PublishMessage& message, int64_t max_payload) {

@@ -49,11 +49,13 @@ enum class AckOrigin {
 };
 AckOrigin OriginOf(const wire::AckView& ack, const CatalogEntry* stream);
 
-// Whether `ack` speaks for `target`: it comes from the leader of a partition here, and names the
-// target's subject and the stream, or, where the stream shares its subject through a queue group
-// (NATS then hands a message to any one of them) and checks no offsets, another stream of that group.
-// Streams that only overlap the subject store the message too; what became of it there is no answer.
-bool SpeaksFor(const wire::AckView& ack, const PublishTarget& target, const StreamCatalog& catalog);
+// Whether `ack` answers a publish to `target` (kTaken): it comes from the leader of a partition here,
+// and names the target's subject and the stream, or, where the stream shares its subject through a
+// queue group (NATS then hands a message to any one of them) and checks no offsets, another stream of
+// that group. Streams that only overlap the subject store the message too; what became of it there is
+// no answer. Null: a publish to a subject, which by contract the first ack of any stream answers.
+AckVerdict VerdictOn(const wire::AckView& ack, const PublishTarget* target,
+                     const StreamCatalog& catalog);
 
 // InvalidArgument "nats: maximum payload exceeded" when what the message carries alone is more than
 // NATS takes, so that it is not copied first. The bus tests the whole envelope.

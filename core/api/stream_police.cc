@@ -10,13 +10,16 @@
 
 #include "core/api/subscriber_slots.h"
 #include "core/base/check.h"
+#include "core/base/text.h"
 
 namespace bascule::api {
 namespace {
 
-// What a connection has sent waits for gRPC when there is much to do: it is looked at so often after
-// its last bytes came, 2 s in all, and streams that it has then are known.
+// What a connection has sent waits for gRPC when there is much to do: for so many looks after its last
+// bytes came, 2 s in all, it is looked at again, and streams that it has then are known.
 constexpr int kLooksBehind = 40;
+constexpr int kLookEvery = 4;     // of them
+constexpr int kSilentLooks = 16;  // at connections that have streams and send nothing, each time
 // Past this the names of connections that are gone are forgotten.
 constexpr size_t kRemembered = 64 * 1024;
 
@@ -49,17 +52,9 @@ std::string PeerOf(std::string_view name) {
   if (space != std::string_view::npos) name.remove_prefix(space + 1);
   const size_t colon = name.rfind(':');
   if (colon == std::string_view::npos) return "";
-  std::string address = ClientAddress(name);
-  if (const size_t scheme = address.find(':'); scheme != std::string::npos)
-    address.erase(0, scheme + 1);
-  return address + std::string(name.substr(colon));
-}
-
-std::string AddressOf(const std::string& peer) { return peer.substr(0, peer.rfind(':')); }
-
-bool FewerOpen(const std::pair<const std::string, size_t>& a,
-               const std::pair<const std::string, size_t>& b) {
-  return a.second < b.second;
+  const std::string host = ClientHost(name);
+  const bool v6 = host.find(':') != std::string::npos;
+  return Concat(v6 ? "[" : "", host, v6 ? "]" : "", name.substr(colon));
 }
 
 size_t OpenOf(const StreamCounts& counts) {
@@ -68,47 +63,85 @@ size_t OpenOf(const StreamCounts& counts) {
 
 }  // namespace
 
-std::vector<std::string> StreamPolice::Judge(const std::vector<BusyConnection>& busy) {
-  for (const BusyConnection& connection : busy) {
-    Seen& seen =
-        seen_.try_emplace(connection.peer, Seen{.failures_left = bounds_.open}).first->second;
-    seen.received = connection.received;
-    seen.looks_left = kLooksBehind;
+std::vector<CondemnedConnection> StreamPolice::Judge(const std::vector<BusyConnection>& busy) {
+  for (const BusyConnection& each : busy) {
+    Connection& connection = connections_[each.peer];
+    if (connection.address.empty()) {
+      connection.address = each.address;
+      connection.failures_left = bounds_.open;
+    }
+    connection.received = each.received;
+    connection.looks_left = kLooksBehind;
   }
-  std::vector<std::string> condemned;
-  for (auto it = seen_.begin(); it != seen_.end();) {
-    auto& [peer, seen] = *it;
-    const std::optional<StreamCounts> counts = counts_(peer);
-    const bool allowed = !counts || Allows(*counts, seen);
-    if (!allowed) condemned.push_back(peer);
-    if (counts) NoteOpen(peer, allowed ? OpenOf(*counts) : 0);
-    it = allowed && --seen.looks_left > 0 ? std::next(it) : seen_.erase(it);
+  std::vector<CondemnedConnection> condemned;
+  std::string reason;
+  for (auto next = connections_.begin(); next != connections_.end();) {
+    const auto it = next++;
+    Connection& connection = it->second;
+    if (connection.looks_left == 0) continue;
+    const int left = connection.looks_left--;
+    if (left != kLooksBehind && left % kLookEvery != 0) continue;
+    const std::string peer = it->first;
+    if (LookAt(it, reason)) condemned.push_back({peer, reason});
   }
+  LookAtSilent(condemned);
   EndExcess(condemned);
   return condemned;
 }
 
-void StreamPolice::NoteOpen(const std::string& peer, size_t open) {
-  const std::string address = AddressOf(peer);
-  std::map<std::string, size_t>& peers = open_[address];
-  size_t& of_address = open_by_address_[address];
-  size_t& of_peer = peers[peer];
-  BASCULE_CHECK_LE(of_peer, of_address);
-  BASCULE_CHECK_LE(of_peer, open_in_all_);
-  of_address += open - of_peer;
-  open_in_all_ += open - of_peer;
-  of_peer = open;
-  if (open == 0) peers.erase(peer);
-  if (!peers.empty()) return;
-  open_.erase(address);
-  open_by_address_.erase(address);
+bool StreamPolice::LookAt(Connections::iterator it, std::string& reason) {
+  Connection& connection = it->second;
+  const std::optional<StreamCounts> counts = counts_(it->first);
+  if (!counts) {
+    if (connection.known || connection.looks_left == 0) Forget(it);
+    return false;
+  }
+  // Another connection that has the name now.
+  if (connection.known && counts->started < connection.started) {
+    SetOpen(connection, 0);
+    connection = Connection{.address = connection.address,
+                            .received = connection.received,
+                            .looks_left = connection.looks_left,
+                            .failures_left = bounds_.open};
+  }
+  connection.known = true;
+  connection.started = counts->started;
+  if (!Allows(*counts, connection, reason)) {
+    Forget(it);
+    return true;
+  }
+  SetOpen(connection, OpenOf(*counts));
+  if (connection.open == 0 && connection.looks_left == 0) Forget(it);
+  return false;
 }
 
-void StreamPolice::CountAnew(const std::string& address) {
-  const std::map<std::string, size_t> peers = open_.at(address);
-  for (const auto& [peer, open] : peers) {
-    const std::optional<StreamCounts> counts = counts_(peer);
-    NoteOpen(peer, counts ? OpenOf(*counts) : 0);  // gone, if it has none
+void StreamPolice::Forget(Connections::iterator it) {
+  SetOpen(it->second, 0);
+  connections_.erase(it);
+}
+
+void StreamPolice::SetOpen(Connection& connection, size_t open) {
+  size_t& of_address = open_by_address_[connection.address];
+  BASCULE_CHECK_LE(connection.open, of_address);
+  BASCULE_CHECK_LE(connection.open, open_in_all_);
+  of_address += open - connection.open;
+  open_in_all_ += open - connection.open;
+  connection.open = open;
+  if (of_address == 0) open_by_address_.erase(connection.address);
+}
+
+void StreamPolice::LookAtSilent(std::vector<CondemnedConnection>& condemned) {
+  std::string reason;
+  for (int looked = 0; looked < kSilentLooks;) {
+    auto it = connections_.upper_bound(last_silent_);
+    while (it != connections_.end() && it->second.looks_left > 0) ++it;
+    if (it == connections_.end()) {
+      last_silent_.clear();  // from the beginning, at the next look
+      return;
+    }
+    last_silent_ = it->first;
+    ++looked;
+    if (LookAt(it, reason)) condemned.push_back({last_silent_, reason});
   }
 }
 
@@ -117,41 +150,77 @@ size_t StreamPolice::OpenBy(const std::string& address) const {
   return found == open_by_address_.end() ? 0 : found->second;
 }
 
-void StreamPolice::EndExcess(std::vector<std::string>& condemned) {
+void StreamPolice::LookAgain(const std::string& address,
+                             std::vector<CondemnedConnection>& condemned) {
+  std::string reason;
+  for (auto next = connections_.begin(); next != connections_.end();) {
+    const auto it = next++;
+    if (it->second.open == 0 || (!address.empty() && it->second.address != address)) continue;
+    const std::string peer = it->first;
+    if (LookAt(it, reason)) condemned.push_back({peer, reason});
+  }
+}
+
+void StreamPolice::EndExcess(std::vector<CondemnedConnection>& condemned) {
   std::vector<std::string> addresses;
   for (const auto& [address, open] : open_by_address_)
     if (open > bounds_.open_per_address) addresses.push_back(address);
   for (const std::string& address : addresses) {
-    CountAnew(address);
-    while (OpenBy(address) > bounds_.open_per_address) EndGreatest(address, condemned);
+    LookAgain(address, condemned);
+    while (OpenBy(address) > bounds_.open_per_address) {
+      EndGreatest(address,
+                  Concat("more than ", bounds_.open_per_address,
+                         " streams of its address are open (api.streams.per.address)"),
+                  condemned);
+    }
   }
   if (open_in_all_ <= bounds_.open_in_all) return;
-  addresses.clear();
-  for (const auto& [address, open] : open_by_address_) addresses.push_back(address);
-  for (const std::string& address : addresses) CountAnew(address);
+  LookAgain("", condemned);
   while (open_in_all_ > bounds_.open_in_all) {
-    EndGreatest(
-        std::max_element(open_by_address_.begin(), open_by_address_.end(), FewerOpen)->first,
-        condemned);
+    const auto greatest =
+        std::max_element(open_by_address_.begin(), open_by_address_.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    EndGreatest(std::string(greatest->first),
+                Concat("more than ", bounds_.open_in_all,
+                       " streams are open in all (13 KiB of api.memory.max each), most of them by "
+                       "its address"),
+                condemned);
   }
 }
 
-void StreamPolice::EndGreatest(const std::string& address, std::vector<std::string>& condemned) {
-  const std::map<std::string, size_t>& peers = open_.at(address);
-  condemned.push_back(std::max_element(peers.begin(), peers.end(), FewerOpen)->first);
-  NoteOpen(condemned.back(), 0);
-  seen_.erase(condemned.back());  // what it still has goes with it
+void StreamPolice::EndGreatest(const std::string& address, std::string reason,
+                               std::vector<CondemnedConnection>& condemned) {
+  auto greatest = connections_.end();
+  for (auto it = connections_.begin(); it != connections_.end(); ++it) {
+    if (it->second.address != address) continue;
+    if (greatest == connections_.end() || it->second.open > greatest->second.open) greatest = it;
+  }
+  BASCULE_CHECK(greatest != connections_.end());
+  condemned.push_back({greatest->first, std::move(reason)});
+  Forget(greatest);  // what it still has goes with it
 }
 
-bool StreamPolice::Allows(const StreamCounts& counts, Seen& seen) const {
+bool StreamPolice::Allows(const StreamCounts& counts, Connection& connection,
+                          std::string& reason) const {
   const size_t open = OpenOf(counts);
-  const uint64_t failed = counts.failed - std::exchange(seen.failed, counts.failed);
-  if (open > bounds_.open || failed > seen.failures_left) return false;
-  seen.failures_left =
-      std::min<uint64_t>(bounds_.open, seen.failures_left - failed + bounds_.failed);
+  const uint64_t failed =
+      counts.failed - std::min(counts.failed, std::exchange(connection.failed, counts.failed));
+  if (open > bounds_.open) {
+    reason =
+        Concat("more than ", bounds_.open, " streams are open on it (api.streams.per.connection)");
+    return false;
+  }
+  if (failed > connection.failures_left) {
+    reason = "it drops streams as fast as it opens them";
+    return false;
+  }
+  connection.failures_left =
+      std::min<uint64_t>(bounds_.open, connection.failures_left - failed + bounds_.failed);
   const uint64_t progress = counts.messages + counts.started;
-  if (progress != std::exchange(seen.progress, progress)) seen.progress_bytes = seen.received;
-  return seen.received - seen.progress_bytes <=
+  if (progress != std::exchange(connection.progress, progress))
+    connection.progress_bytes = connection.received;
+  reason = "it sends much and never a message";
+  return connection.received - connection.progress_bytes <=
          (open + 1) * bounds_.message_bytes + bounds_.idle_bytes;
 }
 
@@ -191,16 +260,25 @@ void ChannelzCounts::Learn() {
   }
 }
 
+std::string ChannelzCounts::Socket(const std::string& peer) {
+  const auto known = sockets_.find(peer);
+  if (known == sockets_.end()) return "";
+  std::string json = Owned(grpc_channelz_get_socket(known->second));
+  if (json.empty()) sockets_.erase(known);
+  return json;
+}
+
 std::optional<StreamCounts> ChannelzCounts::operator()(const std::string& peer) {
   if (server_ == 0) return std::nullopt;
   if (sockets_.size() > kRemembered) {
     sockets_.clear();
     next_socket_ = 0;
   }
-  Learn();
-  const auto known = sockets_.find(peer);
-  if (known == sockets_.end()) return std::nullopt;
-  const std::string json = Owned(grpc_channelz_get_socket(known->second));
+  std::string json = Socket(peer);
+  if (json.empty()) {  // new, or another connection has the name now
+    Learn();
+    json = Socket(peer);
+  }
   if (json.empty()) return std::nullopt;
   StreamCounts counts;
   counts.started = CountIn(json, "streamsStarted");

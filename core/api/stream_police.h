@@ -40,40 +40,51 @@ struct StreamBounds {
 
 class StreamPolice {
  public:
-  // The counts of a connection, by "address:port" as the listener names it; none: not known (yet).
+  // The counts of a connection, by its name as the listener has it; none: not known yet, or gone.
   using Counts = std::function<std::optional<StreamCounts>(const std::string& peer)>;
 
   StreamPolice(StreamBounds bounds, Counts counts) : bounds_(bounds), counts_(std::move(counts)) {}
 
-  // Of connections that were busy since the last call, or a while before, those to end. To be called
-  // again and again, though nobody was.
-  std::vector<std::string> Judge(const std::vector<BusyConnection>& busy);
+  // Which to end. `busy`: those that sent something; to be called at each look, also without any.
+  // What a connection has sent may wait for gRPC: it is looked at for a while behind its last bytes,
+  // and then, as long as it has streams, now and then.
+  std::vector<CondemnedConnection> Judge(const std::vector<BusyConnection>& busy);
 
  private:
-  struct Seen {
+  struct Connection {
+    std::string address;
     uint64_t received = 0;
-    int looks_left = 0;
+    int looks_left = 0;  // behind its last bytes
+    bool known = false;  // gRPC has counted something
+    uint64_t started = 0;
     uint64_t failed = 0;
     uint64_t failures_left = 0;   // a bucket: full with bounds.open
     uint64_t progress = 0;        // messages and streams
     uint64_t progress_bytes = 0;  // received when `progress` was last seen to grow
+    size_t open = 0;              // streams
   };
-  bool Allows(const StreamCounts& counts, Seen& seen) const;
-  void NoteOpen(const std::string& peer, size_t open);
-  // Looks again at the connections of `address`, which may have fewer streams by now.
-  void CountAnew(const std::string& address);
-  size_t OpenBy(const std::string& address) const;
+  using Connections = std::map<std::string, Connection>;
+
+  // Both may take the connection out; true: it is to be ended, for `reason`.
+  bool LookAt(Connections::iterator it, std::string& reason);
+  void Forget(Connections::iterator it);
+  void SetOpen(Connection& connection, size_t open);
+  bool Allows(const StreamCounts& counts, Connection& connection, std::string& reason) const;
+  // The first of those with streams behind the one that was looked at last.
+  void LookAtSilent(std::vector<CondemnedConnection>& condemned);
   // Ends connections, those with most streams first, until the bounds of addresses and of all are
   // met. Nobody pays for what was open before: who may have to is counted anew.
-  void EndExcess(std::vector<std::string>& condemned);
-  void EndGreatest(const std::string& address, std::vector<std::string>& condemned);
+  void EndExcess(std::vector<CondemnedConnection>& condemned);
+  // Of `address`, or of all when it is empty.
+  void LookAgain(const std::string& address, std::vector<CondemnedConnection>& condemned);
+  void EndGreatest(const std::string& address, std::string reason,
+                   std::vector<CondemnedConnection>& condemned);
+  size_t OpenBy(const std::string& address) const;
 
   const StreamBounds bounds_;
   Counts counts_;
-  std::map<std::string, Seen> seen_;  // those that were busy not long ago
-  // Streams open when last looked at, by address and connection: without a word from it there are
-  // no more some looks later.
-  std::map<std::string, std::map<std::string, size_t>> open_;
+  Connections connections_;  // that were busy not long ago, or have streams
+  std::string last_silent_;
   std::map<std::string, size_t> open_by_address_;
   size_t open_in_all_ = 0;
 };
@@ -88,6 +99,8 @@ class ChannelzCounts {
 
  private:
   void Learn();
+  // What channelz says of it; empty: nothing, as far as is known.
+  std::string Socket(const std::string& peer);
 
   int64_t server_ = 0;
   int64_t next_socket_ = 0;

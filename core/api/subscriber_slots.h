@@ -65,5 +65,7 @@ class SubscriberSlots {
 // Who is at the other end of a connection, without the port: "ipv4:10.0.0.7". An IPv6 address
 // counts with its whole /64, of which anybody has as many as he likes. `peer` as gRPC names it.
 std::string ClientAddress(std::string_view peer);
+// The same without the scheme, and whole: "10.0.0.7", "2001:db8::7".
+std::string ClientHost(std::string_view peer);
 
 }  // namespace bascule::api

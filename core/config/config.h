@@ -106,7 +106,7 @@ struct ApiSettings {
   int32_t connections_per_address = 0;  // 0: half of the above
   std::chrono::milliseconds connection_idle = limits::kDefaultApiIdle;
   int32_t streams_per_connection = static_cast<int32_t>(limits::kDefaultStreamsPerConnection);
-  int32_t streams_per_address = static_cast<int32_t>(limits::kDefaultStreamsPerAddress);
+  int32_t streams_per_address = 0;  // 0: limits::kDefaultStreamsPerAddress, or more
   int32_t subscriptions_per_address = static_cast<int32_t>(limits::kDefaultSubscriptionsPerAddress);
   int64_t max_memory = static_cast<int64_t>(limits::kDefaultApiMemoryBytes);
 };

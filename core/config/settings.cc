@@ -74,9 +74,10 @@ void AddApi(Rows& rows) {
       "Calls, subscriptions among them, that one connection may have open; "
       "clients keep further ones waiting until one ends."));
   rows.push_back(Works<Config>(
-      "api.streams.per.address", CountKind(1, kMany), BASCULE_FIELD(api.streams_per_address),
+      "api.streams.per.address", CountKind(0, kMany), BASCULE_FIELD(api.streams_per_address),
       "The same for all connections from one IPv4 address or IPv6 /64; past it the connection "
-      "with most of them is closed."));
+      "with most of them is closed. 0 = 8000, or as many as api.streams.per.connection and twice "
+      "api.subscriptions.per.address ask for."));
   rows.push_back(
       Works<Config>("api.subscriptions.per.address", CountKind(1, kMany),
                     BASCULE_FIELD(api.subscriptions_per_address),

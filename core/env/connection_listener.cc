@@ -18,7 +18,6 @@
 #include <deque>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -37,7 +36,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 using internal::AddressKey;
 using internal::ListenOnText;
-using internal::PortIn;
+using internal::PeerName;
 using internal::PortOf;
 using internal::Socket;
 
@@ -85,13 +84,13 @@ struct ConnectionListener::State {
   void HandOver();
   bool ShutDown(int fd);
   void AcceptSome(int listener);
-  void Admit(int fd, const std::string& address, int port);
+  void Admit(int fd, const std::string& address, std::string peer);
   bool RefuseBarred(int fd, const std::string& address);
   void NoteArrival();
   bool Resting() const;
   void Refuse(int fd, const std::string& address, ConnectionQuota::Verdict why);
   void Look();
-  void End(int fd);
+  void End(int fd, const std::string& reason);
   void OutOfDescriptors(int listener);
   void Sweep();
   void CheckInvariants() const;
@@ -120,7 +119,7 @@ struct ConnectionListener::State {
     uint64_t cookie;
     std::string address;
     std::string peer;
-    uint64_t received;
+    uint64_t received;  // when it was last shown to the watch
   };
   std::unordered_map<std::string, SteadyClock::time_point> barred;  // until when
   SteadyClock::time_point next_look{};
@@ -183,7 +182,7 @@ void ConnectionListener::State::AcceptSome(int listener) {
     const int fd =
         accept4(listener, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-      Admit(fd, AddressKey(from), PortIn(from));
+      Admit(fd, AddressKey(from), PeerName(from));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return OutOfDescriptors(listener);
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -192,7 +191,7 @@ void ConnectionListener::State::AcceptSome(int listener) {
   }
 }
 
-void ConnectionListener::State::Admit(int fd, const std::string& address, int port) {
+void ConnectionListener::State::Admit(int fd, const std::string& address, std::string peer) {
   NoteArrival();
   // Its number was another's, which therefore is gone.
   if (const auto old = handed.find(fd); old != handed.end()) {
@@ -207,7 +206,7 @@ void ConnectionListener::State::Admit(int fd, const std::string& address, int po
     verdict = quota.Take(address);
   }
   if (verdict != ConnectionQuota::Verdict::kAdmitted) return Refuse(fd, address, verdict);
-  handed[fd] = {CookieOf(fd), address, Concat(address, ":", port), 0};
+  handed[fd] = {CookieOf(fd), address, std::move(peer), 0};
   open = quota.taken();
   accepted.fetch_add(1, std::memory_order_relaxed);
   {
@@ -259,15 +258,18 @@ void ConnectionListener::State::Look() {
   std::vector<BusyConnection> busy;
   for (auto& [fd, connection] : handed) {
     const uint64_t received = ReceivedBytes(fd);
-    if (received >= connection.received + watch.busy_bytes)
-      busy.push_back({connection.peer, received});
+    if (received < connection.received + watch.busy_bytes) continue;
+    busy.push_back({connection.peer, connection.address, received});
     connection.received = received;
   }
-  const std::vector<std::string> condemned = watch.judge(busy);
-  const std::unordered_set<std::string> to_end(condemned.begin(), condemned.end());
-  if (!to_end.empty()) {
-    for (const auto& [fd, connection] : handed)
-      if (to_end.contains(connection.peer)) End(fd);
+  std::unordered_map<std::string, std::string> reasons;
+  for (CondemnedConnection& each : watch.judge(busy))
+    reasons.emplace(std::move(each.peer), std::move(each.reason));
+  if (!reasons.empty()) {
+    for (const auto& [fd, connection] : handed) {
+      if (const auto why = reasons.find(connection.peer); why != reasons.end())
+        End(fd, why->second);
+    }
   }
   next_look = SteadyClock::now() + watch.period;
 }
@@ -283,13 +285,13 @@ bool ConnectionListener::State::ShutDown(int fd) {
   return true;
 }
 
-void ConnectionListener::State::End(int fd) {
+void ConnectionListener::State::End(int fd, const std::string& reason) {
   const Handed& connection = handed.at(fd);
   barred[connection.address] = SteadyClock::now() + watch.barred;
   if (!ShutDown(fd)) return;
   ended.fetch_add(1, std::memory_order_relaxed);
   if (!MaySay()) return;
-  LogWarning(options.name, ": the connection from ", connection.peer, " is ended: ", watch.reason,
+  LogWarning(options.name, ": the connection from ", connection.peer, " is ended: ", reason,
              "; its address opens no others for ", watch.barred.count(), " ms (", ended.load(),
              " ended so far)");
 }

@@ -31,20 +31,25 @@ struct ListenOptions {
 };
 
 struct BusyConnection {
-  std::string peer;       // "address:port"
+  std::string peer;       // "10.0.0.7:4711", "[2001:db8::7]:4711"
+  std::string address;    // whose: an IPv4 address or an IPv6 /64
   uint64_t received = 0;  // bytes, ever
+};
+
+struct CondemnedConnection {
+  std::string peer;
+  std::string reason;  // completes "... is ended: "
 };
 
 // Who looks after connections while they are open, on the accept thread.
 struct ConnectionWatch {
   std::chrono::milliseconds period{50};
-  // Connections that sent at least so much since the last look are shown...
+  // Connections that sent at least so much since they were shown before are shown...
   size_t busy_bytes = 0;
-  // ... here, at each look, also when there are none; the peers that come back are ended, and their
-  // address opens no others for a while.
-  std::function<std::vector<std::string>(const std::vector<BusyConnection>& busy)> judge;
+  // ... here, at each look while any is open, also when there are none to show; the peers that come
+  // back are ended, and their address opens no others for a while.
+  std::function<std::vector<CondemnedConnection>(const std::vector<BusyConnection>& busy)> judge;
   std::chrono::milliseconds barred{5000};
-  std::string reason{};  // completes "... is ended: "
 };
 
 class ConnectionListener {

@@ -99,6 +99,16 @@ int PortOf(int fd) {
   return PortIn(address);
 }
 
+std::string PeerName(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  const int port = PortIn(address);
+  const in6_addr& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (address.ss_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&v6))
+    return Concat(AddressKey(address), ":", port);
+  inet_ntop(AF_INET6, &v6, text, sizeof(text));
+  return Concat("[", text, "]:", port);
+}
+
 std::string AddressKey(const sockaddr_storage& address) {
   char text[INET6_ADDRSTRLEN] = "";
   if (address.ss_family == AF_INET) {

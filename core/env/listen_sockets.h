@@ -39,6 +39,9 @@ int PortIn(const sockaddr_storage& address);
 int PortOf(int fd);
 // Who is counted as one: an IPv4 address, or the network of an IPv6 one, of which anybody has 2^64.
 std::string AddressKey(const sockaddr_storage& address);
+// One connection of that address: "10.0.0.7:4711", "[2001:db8::7]:4711". An IPv4 address in IPv6 is one
+// of IPv4 here, as above.
+std::string PeerName(const sockaddr_storage& address);
 // Listens on host:port, on as many sockets as the host has addresses; port 0: a free one, the same on
 // all. Unavailable, with the reason.
 absl::StatusOr<std::vector<Socket>> ListenOnText(const std::string& address);

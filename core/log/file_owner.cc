@@ -36,7 +36,8 @@ std::string_view TakeName(std::string_view& path) {
 
 }  // namespace
 
-std::vector<OwnedFile> ReadOwners(FileSystem& fs, const std::string& directory) {
+std::vector<OwnedFile> ReadOwners(FileSystem& fs, const std::string& directory,
+                                  const PartitionKey* until) {
   std::vector<OwnedFile> owners;
   const absl::StatusOr<std::vector<DirectoryEntry>> entries = fs.List(directory);
   if (!entries.ok()) return owners;
@@ -49,6 +50,7 @@ std::vector<OwnedFile> ReadOwners(FileSystem& fs, const std::string& directory) 
       if (const auto header = ReadHeader(fs, path); header.ok())
         owners.push_back({path, {header->stream, header->partition}});
     }
+    if (until != nullptr && !owners.empty() && owners.back().owner == *until) break;
   }
   return owners;
 }
@@ -72,7 +74,7 @@ std::string ForeignText(const OwnedFile& file, const PartitionKey& wanted) {
 
 absl::Status ForeignFile(FileSystem& fs, const std::string& directory, const OwnedFile& file,
                          const PartitionKey& wanted) {
-  const std::vector<OwnedFile> owners = ReadOwners(fs, directory);
+  const std::vector<OwnedFile> owners = ReadOwners(fs, directory, &wanted);
   const bool others = std::any_of(owners.begin(), owners.end(),
                                   [&](const OwnedFile& one) { return one.owner == wanted; });
   std::string_view remedy = "move the directory back to its place";

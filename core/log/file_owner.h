@@ -19,7 +19,9 @@ struct OwnedFile {
 };
 
 // Of the files in `directory` that can be read and say it, by name. Blocks.
-std::vector<OwnedFile> ReadOwners(FileSystem& fs, const std::string& directory);
+// `until`: no further than the first that is this partition's.
+std::vector<OwnedFile> ReadOwners(FileSystem& fs, const std::string& directory,
+                                  const PartitionKey* until = nullptr);
 
 // By the place: "streams/<stream id>/<partition>". Nothing for a directory of any other name, as a
 // copy may have.

@@ -39,7 +39,8 @@ class AckInbox {
 // What a handler makes of an ack. The bus counts what is not taken.
 enum class AckVerdict {
   kTaken,
-  kForeign,    // of a stream or partition that was not asked
+  kForeign,    // of a stream or partition that was not asked, or of another cluster
+  kReplaced,   // of a leader whose time was over when it was given, as far as is known here
   kUnmatched,  // answers no request that waits: forged, a second one, or too late
 };
 

@@ -132,10 +132,10 @@ absl::Status MetadataNode::CheckOwner() const {
   }
   if (owner.empty() || owner == self_.id) return absl::OkStatus();
   const std::string identity = JoinPath(directory_.path(), "server");
-  return absl::FailedPreconditionError(
-      Concat(identity, " says that the directory belongs to broker ", self_.id,
-             ", but the metadata in ", meta_, " is that of broker ", owner, ": remove ", identity,
-             " and start once with --id ", owner));
+  return absl::FailedPreconditionError(Concat(
+      identity, " says that the directory belongs to broker ", self_.id, ", but the metadata in ",
+      meta_, " is that of broker ", owner, ": remove ", identity, " and start once with --id ",
+      owner, "; where that broker lives elsewhere, put this one's own metadata back instead"));
 }
 
 absl::Status MetadataNode::OpenStore() {

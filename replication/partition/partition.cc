@@ -82,6 +82,7 @@ void Partition::Open(log::RecoveredLog recovered) {
 void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
   CheckOnShard();
   if (state_ == State::kClosed) return;
+  acks_.SetEpoch(epoch);  // refusals too
   BASCULE_CHECK(log_ != nullptr);
   if (!log_->trust().ok()) {
     // Told already, perhaps in standby, and not reopened yet: it may listen, and takes nothing.
@@ -101,7 +102,6 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
                    log_->log_end(), log_->flushed_end(),
                    all ? log_->log_end() : std::clamp(knew, log_->log_start(), log_->log_end()));
-  acks_.SetEpoch(epoch);
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());

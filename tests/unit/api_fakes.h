@@ -347,6 +347,7 @@ class FakeBus final : public BusPublisher {
   }
   // Acks that the handlers did not take.
   int foreign() { return Judged(AckVerdict::kForeign); }
+  int replaced() { return Judged(AckVerdict::kReplaced); }
   int unmatched() { return Judged(AckVerdict::kUnmatched); }
   void set_max_payload(int64_t bytes) { max_payload_ = bytes; }
 

@@ -133,7 +133,7 @@ TEST_CASE("an ack speaks for the stream and partition it names, within a group f
     ack.stream = stream;
     ack.message_subject = subject;
     ack.partition = subject.ends_with(".1") ? 1 : 0;
-    return SpeaksFor(ack, **targets.Find(target, partition, 0), catalog);
+    return VerdictOn(ack, targets.Find(target, partition, 0)->get(), catalog) == AckVerdict::kTaken;
   };
   CHECK(speaks("a", "foo", "a"));
   CHECK(speaks("a", "foo.1", "a", 1));
@@ -176,7 +176,11 @@ TEST_CASE("an ack is of this cluster's stream, of a partition it has, and no rep
     wire::AckView ack = good;
     change(ack);
     const AckOrigin origin = OriginOf(ack, catalog.Find(ack.stream).get());
-    CHECK(SpeaksFor(ack, *target, catalog) == (origin == AckOrigin::kLeader));
+    const AckVerdict verdict = VerdictOn(ack, target.get(), catalog);
+    CHECK((verdict == AckVerdict::kTaken) == (origin == AckOrigin::kLeader));
+    CHECK((verdict == AckVerdict::kReplaced) == (origin == AckOrigin::kReplacedLeader));
+    CHECK(VerdictOn(ack, nullptr, catalog) ==
+          (verdict == AckVerdict::kReplaced ? verdict : AckVerdict::kTaken));
     CHECK((origin == AckOrigin::kReplacedLeader) == (ack.leader_epoch < 5));
     return origin == AckOrigin::kLeader;
   };
@@ -192,7 +196,7 @@ TEST_CASE("an ack is of this cluster's stream, of a partition it has, and no rep
   wire::AckView other = good;
   other.partition = 0;
   CHECK(OriginOf(other, entry.get()) == AckOrigin::kLeader);
-  CHECK_FALSE(SpeaksFor(other, *target, catalog));
+  CHECK(VerdictOn(other, target.get(), catalog) == AckVerdict::kForeign);
 }
 
 InFlightWindow::Request Waiting(std::string id) { return {std::move(id), nullptr}; }

@@ -292,7 +292,7 @@ TEST_CASE("publish to subject: any subject, the first ack, errors stay inside") 
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
     CHECK(Shown(world.stub->PublishToSubject(&context, request, &response)).substr(0, 2) == "4 ");
-    CHECK(Eventually([&] { return world.bus.foreign() == 1; }));
+    CHECK(Eventually([&] { return world.bus.replaced() == 1; }));
   }
   {
     grpc::ClientContext context;  // no deadline: nobody waits

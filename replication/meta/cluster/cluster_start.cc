@@ -75,9 +75,10 @@ absl::Status CheckBinding(const FoundDirectory& found, bool had_metadata,
     const std::string file = BindingFile(found.path);
     return absl::DataLossError(Concat(
         file, " is damaged: ",
-        needed ? Concat("write the id of the cluster whose streams are in ", found.path,
-                        " into it, as a line (bascule cluster status on another broker shows it)")
-               : "remove it and start again, it is not needed to know its cluster"));
+        needed || (found.older_copy && found.streams > 0)
+            ? Concat("write the id of the cluster whose streams are in ", found.path,
+                     " into it, as a line (bascule cluster status on another broker shows it)")
+            : "remove it and start again, it is not needed to know its cluster"));
   }
   if (bound || !needed) return absl::OkStatus();
   return absl::FailedPreconditionError(

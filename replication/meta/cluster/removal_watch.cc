@@ -12,7 +12,7 @@ constexpr int kBelievedAnswers = 2;
 
 bool RemovalWatch::Tick(bool leader_known) {
   if (leader_known) {
-    leaderless_seconds_ = 0;
+    leaderless_seconds_ = removed_answers_ = 0;
     return false;
   }
   // Once one has said so, at once again: until then it may acknowledge what nobody will ever read.
