@@ -431,4 +431,24 @@ TEST_CASE(
   CHECK(world.ReadAll().gaps.size() == 1);  // of the time away
 }
 
+TEST_CASE("C4: a feed that is refused first and heard later tells of the time away, once") {
+  PartitionWorldOptions options;
+  options.start = false;
+  PartitionWorld world(options);
+  world.Lead(LeaderEpoch(1));
+  world.feeds.hold_back = true;
+  world.partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
+  auto& listening = world.feeds.held.at(0);
+  for (int round = 0; round < 2; ++round) {
+    listening(absl::PermissionDeniedError("no permission yet"));
+    world.Run();
+    CHECK(world.ReadAll().gaps.empty());
+  }
+  for (int round = 0; round < 2; ++round) {
+    listening(absl::OkStatus());
+    world.Run();
+    CHECK(world.ReadAll().gaps.size() == 1);
+  }
+}
+
 }  // namespace bascule::partition

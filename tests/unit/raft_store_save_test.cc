@@ -37,6 +37,20 @@ TEST_CASE("raft store: a new directory has an identity last, and is created once
   CHECK(files.found.warnings.empty());
 }
 
+TEST_CASE("raft store: a vote is kept that is given in a term that is known already, each time") {
+  RaftStoreFiles files;
+  REQUIRE(files.Create(Meta(5, 2), "state").ok());
+  for (uint64_t term = 3; term < 6; ++term) {
+    for (const raft::NodeId vote : {raft::NodeId(), raft::NodeId(7)}) {
+      const raft::HardState state{raft::Term(term), vote, raft::Index(5)};
+      REQUIRE(files.store->Save(state, {}, raft::Index(5)).ok());
+      files.store.reset();
+      files.Open();
+      CHECK(files.found.raft.hard_state == state);
+    }
+  }
+}
+
 TEST_CASE("raft store: what a creation left that never came to an identity does not count") {
   for (uint64_t calls = 1; calls < 40; ++calls) {
     RaftStoreFiles files({4096, 8192});
