@@ -451,4 +451,27 @@ TEST_CASE("C4: a feed that is refused first and heard later tells of the time aw
   }
 }
 
+TEST_CASE("who knows the newest message is up to date, though a gap record stands behind it") {
+  PartitionWorldOptions options;
+  options.settings.optimistic_concurrency_control = true;
+  PartitionWorld world(options);
+  const auto expecting = [](const std::string& inbox, int64_t offset) {
+    TestMessage message = Wanting(inbox, AckPolicy::kLeader);
+    message.expected_offset = offset;
+    return message;
+  };
+  world.Publish({expecting("first", 0)});
+  REQUIRE(world.acks.Find("first")->offset == Offset(0));
+  world.shard.Post([&] {
+    world.partition->RecordGap({Timestamp(1), Timestamp(2), GapReason::kDisconnected, 3});
+  });
+  world.Run();
+  REQUIRE(world.ReadAll().gaps.size() == 1);
+  world.Publish({expecting("before", 0)});
+  CHECK(world.acks.Find("before")->error == AckError::kIncorrectOffset);
+  world.Publish({expecting("newest", 1)});
+  CHECK(world.acks.Find("newest")->error == AckError::kOk);
+  CHECK(world.acks.Find("newest")->offset == Offset(2));
+}
+
 }  // namespace bascule::partition
