@@ -82,7 +82,8 @@ class AckInboxes::Own : public AckInbox {
       std::string_view ack;
       if (!TakeAck(message, inboxes_.counts_, ack)) return;
       // Callers may share an inbox of theirs: what does not match one of them may be another's.
-      inboxes_.CountVerdict(state_->Call(ack), false);
+      const AckVerdict verdict = state_->Call(ack);
+      if (verdict != AckVerdict::kUnmatched) inboxes_.CountVerdict(verdict);
     }
 
    private:
@@ -201,13 +202,13 @@ void AckInboxes::Deliver(std::string_view secret, std::string_view ack) {
     return;
   }
   const AckVerdict verdict = state->Call(ack);
-  CountVerdict(verdict, true);
+  CountVerdict(verdict);
 }
 
-void AckInboxes::CountVerdict(AckVerdict verdict, bool unmatched_too) {
+void AckInboxes::CountVerdict(AckVerdict verdict) {
   if (verdict == AckVerdict::kForeign) Count(counts_.foreign);
   if (verdict == AckVerdict::kReplaced) Count(counts_.replaced);
-  if (verdict == AckVerdict::kUnmatched && unmatched_too) Count(counts_.unmatched);
+  if (verdict == AckVerdict::kUnmatched) Count(counts_.unmatched);
 }
 
 }  // namespace bascule::nats

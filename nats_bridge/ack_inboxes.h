@@ -49,7 +49,7 @@ class AckInboxes {
   class Shared;
   class Fanout;
   void Deliver(std::string_view secret, std::string_view ack);
-  void CountVerdict(AckVerdict verdict, bool unmatched_too);
+  void CountVerdict(AckVerdict verdict);
 
   NatsConnection& egress_;
   const std::string base_;  // with the last dot

@@ -132,17 +132,16 @@ void StreamPolice::SetOpen(Connection& connection, size_t open) {
 
 void StreamPolice::LookAtSilent(std::vector<CondemnedConnection>& condemned) {
   std::string reason;
-  for (int looked = 0; looked < kSilentLooks;) {
-    auto it = connections_.upper_bound(last_silent_);
-    while (it != connections_.end() && it->second.looks_left > 0) ++it;
-    if (it == connections_.end()) {
-      last_silent_.clear();  // from the beginning, at the next look
-      return;
-    }
+  int looked = 0;
+  auto next = connections_.upper_bound(last_silent_);
+  while (next != connections_.end() && looked < kSilentLooks) {
+    const auto it = next++;
+    if (it->second.looks_left > 0) continue;
     last_silent_ = it->first;
     ++looked;
     if (LookAt(it, reason)) condemned.push_back({last_silent_, reason});
   }
+  if (next == connections_.end()) last_silent_.clear();  // from the beginning, at the next look
 }
 
 size_t StreamPolice::OpenBy(const std::string& address) const {
