@@ -11,7 +11,7 @@ using wire::AppendFixed;
 using wire::GetFixed;
 
 constexpr uint32_t kMagic = 0x50435342;  // "BSCP"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr int64_t kNoLogStart = -1;
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 constexpr char kFileName[] = "recovery.points";
@@ -112,6 +112,7 @@ std::string EncodeRecoveryPoints(const RecoveryPointSet& points) {
   std::string out;
   AppendFixed<uint32_t>(out, kMagic);
   AppendFixed<uint32_t>(out, kVersion);
+  AppendFixed<uint64_t>(out, points.sequence);
   AppendFixed<uint64_t>(out, points.partitions.size());
   for (const auto& [key, point] : points.partitions) AppendPoint(out, key, point);
   AppendFixed<uint32_t>(out, Crc32c(out));
@@ -137,6 +138,7 @@ absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes) {
     take.Take<uint32_t>();  // whether the stop was clean, and on which boot: decided nothing
     boot_bytes = take.Take<uint32_t>();
   }
+  if (version >= 3) points.sequence = take.Take<uint64_t>();
   const auto count = take.Take<uint64_t>();
   take.TakeBytes(boot_bytes);
   for (uint64_t i = 0; i < count && take.ok(); ++i) TakePoint(take, version, points);

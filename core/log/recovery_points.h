@@ -25,6 +25,8 @@ struct RecoveryPoint {
 };
 
 struct RecoveryPointSet {
+  // Of the write, raised with each: a file with a smaller one than is known of is an older copy.
+  uint64_t sequence = 0;
   std::map<PartitionKey, RecoveryPoint> partitions;
 };
 

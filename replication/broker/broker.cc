@@ -63,16 +63,52 @@ absl::StatusOr<log::RecoveryPointSet> Broker::LoadPoints() {
   FileSystem& fs = seams_.metadata.fs;
   const std::string& data = options_.config.data_dir;
   absl::StatusOr<log::RecoveryPointSet> points = log::LoadRecoveryPoints(fs, data);
-  if (points.ok() || absl::IsFailedPrecondition(points.status())) return points;
+  if (absl::IsFailedPrecondition(points.status())) return points;
+  const uint64_t known = metadata_.record().positions().points;
+  if (points.ok()) {
+    if (points->sequence < known) {
+      points->sequence = known;
+      RETURN_IF_ERROR(OnOlderPoints(*points));
+    }
+    return points;
+  }
+  log::RecoveryPointSet none;
+  none.sequence = known;
   if (!absl::IsNotFound(points.status())) {
     NotePointsLost(points.status().message());
   } else if (HasStreams(fs, data)) {
     NotePointsMissing();
   } else {
     points_missing_ = true;
-    RETURN_IF_ERROR(log::SaveRecoveryPoints(fs, data, {}));
+    RETURN_IF_ERROR(log::SaveRecoveryPoints(fs, data, none));
   }
-  return log::RecoveryPointSet();
+  return none;
+}
+
+// What stands beside data/registration was put back from a copy older than it. With `points` written
+// under the newest sequence the next start does not find it again: what was written from then on is
+// not lost.
+absl::Status Broker::OnOlderPoints(const log::RecoveryPointSet& points) {
+  const std::string& data = options_.config.data_dir;
+  const std::string found =
+      Concat(JoinPath(data, "recovery.points"), " is older than ", JoinPath(data, "registration"),
+             ": it was put back from a copy, with the streams or without them, and what was stored "
+             "since is "
+             "not known");
+  if (metadata_.alone()) {
+    return absl::FailedPreconditionError(
+        Concat(found, ". Put back the whole directory ", data,
+               " of one copy; or, to give up what was stored since, remove ",
+               JoinPath(data, "registration"), ": then its offsets are given again"));
+  }
+  RETURN_IF_ERROR(metadata_.record().OweAll());
+  RETURN_IF_ERROR(log::SaveRecoveryPoints(seams_.metadata.fs, data, points));
+  points_lost_ =
+      Concat(found,
+             ". What the directory holds counts as lost and is not led again; a stream whose only "
+             "replica stood here stays without a leader until it is deleted and created anew");
+  LogError(points_lost_);
+  return absl::OkStatus();
 }
 
 void Broker::NotePointsMissing() {
@@ -109,10 +145,17 @@ absl::Status Broker::MakePartitions() {
   return absl::OkStatus();
 }
 
+metadata::DirectoryPositions Broker::Positions() const {
+  metadata::DirectoryPositions positions = metadata_.Positions();
+  positions.points = partitions_->points_sequence();
+  return positions;
+}
+
 void Broker::OnMember(const absl::Status& status) {
   if (!status.ok()) return End(status);
   if (const absl::Status made = MakePartitions(); !made.ok()) return End(made);
   metadata_.SetDiskFull([this] { return partitions_->disk_full(); });
+  metadata_.registrar().SetPositions([this] { return Positions(); });
   metadata_.registrar().Register(
       *partitions_, metadata_.record(), [this](const absl::Status& registered) {
         // Metadata from before knows of streams here.
@@ -171,8 +214,11 @@ void Broker::End(const absl::Status& status) { std::exchange(started_, nullptr)(
 void Broker::Stop(absl::AnyInvocable<void()> done) {
   seams_.metadata.home.Post([this, done = std::move(done)]() mutable {
     if (!partitions_) return metadata_.Stop(std::move(done));
-    partitions_->Stop(
-        [this, done = std::move(done)]() mutable { metadata_.Stop(std::move(done)); });
+    partitions_->Stop([this, done = std::move(done)]() mutable {
+      if (const absl::Status noted = metadata_.record().NotePositions(Positions()); !noted.ok())
+        LogWarning("the data directory's record: ", FromAbsl(noted.message()));
+      metadata_.Stop(std::move(done));
+    });
   });
 }
 

@@ -57,6 +57,8 @@ class Broker {
 
  private:
   absl::StatusOr<log::RecoveryPointSet> LoadPoints();
+  absl::Status OnOlderPoints(const log::RecoveryPointSet& points);
+  metadata::DirectoryPositions Positions() const;
   void NotePointsMissing();
   void NotePointsLost(absl::string_view what);
   absl::Status MakePartitions();

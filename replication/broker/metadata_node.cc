@@ -103,6 +103,7 @@ absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
   found.older_copy = record_->must_rejoin();
   if (!found.older_copy && raft_store::RaftStore::Exists(seams_.fs, meta_)) {
     RETURN_IF_ERROR(OpenStore());
+    RETURN_IF_ERROR(CheckMetadata());
     found.member = true;
     found.received = stored_.raft.snapshot.index != MetadataIndex();
   }
@@ -120,6 +121,29 @@ absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
                                                              options_.config.cluster_namespace));
   }
   return found;
+}
+
+// An older copy under the rest of the directory has forgotten a vote, or entries that others count upon; alone it
+// would give ids of streams again, and one stream would serve another's records.
+absl::Status MetadataNode::CheckMetadata() const {
+  const metadata::DirectoryPositions& known = record_->positions();
+  if (known.member != self_.node) return absl::OkStatus();
+  const raft::Restored& raft = stored_.raft;
+  const MetadataIndex last = raft.snapshot.index + raft.entries.size();
+  if (raft.hard_state.term.value() >= known.term && last >= known.logged) return absl::OkStatus();
+  const std::string& data = directory_.path();
+  return absl::DataLossError(Concat(
+      meta_, " is older than ", JoinPath(data, "registration"), ": it ends at index ", last,
+      " in term ", raft.hard_state.term, ", and had come to index ", known.logged, " in term ",
+      known.term, " (put back from a copy, without the rest?); ",
+      options_.config.cluster.enabled
+          ? Concat("move ", meta_,
+                   " away and start the broker again: it joins its cluster as a new member and "
+                   "fetches everything")
+          : Concat("put back the newer one, or the whole directory ", data,
+                   " of one copy; or go on without what was changed since (basculed "
+                   "--recover-quorum): streams created since are gone, their data stays in ",
+                   data)));
 }
 
 // Under another id this broker would lead nothing of what its directory holds, for good.
@@ -399,6 +423,17 @@ void MetadataNode::Stop(absl::AnyInvocable<void()> done) {
   };
   if (!group_) return end();
   group_->Stop(std::move(end));
+}
+
+metadata::DirectoryPositions MetadataNode::Positions() const {
+  metadata::DirectoryPositions positions;
+  if (!group_) return positions;
+  const std::optional<raft_group::DurableMark> mark = group_->Durable();
+  if (!mark) return positions;
+  positions.member = self_.node;
+  positions.term = mark->term.value();
+  positions.logged = mark->index;
+  return positions;
 }
 
 void MetadataNode::Disconnect() {

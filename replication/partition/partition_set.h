@@ -69,6 +69,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   // Closes every partition; `done` runs on home when all are closed and the recovery points
   // are written.
   void Stop(absl::AnyInvocable<void()> done);
+  // Of the newest recovery.points that is known to be durable. Metadata thread, after Stop too.
+  uint64_t points_sequence() const { return points_->durable_sequence(); }
 
   // Any thread.
   bool disk_full() const { return disk_full_; }

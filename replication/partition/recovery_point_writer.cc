@@ -17,6 +17,7 @@ RecoveryPointWriter::RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor&
       disk_pool_(disk_pool),
       data_directory_(std::move(data_directory)),
       set_(std::move(loaded)),
+      durable_sequence_(set_.sequence),
       last_write_(clock.Monotonic()) {}
 
 void RecoveryPointWriter::NoteDurable() {
@@ -63,6 +64,7 @@ void RecoveryPointWriter::CheckInvariants() const {
   BASCULE_CHECK(waiting_.empty());
   BASCULE_CHECK(!again_);
   BASCULE_CHECK(last_ == nullptr);
+  BASCULE_CHECK_LE(durable_sequence_, set_.sequence);
 }
 
 void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
@@ -92,20 +94,24 @@ void RecoveryPointWriter::Write() {
       if (it != self->set_.partitions.end()) it->second = std::move(point);
     }
     auto waiting = std::exchange(self->waiting_, {});
+    ++self->set_.sequence;
     self->disk_pool_.Post([self, set = self->set_, waiting = std::move(waiting)]() mutable {
       absl::Status status = log::SaveRecoveryPoints(self->fs_, self->data_directory_, set);
-      self->home_.Post([self, status, waiting = std::move(waiting)]() mutable {
-        self->Written(std::move(waiting), status);
+      const uint64_t sequence = set.sequence;
+      self->home_.Post([self, sequence, status, waiting = std::move(waiting)]() mutable {
+        self->Written(std::move(waiting), sequence, status);
       });
     });
   });
 }
 
 void RecoveryPointWriter::Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting,
-                                  const absl::Status& status) {
+                                  uint64_t sequence, const absl::Status& status) {
   BASCULE_CHECK(home_.OnThisThread());
   writing_ = false;
-  if (!status.ok()) {
+  if (status.ok()) {
+    durable_sequence_ = sequence;
+  } else {
     LogWarning("cannot write recovery points: ", FromAbsl(status.message()),
                "; the next start scans more");
   }
@@ -119,7 +125,10 @@ void RecoveryPointWriter::WriteLast(Points points, absl::AnyInvocable<void(absl:
   // One writer at a time: both would use the same temporary file.
   last_ = [this, points = std::move(points), done = std::move(done)]() mutable {
     for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
-    done(log::SaveRecoveryPoints(fs_, data_directory_, set_));
+    ++set_.sequence;
+    const absl::Status status = log::SaveRecoveryPoints(fs_, data_directory_, set_);
+    if (status.ok()) durable_sequence_ = set_.sequence;
+    done(status);
   };
   if (!writing_) std::exchange(last_, nullptr)();
 }

@@ -40,6 +40,8 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // Forgets streams that the metadata up to `applied` does not know: a crash may have come between
   // a deletion and the next write.
   void KeepOnly(const std::set<StreamId>& known, MetadataIndex applied);
+  // Of the newest write that is known to be durable: no later start may find an older file.
+  uint64_t durable_sequence() const { return durable_sequence_; }
   // The last write of an orderly stop, on the home executor, after one that is under way.
   void WriteLast(Points points, absl::AnyInvocable<void(absl::Status)> done);
 
@@ -47,7 +49,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   void Check();
   void CheckInvariants() const;
   void Write();
-  void Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting,
+  void Written(std::vector<absl::AnyInvocable<void(absl::Status)>> waiting, uint64_t sequence,
                const absl::Status& status);
 
   FileSystem& fs_;
@@ -57,6 +59,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   const std::string data_directory_;
   Collect collect_;
   log::RecoveryPointSet set_;
+  uint64_t durable_sequence_;
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
   bool again_ = false;               // something moved during the write

@@ -4,6 +4,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/wire/coding.h"
+#include "replication/broker/recover_quorum.h"
 #include "replication/meta/cluster/cluster_note.h"
 #include "replication/meta/cluster/cluster_start.h"
 #include "replication/meta/cluster/registration_record.h"
@@ -73,6 +74,135 @@ TEST_CASE("broker remedies: metadata that is gone is given back, or the director
   REQUIRE(world.Disk(1).RemoveTree("data").ok());
   world.Start(1);
   CHECK(world.Create(1, "s").ok());
+}
+
+namespace {
+
+void PutBack(FileSystem& copy, SimFileSystem& disk, const std::string& path) {
+  REQUIRE(disk.RemoveTree(path).ok());
+  CopyTree(copy, disk, path);
+}
+
+// A broker alone with the stream "s", of which `older` is a copy, and "newer", made after it; ended so that its
+// directory has noted how far it came.
+struct CopiedWorld : StartWorld {
+  explicit CopiedWorld(bool killed) : StartWorld(1, false) {
+    Start(1);
+    REQUIRE(Create(1, "s").ok());
+    kernel.Kill(1);
+    CopyTree(Disk(1), older, "data");
+    Start(1);
+    REQUIRE(Create(1, "newer").ok());
+    newer_id = IdOf("newer");
+    if (killed) {
+      kernel.scheduler().RunFor(seconds(40));
+    } else {
+      bool stopped = false;
+      At(1).broker().Stop([&stopped] { stopped = true; });
+      REQUIRE(Within(seconds(10), [&] { return stopped; }));
+    }
+    kernel.Kill(1);
+    CopyTree(Disk(1), newer, "data");
+  }
+  StreamId IdOf(const std::string& stream) {
+    return At(1).broker().catalog().Find(stream)->stream.id;
+  }
+  SimFileSystem older{1};
+  SimFileSystem newer{1};
+  StreamId newer_id;
+};
+
+}  // namespace
+
+TEST_CASE("broker remedies: streams put back without the rest: the whole copy, or without it") {
+  for (const bool killed : {true, false}) {
+    for (const bool whole : {true, false}) {
+      CAPTURE(killed);
+      CAPTURE(whole);
+      CopiedWorld world(killed);
+      PutBackStreams(world.older, world.Disk(1));
+      const std::string untouched = world.Disk(1).VisibleBytes("data/recovery.points");
+      for (int i = 0; i < 2; ++i) {
+        const absl::Status why = world.StartAndDie(1);
+        CHECK(absl::IsFailedPrecondition(why));
+        CHECK(Names(why, "data/recovery.points is older than data/registration: "));
+        CHECK(Names(why,
+                    "Put back the whole directory data of one copy; or, to give up what was "
+                    "stored since, remove data/registration"));
+        CHECK(world.Disk(1).VisibleBytes("data/recovery.points") == untouched);
+        world.kernel.Kill(1);
+      }
+      if (whole) {
+        PutBack(world.older, world.Disk(1), "data");
+      } else {
+        REQUIRE(world.Disk(1).Remove("data/registration").ok());
+      }
+      world.Start(1);
+      CHECK(world.LeaderOf(1, "s") == "b1");
+      CHECK((world.LeaderOf(1, "newer") == "b1") != whole);
+    }
+  }
+}
+
+TEST_CASE("broker remedies: alone, metadata put back: the newer, the whole, or without the rest") {
+  for (const bool killed : {true, false}) {
+    for (const std::string remedy : {"the newer", "the whole", "without the rest"}) {
+      CAPTURE(killed);
+      CAPTURE(remedy);
+      CopiedWorld world(killed);
+      PutBack(world.older, world.Disk(1), "data/meta");
+      const absl::Status why = world.StartAndDie(1);
+      CHECK(absl::IsDataLoss(why));
+      CHECK(Names(why, "data/meta is older than data/registration: it ends at index "));
+      CHECK(Names(why,
+                  "put back the newer one, or the whole directory data of one copy; or go on "
+                  "without what was changed since (basculed --recover-quorum)"));
+      world.kernel.Kill(1);
+      if (remedy == "the newer") PutBack(world.newer, world.Disk(1), "data/meta");
+      if (remedy == "the whole") PutBack(world.older, world.Disk(1), "data");
+      if (remedy == "without the rest") {
+        const auto recovered = broker::RecoverQuorum(world.Disk(1), "data");
+        REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
+      }
+      world.Start(1);
+      CHECK(world.LeaderOf(1, "s") == "b1");
+      CHECK(world.LeaderOf(1, "newer") == (remedy == "the newer" ? "b1" : "no stream"));
+      if (remedy != "without the rest") continue;
+      for (const char* name : {"one", "other"}) {
+        REQUIRE(world.Create(1, name).ok());
+        CHECK(world.IdOf(name) > world.newer_id);
+      }
+      world.kernel.scheduler().RunFor(seconds(40));
+      world.kernel.Kill(1);
+      world.Start(1);
+      CHECK(world.Disk(1).Exists(Concat("data/streams/", world.newer_id, "/0")));
+    }
+  }
+}
+
+TEST_CASE("broker remedies: a member's metadata put back from a copy is moved away") {
+  RemedyWorld world;
+  world.End(3);
+  SimFileSystem older(1);
+  CopyTree(world.Disk(3), older, "data");
+  world.Start(3);
+  REQUIRE(world.Create(1, "newer").ok());
+  world.kernel.scheduler().RunFor(seconds(40));
+  world.End(3);
+  PutBack(older, world.Disk(3), "data/meta");
+  const absl::Status why = world.StartAndDie(3);
+  CHECK(absl::IsDataLoss(why));
+  CHECK(Names(why, "move data/meta away and start the broker again"));
+  world.kernel.Kill(3);
+  REQUIRE(world.Disk(3).Rename("data/meta", "data/meta.away").ok());
+  for (int life = 0; life < 2; ++life) {
+    world.Start(3);
+    CHECK(world.ClusterId(3) == world.id);
+    CHECK(world.Create(3, Concat("from.b3.", life)).ok());
+    CHECK(world.LeaderOf(1, world.stream) == "b3");  // nothing of its streams is lost
+    world.kernel.scheduler().RunFor(seconds(40));
+    world.kernel.Kill(3);
+  }
 }
 
 TEST_CASE("broker remedies: one that is to be part of a cluster is configured for it, or emptied") {

@@ -100,6 +100,17 @@ inline void CopyTree(FileSystem& from, FileSystem& to, const std::string& path) 
   }
 }
 
+// Streams and recovery.points of `copy`, under the rest of what `disk` holds.
+inline void PutBackStreams(FileSystem& copy, FileSystem& disk) {
+  REQUIRE(disk.RemoveTree("data/streams").ok());
+  CopyTree(copy, disk, "data/streams");
+  const auto file = copy.Open("data/recovery.points", OpenMode::kRead);
+  REQUIRE(file.ok());
+  const auto bytes = ReadWhole(**file, limits::kMiB);
+  REQUIRE(bytes.ok());
+  REQUIRE(WriteFileAtomically(disk, "data/recovery.points", *bytes).ok());
+}
+
 // The stream that `machine` leads, of as many as it takes.
 inline std::string StreamOf(StartWorld& world, uint64_t machine) {
   const std::string broker = world.At(machine).name();

@@ -59,9 +59,9 @@ TEST_CASE("what is owed, and the generation, survive a crash at every step of a 
     bool paid = false;
     disk.faults().PowerOffAfter(step);
     if (auto record = RegistrationRecord::Open(disk, "data"); record.ok()) {
-      for (int i = 0; i < 3; ++i) generation += (*record)->Raise().ok() ? 1 : 0;
+      for (int i = 0; i < 3; ++i) generation += (*record)->Raise({}).ok() ? 1 : 0;
       owes = (*record)->OweAll().ok();
-      generation += (*record)->Raise().ok() ? 1 : 0;
+      generation += (*record)->Raise({}).ok() ? 1 : 0;
       paid = (*record)->Paid().ok();
     }
     if (disk.faults().power_is_off()) ++crashes;
@@ -81,7 +81,7 @@ TEST_CASE("a record that is damaged, or of a newer version, is refused; one torn
   REQUIRE(disk.CreateDirectories("data").ok());
   {
     const auto record = RegistrationRecord::Open(disk, "data");
-    REQUIRE((*record)->Raise().ok());
+    REQUIRE((*record)->Raise({}).ok());
     REQUIRE((*record)->OweAll().ok());
   }
   for (const uint64_t at : {uint64_t{40}, uint64_t{4096 + 40}}) {
@@ -104,7 +104,35 @@ TEST_CASE("a record that is damaged, or of a newer version, is refused; one torn
   CHECK(absl::IsDataLoss(RegistrationRecord::Open(disk, "data").status()));
 }
 
-// As a later version may write it: two partitions that lost records.
+TEST_CASE(
+    "how far the rest of the directory had come is kept, and goes back with another member only") {
+  SimFileSystem disk(1);
+  REQUIRE(disk.CreateDirectories("data").ok());
+  const auto noted = [&] { return (*RegistrationRecord::Open(disk, "data"))->positions(); };
+  CHECK(noted() == DirectoryPositions());
+  const auto record = RegistrationRecord::Open(disk, "data");
+  const DirectoryPositions first{5, PeerId(7), 2, MetadataIndex(30)};
+  REQUIRE((*record)->Raise(first).ok());
+  CHECK(noted() == first);
+  REQUIRE((*record)->NotePositions({9, PeerId(7), 1, MetadataIndex(40)}).ok());
+  CHECK(noted() == DirectoryPositions{9, PeerId(7), 2, MetadataIndex(40)});
+  REQUIRE((*record)->NotePositions({4, PeerId(7), 3, MetadataIndex(20)}).ok());
+  CHECK(noted() == DirectoryPositions{9, PeerId(7), 3, MetadataIndex(40)});
+  // Nobody says: what is known stays, whatever else is noted.
+  REQUIRE((*record)->Raise({}).ok());
+  REQUIRE((*record)->OweAll().ok());
+  REQUIRE((*record)->NoteOlder(90, true).ok());
+  REQUIRE((*record)->Paid().ok());
+  CHECK(noted() == DirectoryPositions{9, PeerId(7), 3, MetadataIndex(40)});
+  REQUIRE((*record)->NotePositions({10, PeerId(8), 1, MetadataIndex(2)}).ok());
+  CHECK(noted() == DirectoryPositions{10, PeerId(8), 1, MetadataIndex(2)});
+  // No news, nothing written.
+  disk.faults().PowerOffAfter(1);
+  CHECK((*record)->NotePositions({10, PeerId(8), 1, MetadataIndex(2)}).ok());
+  CHECK_FALSE((*record)->NotePositions({11, PeerId(8), 1, MetadataIndex(2)}).ok());
+}
+
+// As version 1 wrote it, and as a later version may: two partitions that lost records.
 std::string OwingBlock(uint64_t sequence) {
   std::string block = Concat("bascule registration 1\nsequence ", sequence,
                              "\ngeneration 1\nowes_all 0\nrejoin 0\nowes 2\n7/3\n8/0\n");
@@ -123,7 +151,8 @@ TEST_CASE("R6b: what a later version owes of single partitions is told and paid"
                                        {StreamId(8), PartitionId(0)}};
   CHECK(world[2].record->owed() == owed);
   CHECK_FALSE(world[2].record->owes_all());
-  for (int i = 0; i < 30; ++i) REQUIRE(world[2].record->Raise().ok());
+  CHECK(world[2].record->positions() == DirectoryPositions());  // version 1 kept none
+  for (int i = 0; i < 30; ++i) REQUIRE(world[2].record->Raise({}).ok());
   world.Register(2);
   REQUIRE(Registered(world, 2).ok());
   CHECK(world[2].record->owed().empty());

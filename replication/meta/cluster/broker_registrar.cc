@@ -89,7 +89,7 @@ void BrokerRegistrar::BeginRegistration() {
 // The generation is on the disk before anybody hears of it. A group of one names none: what it would
 // be compared with lies in the same directory.
 absl::Status BrokerRegistrar::PrepareRegistration() {
-  RETURN_IF_ERROR(record_->Raise());
+  RETURN_IF_ERROR(record_->Raise(Positions()));
   RETURN_IF_ERROR(record_->Telling(self_.incarnation));
   registration_.generation = alone_ ? 0 : record_->generation();
   registration_.lost_all = record_->owes_all();
@@ -205,19 +205,21 @@ void BrokerRegistrar::TryHandOver() {
                " replicas: where no other replica is there is no leader");
   }
   HandOver();
-  if (!alone_) RaiseGeneration();
+  KeepRecord();
 }
 
 // Goes on for as long as this process lives. A disk that cannot write makes the directory older than
 // it is said to be nowhere: it is said only what is durable.
-void BrokerRegistrar::RaiseGeneration() {
+void BrokerRegistrar::KeepRecord() {
   home_.After(limits::kGenerationPeriod, lifetime_.Guard([this] {
-    if (const absl::Status raised = record_->Raise(); raised.ok()) {
+    const absl::Status kept =
+        alone_ ? record_->NotePositions(Positions()) : record_->Raise(Positions());
+    if (!kept.ok()) {
+      LogWarning("the data directory's generation: ", FromAbsl(kept.message()));
+    } else if (!alone_) {
       registration_.generation = record_->generation();
-    } else {
-      LogWarning("the data directory's generation: ", FromAbsl(raised.message()));
     }
-    RaiseGeneration();
+    KeepRecord();
   }));
 }
 

@@ -28,6 +28,10 @@ class BrokerRegistrar {
 
   // Before Register.
   void SetLog(MetadataLog& log) { log_ = &log; }
+  // Says how far the rest of the directory has come; before it nobody does. On the metadata thread.
+  void SetPositions(absl::AnyInvocable<DirectoryPositions()> positions) {
+    positions_ = std::move(positions);
+  }
   // This process cannot go on: it was replaced, or removed from the cluster.
   void SetFatal(absl::AnyInvocable<void(const absl::Status&)> fatal) { fatal_ = std::move(fatal); }
   // The address that clients are told; before it this broker is not listed by others. Any thread,
@@ -56,7 +60,8 @@ class BrokerRegistrar {
   void RetryRegistration();
   bool NoteOlderCopy(const absl::Status& refused);
   void LeaveGroup(const absl::Status& why, int attempt);
-  void RaiseGeneration();
+  void KeepRecord();
+  DirectoryPositions Positions() { return positions_ ? positions_() : DirectoryPositions(); }
   void TryHandOver();
   void CheckSession();
   void HandOver();
@@ -69,6 +74,7 @@ class BrokerRegistrar {
   const bool alone_;
   MetadataLog* log_ = nullptr;
   absl::AnyInvocable<void(const absl::Status&)> fatal_;
+  absl::AnyInvocable<DirectoryPositions()> positions_;
   DeltaSink* new_sink_ = nullptr;  // until our registration is applied
   RegistrationRecord* record_ = nullptr;
   Done registered_;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kBlockBytes = 4096;
 constexpr char kMagic[] = "bascule registration ";
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 // Of what is owed. An older version wrote this only, and takes any other number but 0 for it.
 constexpr uint64_t kOwedUntold = 1;
 constexpr char kChecksum[] = "crc32c ";
@@ -25,6 +25,27 @@ bool TakeNumber(std::vector<std::string>& lines, std::string_view name, uint64_t
   const std::string line = std::move(lines.back());
   lines.pop_back();
   return line.starts_with(name) && absl::SimpleAtoi(line.substr(name.size()), &number);
+}
+
+bool TakePositions(std::vector<std::string>& lines, DirectoryPositions& positions) {
+  uint64_t member = 0;
+  uint64_t logged = 0;
+  const bool taken =
+      TakeNumber(lines, "points ", positions.points) && TakeNumber(lines, "member ", member) &&
+      TakeNumber(lines, "term ", positions.term) && TakeNumber(lines, "logged ", logged);
+  positions.member = PeerId(member);
+  positions.logged = MetadataIndex(logged);
+  return taken;
+}
+
+// The one, further on by what the other knows.
+DirectoryPositions Further(const DirectoryPositions& a, const DirectoryPositions& b) {
+  DirectoryPositions further = a.member == b.member || b.member == PeerId() ? a : b;
+  further.points = std::max(a.points, b.points);
+  if (a.member != b.member) return further;
+  further.term = std::max(a.term, b.term);
+  further.logged = std::max(a.logged, b.logged);
+  return further;
 }
 
 bool TakeKey(std::vector<std::string>& lines, PartitionKey& key) {
@@ -46,9 +67,11 @@ bool TakeKey(std::vector<std::string>& lines, PartitionKey& key) {
 // Text, so that an operator can read it; newlines behind it up to the block's end.
 std::string RegistrationRecord::Encode(const Content& content) {
   const uint64_t owed = !content.all ? 0 : std::max(content.teller, kOwedUntold);
-  std::string block = Concat(kMagic, kVersion, "\nsequence ", content.sequence, "\ngeneration ",
-                             content.generation, "\nowes_all ", owed, "\nrejoin ",
-                             content.rejoin ? 1 : 0, "\nowes ", content.partitions.size(), "\n");
+  std::string block = Concat(
+      kMagic, kVersion, "\nsequence ", content.sequence, "\ngeneration ", content.generation,
+      "\npoints ", content.positions.points, "\nmember ", content.positions.member.value(),
+      "\nterm ", content.positions.term, "\nlogged ", content.positions.logged, "\nowes_all ", owed,
+      "\nrejoin ", content.rejoin ? 1 : 0, "\nowes ", content.partitions.size(), "\n");
   for (const PartitionKey& key : content.partitions)
     block += Concat(key.stream, "/", key.partition, "\n");
   block += Concat(kChecksum, Crc32c(block), "\n");
@@ -77,6 +100,7 @@ absl::StatusOr<RegistrationRecord::Content> RegistrationRecord::Decode(const std
   }
   const bool read = TakeNumber(lines, "sequence ", content.sequence) &&
                     TakeNumber(lines, "generation ", content.generation) &&
+                    (version < 2 || TakePositions(lines, content.positions)) &&
                     TakeNumber(lines, "owes_all ", all) && TakeNumber(lines, "rejoin ", rejoin) &&
                     TakeNumber(lines, "owes ", owed) && owed <= limits::kOwedPartitions;
   if (!read) return damaged;
@@ -138,9 +162,17 @@ absl::Status RegistrationRecord::Write(Content next) {
   return absl::OkStatus();
 }
 
-absl::Status RegistrationRecord::Raise() {
+absl::Status RegistrationRecord::Raise(const DirectoryPositions& positions) {
   Content next = now_;
   ++next.generation;
+  next.positions = Further(now_.positions, positions);
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::NotePositions(const DirectoryPositions& positions) {
+  Content next = now_;
+  next.positions = Further(now_.positions, positions);
+  if (next.positions == now_.positions) return absl::OkStatus();
   return Write(std::move(next));
 }
 

@@ -5,6 +5,8 @@
 //   then                                                    the group is told, and keeps the newest
 //   a copy of the directory from before                     names one that the group knows already
 //   lost records                                            owed here until the group has it (R6b)
+//   how far recovery.points and data/meta had come          with each of these: what was put back beside
+//                                                           this file from an older copy is behind it
 //
 // The directory is raised before the group hears of it, so a crash between the two leaves the directory
 // ahead: a gap means nothing, only one that is behind does. On the metadata thread; blocks on the disk.
@@ -19,8 +21,18 @@
 #include "core/base/status.h"
 #include "core/base/types.h"
 #include "core/env/file_system.h"
+#include "replication/peer_transport.h"
 
 namespace bascule::metadata {
+
+// What the rest of the directory has durably, for good: no later start may find less of it. 0 or none: not known.
+struct DirectoryPositions {
+  uint64_t points = 0;  // sequence of recovery.points
+  PeerId member;        // whose term and log these are: another member's say nothing
+  uint64_t term = 0;
+  MetadataIndex logged;  // committed, and in this member's log
+  bool operator==(const DirectoryPositions&) const = default;
+};
 
 class RegistrationRecord {
  public:
@@ -30,6 +42,8 @@ class RegistrationRecord {
                                                                   const std::string& directory);
 
   uint64_t generation() const { return now_.generation; }
+  // As of the last write of this file.
+  const DirectoryPositions& positions() const { return now_.positions; }
   bool owes_all() const { return now_.all; }
   // The incarnation of the process that was the last to begin to tell that all is owed; 0: none has.
   uint64_t told_by() const { return now_.teller; }
@@ -40,7 +54,9 @@ class RegistrationRecord {
 
   // Each is durable when it returns OK; after an error nothing has changed here, and what the disk
   // holds is the one or the other.
-  absl::Status Raise();
+  absl::Status Raise(const DirectoryPositions& positions);
+  // Without the generation; writes only what is news.
+  absl::Status NotePositions(const DirectoryPositions& positions);
   absl::Status OweAll();
   // A process of this incarnation is about to tell what is owed. Where not all is, nothing is noted.
   absl::Status Telling(uint64_t incarnation);
@@ -54,6 +70,7 @@ class RegistrationRecord {
   struct Content {
     uint64_t sequence = 0;  // of the write
     uint64_t generation = 0;
+    DirectoryPositions positions;
     bool all = false;
     uint64_t teller = 0;  // only of `all`
     bool rejoin = false;

@@ -57,6 +57,12 @@ struct RaftGroupEnvironment {
   absl::AnyInvocable<void(absl::Status)> fatal;
 };
 
+// What a member has durably, for good: no later start may find less.
+struct DurableMark {
+  raft::Term term;
+  raft::Index index;  // committed, and in its own log
+};
+
 class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHandler {
  public:
   // Restores `state`. Before the metadata thread serves anything, or on it.
@@ -87,6 +93,8 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void TransferLeadership(PeerId to, Done done) override;
   GroupStatus Status() const override;
   std::vector<GroupMember> members() const;
+  // Nothing while something waits to be written. On the metadata thread, after Stop too.
+  std::optional<DurableMark> Durable() const;
 
   // --- PeerHandler: any thread ---
   void OnPeerMessage(const PeerIdentity& from, std::string message) override;

@@ -302,6 +302,13 @@ void RaftGroup::TellMembers(MetadataIndex index) {
   env_.state.ApplyMembers(index, now);
 }
 
+std::optional<DurableMark> RaftGroup::Durable() const {
+  BASCULE_CHECK(env_.home.OnThisThread());
+  if (dead_ || stalled_ || raft_->HasReady()) return std::nullopt;
+  const raft::RaftLog& log = raft_->log();
+  return DurableMark{raft_->term(), std::min(log.committed(), log.stable())};
+}
+
 GroupStatus RaftGroup::Status() const {
   const raft::RaftStatus status = raft_->status();
   GroupStatus out;
