@@ -104,6 +104,17 @@ inline void CheckKept(MainBroker& broker, const std::string& stream,
   }
 }
 
+// Beside a thread that spins and never speaks to the broker: what a client that lives on the same processors costs
+// by being there. On two of them the scheduler alone lets a message wait for some milliseconds.
+inline HonestResult PublishBesideSpinning(MainBroker& broker, const std::string& stream,
+                                          const std::string& mark) {
+  SideThread spinner([](const std::atomic<bool>& stop) {
+    while (!stop) {
+    }
+  });
+  return PublishUndisturbed(broker, stream, mark);
+}
+
 // The bound of every test of this kind: three times the undisturbed wait, measured before and after.
 inline bool Unhurried(const std::string& what, const HonestResult& before,
                       const HonestResult& beside, const HonestResult& after) {

@@ -69,9 +69,9 @@ HonestResult Disturb(MainBroker& broker, const Attack& attack, Beside& memory) {
   return publisher.Stop();
 }
 
-// `most`: a wait that is taken whatever the undisturbed one is.
-void Run(const std::string& what, const Attack& attack, std::vector<std::string> args = {},
-         std::chrono::milliseconds most = std::chrono::milliseconds(0)) {
+// Attackers live elsewhere, but for here: where three times the undisturbed wait is not kept, three times the one
+// beside a thread that only spins has to be.
+void Run(const std::string& what, const Attack& attack, std::vector<std::string> args = {}) {
   CAPTURE(what);
   const auto nats = StartNats();
   args.insert(args.end(), {"--set", "api.memory.max=" + std::to_string(kMemory)});
@@ -90,8 +90,11 @@ void Run(const std::string& what, const Attack& attack, std::vector<std::string>
   for (int round = 0; round < kRounds && !unhurried; ++round) {
     results.push_back(Disturb(broker, attack, memory));
     results.push_back(PublishUndisturbed(broker, "honest", "after"));
-    const HonestResult& beside = results.end()[-2];
-    unhurried = Unhurried(what, before, beside, results.back()) || beside.Percentile(0.99) <= most;
+    unhurried = Unhurried(what, before, results.end()[-2], results.back());
+    if (unhurried) break;
+    results.push_back(PublishBesideSpinning(broker, "honest", "spinning"));
+    unhurried =
+        Unhurried(what + " and spinning", results.back(), results.end()[-3], results.back());
   }
   CHECK(unhurried);
   MESSAGE(what, ": memory ", memory.before >> 20, " MiB before, at most ", memory.most >> 20,
@@ -164,17 +167,13 @@ TEST_CASE("http2: rapid resets") {
   });
 }
 
-// gRPC 1.51 reads a connection's frames for as long as there are some: what waits for the same thread
-// waits longer here than beside the other floods.
+// gRPC 1.51 reads a connection's frames for as long as there are some, and this costs it more than one processor.
 TEST_CASE("http2: ping flood") {
-  Run(
-      "pings",
-      [](int port, const std::atomic<bool>& stop) {
-        return OnConnections(port, stop, [](Http2Client& client, uint32_t) {
-          return client.Send(kPing, http2::kNone, 0, "12345678");
-        });
-      },
-      {}, std::chrono::milliseconds(100));
+  Run("pings", [](int port, const std::atomic<bool>& stop) {
+    return OnConnections(port, stop, [](Http2Client& client, uint32_t) {
+      return client.Send(kPing, http2::kNone, 0, "12345678");
+    });
+  });
 }
 
 TEST_CASE("http2: settings flood") {
