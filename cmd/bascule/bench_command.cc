@@ -36,7 +36,7 @@ const char* AckName(AckPolicy policy) {
 // rest after Join().
 class Worker {
  public:
-  explicit Worker(Clock& clock) : clock_(clock) {}
+  Worker(Clock& clock, BrokerPtr broker) : broker_(std::move(broker)), clock_(clock) {}
   virtual ~Worker() = default;
   void Start() {
     thread_ = std::thread([this] {
@@ -47,6 +47,7 @@ class Worker {
   }
   void Join() { thread_.join(); }
   bool finished() const { return finished_; }
+  const BrokerPtr& broker() const { return broker_; }
   MonotonicTime ended_at() const { return ended_at_; }
   uint64_t done() const { return done_; }
   uint64_t bytes() const { return bytes_; }
@@ -58,6 +59,7 @@ class Worker {
  protected:
   virtual void Work() = 0;
 
+  const BrokerPtr broker_;
   std::atomic<uint64_t> done_{0};
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> errors_{0};
@@ -76,9 +78,8 @@ class PublishWorker : public Worker {
  public:
   PublishWorker(Session& session, BrokerPtr broker, const BenchPublishOptions& options,
                 std::string stream, int64_t size)
-      : Worker(session.client.clock()),
+      : Worker(session.client.clock(), std::move(broker)),
         session_(session),
-        broker_(std::move(broker)),
         options_(options),
         stream_(std::move(stream)),
         size_(size) {}
@@ -88,7 +89,6 @@ class PublishWorker : public Worker {
   void Take(const AsyncPublisher::Answer& answer);
 
   Session& session_;
-  const BrokerPtr broker_;
   const BenchPublishOptions& options_;
   const std::string stream_;
   const int64_t size_;
@@ -135,7 +135,7 @@ void PublishWorker::Work() {
 class ReplayWorker : public Worker {
  public:
   ReplayWorker(Session& session, PartitionLeader leader, const BenchReplayOptions& options)
-      : Worker(session.client.clock()),
+      : Worker(session.client.clock(), leader.broker),
         session_(session),
         leader_(std::move(leader)),
         options_(options) {}
@@ -233,7 +233,7 @@ std::optional<Failure> Trouble(Session& session, const Workers& workers,
                      absl::StrCat("cannot ", what, ": ", workers[i]->first_error()), ""};
     }
     if (!workers[i]->status().ok() && !session.interrupt.raised()) {
-      return session.client.Explain(workers[i]->status(), what, streams[i]);
+      return session.client.Explain(workers[i]->status(), what, streams[i], workers[i]->broker());
     }
   }
   return std::nullopt;

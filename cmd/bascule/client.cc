@@ -250,22 +250,24 @@ Failure Client::UnknownStream(const std::string& name) {
   return failure;
 }
 
-bool Client::IsLost(const grpc::Status& status) {
+bool Client::IsLost(const grpc::Status& status, const BrokerPtr& asked) {
   if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
   if (IsConnectionLost(status)) return true;
-  return broker_ && broker_->channel->GetState(false) != GRPC_CHANNEL_READY;
+  const BrokerPtr& broker = asked ? asked : broker_;
+  return broker && broker->channel->GetState(false) != GRPC_CHANNEL_READY;
 }
 
 Failure Client::Explain(const grpc::Status& status, const std::string& doing,
-                        const std::string& stream) {
+                        const std::string& stream, const BrokerPtr& asked) {
   const std::string& text = status.error_message();
-  const std::string where = broker_ ? broker_->address : absl::StrJoin(options_.servers, ", ");
+  const BrokerPtr& broker = asked ? asked : broker_;
+  const std::string where = broker ? broker->address : absl::StrJoin(options_.servers, ", ");
   const std::string cannot = absl::StrCat("cannot ", doing, ": ");
   if (IsWithoutLeader(status))
     return {ExitCode::kNoLeader, cannot + text, "bascule cluster status shows who is there"};
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      if (!IsLost(status)) return {ExitCode::kRefused, cannot + text, ""};
+      if (!IsLost(status, asked)) return {ExitCode::kRefused, cannot + text, ""};
       if (absl::StrContains(text, "failed to connect")) return Unreachable(Reason(text));
       return {ExitCode::kUnreachable,
               absl::StrCat(cannot, "the connection to ", where, " was lost (", text, ")"),

@@ -73,12 +73,13 @@ class Client {
   std::unique_ptr<grpc::ClientContext> NewContext();
 
   // What `status` of `doing` ("create stream orders") means. `stream` names the stream of the call,
-  // if it has one: when it is unknown, the hint offers the nearest name.
+  // if it has one: when it is unknown, the hint offers the nearest name. `asked`: who was, if it was
+  // not the connected one.
   Failure Explain(const grpc::Status& status, const std::string& doing,
-                  const std::string& stream = "");
+                  const std::string& stream = "", const BrokerPtr& asked = nullptr);
   Failure UnknownStream(const std::string& name);
   // Whether nobody answered, so that `status` is no server's word.
-  bool IsLost(const grpc::Status& status);
+  bool IsLost(const grpc::Status& status, const BrokerPtr& asked = nullptr);
 
  private:
   Outcome<std::shared_ptr<grpc::ChannelCredentials>> Credentials();

@@ -188,8 +188,9 @@ Subscription::End Subscription::Judge(const grpc::Status& status) {
 }
 
 ExitCode Subscription::Fail(const grpc::Status& status) {
-  Failure failure = session_.client.Explain(
-      status, absl::StrCat("read ", options_.stream, "/", partition_), options_.stream);
+  Failure failure =
+      session_.client.Explain(status, absl::StrCat("read ", options_.stream, "/", partition_),
+                              options_.stream, leader_.broker);
   const std::string& text = status.error_message();
   if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION &&
       absl::StrContains(text, "closed")) {
@@ -220,7 +221,7 @@ bool Subscription::Reconnect() {
     progress_.Clear();
     const std::string& address = leader_.broker->address;
     const std::string what =
-        moved || client.IsLost(status_)
+        moved || client.IsLost(status_, leader_.broker)
             ? absl::StrCat("the connection to ", address, " was lost")
             : absl::StrCat(address, " serves it no more (", status_.error_message(), ")");
     Note(session_.console,

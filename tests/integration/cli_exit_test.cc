@@ -107,6 +107,33 @@ TEST_CASE("a partition that cannot be read is no lost connection") {
   CHECK_FALSE(Has(result.errors, "was lost"));
 }
 
+TEST_CASE("what a leader says is not taken for the loss of the broker that named it") {
+  const std::string why = "the partition cannot be read now";
+  for (const bool both_away : {false, true}) {
+    CAPTURE(both_away);
+    FakeBroker leader;
+    FakeBroker named;
+    WithMessages(leader, 1);
+    WithMessages(named, 1);
+    const auto add = [&](const char* id, int port) {
+      proto::Broker& broker = named.brokers.emplace_back();
+      broker.set_id(id);
+      broker.set_host("127.0.0.1");
+      broker.set_port(port);
+    };
+    add("b0", named.port());
+    add("b1", leader.port());
+    leader.refuse_subscribe = {grpc::StatusCode::UNAVAILABLE, both_away ? "Socket closed" : why};
+    leader.on_subscribe = [&] { named.Stop(); };
+    const RunResult result = RunCli(named, {"subscribe", "orders", "--until=latest"});
+    CHECK(result.exit.code == (both_away ? 4 : 1));
+    CHECK_MESSAGE(
+        Has(result.errors, both_away ? "the connection to " + leader.address() + " was lost"
+                                     : "cannot read orders/0: " + why + "; bascule stream"),
+        result.errors);
+  }
+}
+
 TEST_CASE("only a server that is away is passed over; any other error is the answer") {
   FakeBroker first;
   FakeBroker second;

@@ -130,8 +130,9 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   grpc::Status create_answer;
   grpc::Status refuse_subscribe;  // to Subscribe, after so many others
   int refuse_after = 0;
-  grpc::Status cluster_answer;      // to every call about the cluster
-  std::string last_cluster_change;  // "remove b3 force"
+  std::function<void()> on_subscribe;  // before Subscribe answers
+  grpc::Status cluster_answer;         // to every call about the cluster
+  std::string last_cluster_change;     // "remove b3 force"
   proto::SubscribeRequest last_subscribe;
 
   static constexpr int64_t kEpoch = 1'700'000'000'000'000'000;  // 2023-11-14T22:13:20Z
@@ -185,6 +186,7 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
 
   grpc::Status Subscribe(grpc::ServerContext* context, const proto::SubscribeRequest* request,
                          grpc::ServerWriter<proto::Message>* writer) override {
+    if (on_subscribe) on_subscribe();
     std::unique_lock lock(mutex_);
     last_subscribe = *request;
     const auto found = streams_.find(request->stream());
