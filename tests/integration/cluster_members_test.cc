@@ -1,4 +1,5 @@
 // Who belongs to a cluster: how brokers come and go, and two that have one id.
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -106,7 +107,39 @@ TEST_CASE("cluster: a second broker with a live one's id is refused") {
   CHECK_MESSAGE(Has(twin.Log(), absl::StrCat("server id b2 is in use by the broker at ",
                                              cluster.PeerAddress(1))),
                 twin.Tail());
+  CHECK_MESSAGE(Has(twin.Log(),
+                    "give this one an id of its own (clustering.server.id, and an empty "
+                    "data directory"),
+                twin.Tail());
   cluster.AwaitAllLive();
+  // That done, it is the fourth.
+  std::filesystem::remove_all(twin.data());
+  std::replace(twin.args().begin(), twin.args().end(), std::string("b2"), std::string("b4"));
+  twin.Start();
+  CHECK(Eventually([&] { return MembersOf(cluster.at(0)).size() == 4; }));
+}
+
+TEST_CASE("cluster: a broker with another's certificate is refused, and one is made for it") {
+  Cluster cluster({.brokers = 1, .tls = true});
+  cluster.Start();
+  const std::string certs = cluster.Certificates();
+  MainBroker& second = cluster.Add();
+  for (std::string& arg : second.args()) {
+    if (arg.starts_with(certs + "/b2.")) arg.replace(certs.size() + 1, 2, "b1");
+  }
+  CHECK(second.StartRefused().code != 0);
+  CHECK_MESSAGE(Has(second.Log(),
+                    "b1.pem is the certificate of broker 'b1', and this one is 'b2': "
+                    "make one for it (bascule cluster certs --server-id b2)"),
+                second.Tail());
+  const RunResult made =
+      RunTool("bascule", {"cluster", "certs", "--out", certs, "--server-id", "b2"});
+  REQUIRE_MESSAGE(made.exit.ok(), made.errors);
+  for (std::string& arg : second.args()) {
+    if (arg.starts_with(certs + "/b1.")) arg.replace(certs.size() + 1, 2, "b2");
+  }
+  second.Start();
+  CHECK(Eventually([&] { return MembersOf(cluster.at(0)).size() == 2; }));
 }
 
 TEST_CASE("cluster: a broker that comes back at another peer address is found again") {

@@ -48,6 +48,7 @@ class Cluster {
   int size() const { return static_cast<int>(brokers_.size()); }
   MainBroker& at(int i) { return *brokers_.at(static_cast<size_t>(i)); }
   std::string PeerAddress(int i) const;
+  std::string Certificates() const { return files_.Path("certs"); }  // their directory
   std::string Servers() const;  // all brokers' addresses, for the command line
   NatsServer& nats() { return *nats_; }
   // Position of the metadata leader that a majority names; -1: there is none.

@@ -347,6 +347,74 @@ TEST_CASE("broker remedies: another namespace is set alike") {
   CHECK(world.ClusterId(2) == world.ClusterId(1));
 }
 
+TEST_CASE("broker remedies: of two clusters in a namespace one gets another, or joins, emptied") {
+  for (const bool joins : {false, true}) {
+    CAPTURE(joins);
+    StartWorld world(2);
+    world.change = [](uint64_t, config::Config& config) {
+      config.cluster.bootstrap_seed = true;
+      config.cluster.join.clear();
+    };
+    for (const uint64_t machine : {1, 2}) {  // each where the other cannot be heard
+      world.Start(machine);
+      world.kernel.Kill(machine);
+    }
+    for (const uint64_t machine : {1, 2}) world.Start(machine);
+    CHECK(world.ClusterId(1) != world.ClusterId(2));
+    const auto told = [&](uint64_t machine) {
+      for (const std::string& sentence : world.At(machine).broker().Degraded()) {
+        if (sentence.find("give one another clustering.namespace, or empty its data directory and "
+                          "have it join with cluster.join") != std::string::npos)
+          return true;
+      }
+      return false;
+    };
+    CHECK(world.Within(seconds(90), [&] { return told(1) && told(2); }));
+    world.kernel.Kill(2);
+    world.change = [joins](uint64_t machine, config::Config& config) {
+      if (machine == 2 && !joins) config.cluster_namespace = "elsewhere";
+    };
+    if (joins) REQUIRE(world.Disk(2).RemoveTree("data").ok());
+    world.Start(2);
+    CHECK((world.ClusterId(1) == world.ClusterId(2)) == joins);
+    world.kernel.scheduler().RunFor(seconds(200));
+    CHECK_FALSE(told(1));
+    CHECK_FALSE(told(2));
+  }
+}
+
+TEST_CASE("broker remedies: who is known to another cluster is emptied, and then invited") {
+  StartWorld world(2);
+  world.Start(1);
+  world.change = [](uint64_t machine, config::Config& config) {
+    if (machine == 2) config.cluster.join.clear();
+    if (machine == 2) config.cluster_namespace = "ns";
+    if (machine == 1) config.cluster_namespace = "ns";
+  };
+  world.kernel.Kill(1);
+  REQUIRE(world.Disk(1).RemoveTree("data").ok());
+  world.Start(1);
+  REQUIRE(world.Disk(2).CreateDirectories("data").ok());
+  REQUIRE(metadata::NoteKnownCluster(world.Disk(2), "data", "ns", {"another", "b9", ""}).ok());
+  const auto invite = [&] {
+    return world.Await([&](auto done) {
+      world.At(1).broker().cluster().AddMember("b2:9293", seconds(10), std::move(done));
+    });
+  };
+  world.kernel.Start(2);
+  world.kernel.scheduler().RunFor(seconds(5));
+  const absl::Status refused = invite();
+  CHECK_MESSAGE(Names(refused, "give it an empty data directory first"), refused.ToString());
+  world.kernel.Kill(2);
+  REQUIRE(world.Disk(2).RemoveTree("data").ok());
+  world.kernel.Start(2);
+  world.kernel.scheduler().RunFor(seconds(5));
+  const absl::Status invited = invite();
+  CHECK_MESSAGE(invited.ok(), invited.ToString());
+  CHECK(world.Within(seconds(20), [&] { return world.At(2).ready(); }));
+  CHECK(world.ClusterId(2) == world.ClusterId(1));
+}
+
 TEST_CASE(
     "broker remedies: an id that is not the directory's is refused, and the right one named") {
   for (const bool clustered : {false, true}) {

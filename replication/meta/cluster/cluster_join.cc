@@ -113,7 +113,8 @@ absl::Status ClusterControl::CheckJoin(const std::string& certified_id,
     if (!leader_work_.IsAlive(join.server_id)) continue;
     return absl::AlreadyExistsError(
         Concat("server id ", join.server_id, " is in use by the broker at ", member.address,
-               "; stop that one, or give this one an id of its own (clustering.server.id)"));
+               "; stop that one, or give this one an id of its own (clustering.server.id, and an "
+               "empty data directory: a directory keeps its id)"));
   }
   // One that left the group without its session's end (a recovered quorum): its successor could
   // not register yet.

@@ -202,8 +202,8 @@ void ClusterLookout::OnOtherCluster(const IntroAnswer& answer) {
   other_cluster_ = Concat(
       "broker ", answer.server_id, " on the same NATS has namespace ", answer.cluster_namespace,
       " too, but belongs to another cluster (", answer.cluster_id, ", ours is ", own_->cluster_id,
-      "): both record the same subjects; give one another clustering.namespace, or have it join "
-      "with cluster.join");
+      "): both record the same subjects; give one another clustering.namespace, or empty its data "
+      "directory and have it join with cluster.join");
   LogError(other_cluster_);
 }
 
