@@ -110,9 +110,8 @@ absl::StatusOr<ReadRange> Partition::Range(const StartPosition& start, const Sto
       from = start_by_time;
       break;
   }
-  // A lost beginning of the log is not skipped in silence: the read says what is missing.
-  const bool lost = from < oldest && !log_->CheckDamage(from).ok();
-  if (direction == Direction::kForward && !lost) from = std::max(from, oldest);
+  // A lost beginning is none of what retention took: the log begins with it, and the read says what is missing.
+  if (direction == Direction::kForward) from = std::max(from, oldest);
   std::optional<Offset> last;
   switch (stop.kind) {
     case StopPosition::Kind::kOnCancel:

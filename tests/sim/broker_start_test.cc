@@ -241,6 +241,47 @@ TEST_CASE("broker start: streams alone put back from a copy count as lost, once"
   }
 }
 
+TEST_CASE(
+    "broker start: a disk that is full for messages is told to the leader, and gets no streams") {
+  StartWorld world(3);
+  bool full = false;
+  world.change = [&](uint64_t machine, config::Config& config) {
+    if (machine == 3 && full) config.disk_reserve = {0, 100};
+  };
+  for (uint64_t i = 1; i <= 3; ++i) world.Start(i);
+  const auto trouble = [&](uint64_t asked) {
+    auto answer = std::make_shared<std::string>("no answer");
+    world.At(asked).broker().cluster().Status(
+        seconds(5), [answer](const absl::StatusOr<ClusterStatus>& status) {
+          if (!status.ok()) return;
+          for (const ClusterMember& member : status->members) {
+            if (member.server_id == "b3") *answer = member.trouble;
+          }
+        });
+    world.kernel.scheduler().RunFor(seconds(2));
+    return *answer;
+  };
+  int streams = 0;
+  const auto leads_some = [&] {
+    bool some = false;
+    for (int i = 0; i < 9; ++i) {
+      const std::string name = Concat("s", streams++);
+      REQUIRE(world.Create(1, name).ok());
+      some = some || world.LeaderOf(1, name) == "b3";
+    }
+    return some;
+  };
+  for (const bool now : {true, false, true}) {
+    CAPTURE(now);
+    full = now;
+    world.kernel.Kill(3);
+    world.Start(3);
+    world.kernel.scheduler().RunFor(seconds(5));
+    CHECK((trouble(1).find("is full up to disk.reserve") != std::string::npos) == now);
+    CHECK(leads_some() != now);
+  }
+}
+
 TEST_CASE("broker start: streams put back as they are now are no older copy") {
   for (const bool clustered : {true, false}) {
     CAPTURE(clustered);

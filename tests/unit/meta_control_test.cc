@@ -109,7 +109,7 @@ TEST_CASE("joins that cannot be are refused with what to do, and change nothing"
         "one");
   CHECK(refused("b2", [](JoinRequest& j) { j.server_id = "b2"; }) ==
         "server id b2 is in use by the broker at b2:9293; stop that one, or give this one an id of "
-        "its own (clustering.server.id)");
+        "its own (clustering.server.id, and an empty data directory: a directory keeps its id)");
   CHECK(world.group.last() == last);
 }
 

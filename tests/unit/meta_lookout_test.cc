@@ -156,6 +156,22 @@ TEST_CASE("brokers that all came back at other addresses find each other over th
   CHECK(world.Dialled(first, 2) == back);
 }
 
+TEST_CASE("an address where nobody answered is asked again when it is named again, later") {
+  LookoutWorld world;
+  for (const uint64_t n : {1, 3}) world.Add(n, Concat("new", n, ":1")).Start();
+  Watcher& first = *world.watchers[0];
+  const auto found = [&](uint64_t number) {
+    return first.peers.redirected.contains(PeerId(number));
+  };
+  world.Run(8 * std::chrono::seconds(1));
+  CHECK(found(3));
+  CHECK_FALSE(found(2));
+  // It neither asks nor answers on the bus; the others name the address that it had.
+  world.Add(2, "old2:1");
+  world.Run(20 * std::chrono::seconds(1));
+  CHECK(found(2));
+}
+
 TEST_CASE("a lookout that was stopped asks nobody, whoever ticks it") {
   LookoutWorld world;
   Watcher& b1 = world.Add(1, "new1:1", false, {"nowhere:1"});

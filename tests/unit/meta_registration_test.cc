@@ -250,6 +250,36 @@ TEST_CASE("R6b: what nobody can have been told is told, whatever was begun") {
   CHECK(world[1].LeaderOf("s") == "");
 }
 
+TEST_CASE("a registration that is refused for good is told once, and not tried again") {
+  MetaWorld world(3);
+  for (int life = 0; life < 2; ++life) {
+    world.Stop(2);
+    MetaBroker& late = world.Start(2);
+    // Registered and replaced before it asks.
+    for (const uint64_t later : {0, 1}) {
+      BrokerRegistration registration;
+      registration.id = late.self.id;
+      registration.node = late.self.node;
+      registration.incarnation = late.self.incarnation + later;
+      registration.peer_address = late.self.peer_address;
+      registration.generation = late.record->generation() + 1 + later;
+      registration.kept_all = true;
+      world[1].log->Propose(EncodeRegisterBroker(registration),
+                            [](const absl::Status& s) { CHECK(s.ok()); });
+    }
+    world.Run(milliseconds(300));
+    world.Register(2);
+    const absl::Status refused = Registered(world, 2);
+    CHECK_MESSAGE(absl::IsFailedPrecondition(refused), refused.ToString());
+    const MetadataIndex last = world.group.last();
+    const std::string record = Copy(world, 2);
+    world.Run(seconds(1));
+    CHECK(world.group.last() == last);
+    CHECK(Copy(world, 2) == record);
+    CHECK_FALSE(world[2].fatal.has_value());  // whoever asked ends it
+  }
+}
+
 TEST_CASE("a stopped registrar asks nothing, and calls nobody") {
   for (const int ms : {0, 1, 3, 40, 700}) {
     CAPTURE(ms);
