@@ -61,6 +61,21 @@ TEST_CASE("another stream's ack is said, and is no answer where offsets are chec
   }
 }
 
+TEST_CASE("lines count on from the offset that the first one is to get, from 0 too") {
+  for (const int64_t first : {int64_t{-1}, int64_t{0}, int64_t{7}}) {
+    CAPTURE(first);
+    FakeBroker broker;
+    broker.Add("orders", "orders.>");
+    std::vector<std::string> args{"publish", "orders"};
+    if (first >= 0) args.insert(args.end(), {"--expect-offset", std::to_string(first)});
+    CHECK(RunCli(broker, args, "one\ntwo\nthree\n").exit.code == 0);
+    const auto sent = broker.Published();
+    REQUIRE(sent.size() == 3);
+    for (size_t i = 0; i < sent.size(); ++i)
+      CHECK(sent[i].expectedoffset() == (first < 0 ? -1 : first + static_cast<int64_t>(i)));
+  }
+}
+
 TEST_CASE("every line of standard input is a message, in order") {
   FakeBroker broker;
   broker.Add("orders", "orders.>");

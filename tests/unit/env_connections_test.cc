@@ -4,10 +4,12 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -159,16 +161,18 @@ TEST_CASE("descriptor limit: the soft one is raised to the hard one") {
 
 // Owns what the listener hands on.
 struct Server {
-  explicit Server(ListenOptions options) {
+  explicit Server(ListenOptions options, ConnectionWatch watch = {}) {
     options.address = options.address.empty() ? "127.0.0.1:0" : options.address;
     options.name = "test";
     auto opened = ConnectionListener::Open(options);
     REQUIRE_MESSAGE(opened.ok(), opened.status().ToString());
     listener = *std::move(opened);
-    listener->Start([this](int fd) {
-      const std::lock_guard lock(mutex);
-      taken.push_back(fd);
-    });
+    listener->Start(
+        [this](int fd) {
+          const std::lock_guard lock(mutex);
+          taken.push_back(fd);
+        },
+        std::move(watch));
   }
   ~Server() {
     listener->Stop();
@@ -293,6 +297,36 @@ TEST_CASE("connection listener: after Stop the port is free") {
   Server again(
       {.address = "127.0.0.1:" + std::to_string(port), .max_connections = 1, .max_per_address = 1});
   CHECK(again.listener->port() == port);
+}
+
+TEST_CASE(
+    "connection listener: who sends a little at each look is shown all the same, again and again") {
+  std::atomic<int> looks{0};
+  std::atomic<int> shown{0};
+  std::atomic<uint64_t> received{0};
+  ConnectionWatch watch;
+  watch.period = std::chrono::milliseconds(1);
+  watch.busy_bytes = 1000;
+  watch.judge = [&](const std::vector<BusyConnection>& busy) {
+    for (const BusyConnection& one : busy) received = one.received;
+    shown += static_cast<int>(busy.size());
+    ++looks;
+    return std::vector<CondemnedConnection>();
+  };
+  Server server({.max_connections = 3, .max_per_address = 3}, std::move(watch));
+  const int client = Dial(server.listener->port());
+  REQUIRE(Eventually([&] { return server.size() == 1; }));
+  const int at_once = 1;
+  REQUIRE(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once)) == 0);
+  const std::string some(100, 'x');
+  for (int sent = 1; sent <= 35; ++sent) {
+    REQUIRE(send(client, some.data(), some.size(), MSG_NOSIGNAL) == 100);
+    const int before = looks;
+    REQUIRE(Eventually([&] { return looks > before + 1; }));
+    CHECK(shown.load() == sent / 10);
+    if (sent % 10 == 0) CHECK(received.load() == static_cast<uint64_t>(sent) * 100);
+  }
+  close(client);
 }
 
 TEST_CASE(

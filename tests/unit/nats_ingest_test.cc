@@ -335,6 +335,17 @@ TEST_CASE("nats ingest: what JetStream would check and we cannot is refused") {
   CHECK(w.refuser.errors.size() == 1);
 }
 
+TEST_CASE("nats ingest: the largest message that is taken is carried whole") {
+  for (const size_t size : {1023, 1024}) {
+    World w;
+    const std::string value(size, 'x');
+    const wire::HeaderList headers{{"A", "1"}};
+    const auto view = w.Only(Plain(value, "", &headers)).view();
+    CHECK(view.value == value);
+    CHECK(view.headers.size() == 1);
+  }
+}
+
 TEST_CASE("nats ingest: a message past the limit carries its size, not its bytes") {
   World w;
   const std::string big(1025, 'x');

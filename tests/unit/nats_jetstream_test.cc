@@ -46,6 +46,31 @@ TEST_CASE("nats jetstream: refusals") {
   }
 }
 
+TEST_CASE("nats jetstream: the expected last sequence is a number from 0 on, and nothing else") {
+  const auto read = [](std::string_view value, JetStreamExpectations& out) {
+    const wire::HeaderList headers{{"Nats-Expected-Last-Sequence", value}};
+    return ReadExpectations(&headers, out);
+  };
+  for (const std::string good : {"0", "1", "41", "007", "9223372036854775807"}) {
+    CAPTURE(good);
+    JetStreamExpectations out;
+    CHECK_FALSE(read(good, out).has_value());
+    CHECK(out.expected_offset == std::stoll(good));
+  }
+  for (const char* bad :
+       {"", "-1", "+1", " 1", "1 ", "1.0", "0x1", "9223372036854775808", "many"}) {
+    CAPTURE(std::string(bad));
+    JetStreamExpectations out;
+    const auto error = read(bad, out);
+    REQUIRE(error.has_value());
+    CHECK(error->code == 400);
+    CHECK(error->err_code == 10003);
+  }
+  JetStreamExpectations none;
+  CHECK_FALSE(ReadExpectations(nullptr, none).has_value());
+  CHECK(none.expected_offset == -1);
+}
+
 TEST_CASE("nats jetstream: names are JSON strings") {
   std::string out;
   AppendPubAck(out, "a\"b\\c\n", 1);
