@@ -282,6 +282,26 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("broker start: disk.reserve in percent is of the disk, however full it is at the start") {
+  StartWorld world(1, false);
+  world.Start(1);
+  REQUIRE(world.Create(1, "s").ok());
+  REQUIRE(WriteFileAtomically(world.Disk(1), "other", std::string(5 * limits::kMiB, 'o')).ok());
+  world.Disk(1).SetCapacity(8 * limits::kMiB);
+  for (const double percent : {20, 60, 20, 60}) {
+    CAPTURE(percent);
+    world.change = [percent](uint64_t, config::Config& config) {
+      config.disk_reserve = {0, percent};
+    };
+    world.kernel.Kill(1);
+    world.Start(1);
+    world.kernel.scheduler().RunFor(seconds(5));
+    const auto after = world.Disk(1).Space("data");
+    INFO(after->available_bytes, " of ", after->total_bytes);
+    CHECK(world.At(1).broker().partitions().disk_full() == (percent > 50));
+  }
+}
+
 TEST_CASE("broker start: streams put back as they are now are no older copy") {
   for (const bool clustered : {true, false}) {
     CAPTURE(clustered);

@@ -487,8 +487,12 @@ TEST_CASE("nats ingest: each overload is one gap of its own for each feed that l
 
 TEST_CASE("nats ingest: an empty queue takes a message larger than its bound") {
   SmallQueue q;
+  std::atomic<bool> go{false};
+  q.shard.Post([&] { go.wait(false); });  // till then it is not empty
   CHECK(q.Add(150'000));
   CHECK(!q.Add(1000));
+  go = true;
+  go.notify_all();
   q.shard.Stop();
   CHECK(q.partition.seen.size() == 1);
 }
