@@ -108,7 +108,8 @@ absl::StatusOr<TakenOperation> TakeMessage(std::string_view bytes, std::string_v
     return NotNats(bytes, "a message's line with more or fewer words than it has");
   uint64_t total = 0;
   uint64_t header_bytes = 0;
-  if (!ReadNumber(words[1], UINT64_MAX, out.sid))
+  uint64_t sid = 0;
+  if (!ReadNumber(words[1], UINT64_MAX, sid))
     return NotNats(bytes, "a message for no subscription");
   if (!ReadNumber(words[count - 1], bounds.message, total)) {
     return NotNats(bytes, Concat("a message whose size is no number, or more than ", bounds.message,
@@ -121,6 +122,7 @@ absl::StatusOr<TakenOperation> TakeMessage(std::string_view bytes, std::string_v
   if (bytes.substr(whole - kLineEnd.size(), kLineEnd.size()) != kLineEnd)
     return NotNats(bytes, "a message that does not end where its line says");
   out.kind = OperationKind::kMessage;
+  out.sid = sid;
   out.subject = words[0];
   out.reply = count > least ? words[2] : std::string_view();
   out.headers = bytes.substr(body, static_cast<size_t>(header_bytes));
@@ -152,6 +154,8 @@ absl::StatusOr<TakenOperation> TakeOperation(std::string_view bytes, const Opera
   const size_t body = static_cast<size_t>(end - bytes.data()) + 1;
   if (body < kLineEnd.size() || bytes[body - 2] != '\r')
     return NotNats(bytes, "a line that ends without a carriage return");
+  if (std::memchr(bytes.data(), '\r', body - kLineEnd.size()) != nullptr)
+    return NotNats(bytes, "a line with a carriage return inside");
   const std::string_view line =
       bytes.substr(name_length, body - kLineEnd.size() - std::min(name_length, body - 2));
   if (name == Name::kMsg || name == Name::kHmsg)

@@ -6,7 +6,7 @@
 //   HMSG subject sid [reply] header-bytes bytes\r\n headers payload\r\n
 //
 // The grammar is that of the client protocol (docs.nats.io, "Client Protocol"): names of operations in any case,
-// blanks and tabs between words.
+// blanks and tabs between words. Stricter than nats.c: every line ends with both bytes, as a server's does.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +35,7 @@ struct ServerOperation {
 // A server that sends more is none: nothing is kept for it.
 struct OperationBounds {
   size_t line = 0;     // bytes of a line before its end, but for INFO's
-  size_t info = 0;     // of an INFO line
+  size_t info = 0;     // of an INFO line, which is searched anew each time that more of it has come
   size_t message = 0;  // headers and payload of a message
 };
 

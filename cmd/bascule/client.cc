@@ -116,20 +116,20 @@ Outcome<BrokerPtr> Client::Connect() {
     last = broker->api->FetchMetadata(context.get(), proto::FetchMetadataRequest(), &ignored);
   }
   next_server_ = 0;
-  return Unreachable(last.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
+  return Unreachable(absl::StrJoin(options_.servers, ", "),
+                     last.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
                          ? "no answer"
                          : Reason(last.error_message()));
 }
 
-Failure Client::Unreachable(const std::string& detail) {
-  const std::string servers = absl::StrJoin(options_.servers, ", ");
+Failure Client::Unreachable(const std::string& where, const std::string& detail) {
   std::string hint = "is basculed running there? (--server HOST:PORT or BASCULE_SERVER)";
   if (options_.tls) {
     hint = "does the server speak TLS, and do --tls-ca and --tls-cert fit it?";
   } else if (detail != "connection refused" && detail != "no answer") {
     hint = "check --server (or BASCULE_SERVER); a server with TLS needs --tls or --tls-ca";
   }
-  return {ExitCode::kUnreachable, absl::StrCat("cannot reach ", servers, ": ", detail), hint};
+  return {ExitCode::kUnreachable, absl::StrCat("cannot reach ", where, ": ", detail), hint};
 }
 
 std::unique_ptr<grpc::ClientContext> Client::NewContext() {
@@ -232,15 +232,16 @@ Outcome<PartitionLeader> Client::FindLeader(const std::string& stream, int32_t p
   return found;
 }
 
-Failure Client::UnknownStream(const std::string& name) {
+Failure Client::UnknownStream(const std::string& name, const BrokerPtr& asked) {
   Failure failure{ExitCode::kNotFound, absl::StrCat("no stream ", name),
                   "bascule stream list shows what is there"};
-  if (!broker_) return failure;
-  absl::StrAppend(&failure.what, " on ", broker_->address);
+  const BrokerPtr& broker = asked ? asked : broker_;
+  if (!broker) return failure;
+  absl::StrAppend(&failure.what, " on ", broker->address);
   // Best effort: without the names the failure is the same.
   proto::FetchMetadataResponse all;
   auto context = NewContext();
-  if (!broker_->api->FetchMetadata(context.get(), proto::FetchMetadataRequest(), &all).ok())
+  if (!broker->api->FetchMetadata(context.get(), proto::FetchMetadataRequest(), &all).ok())
     return failure;
   std::vector<std::string> names;
   for (const auto& stream : all.streammetadata()) names.push_back(stream.name());
@@ -268,7 +269,7 @@ Failure Client::Explain(const grpc::Status& status, const std::string& doing,
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       if (!IsLost(status, asked)) return {ExitCode::kRefused, cannot + text, ""};
-      if (absl::StrContains(text, "failed to connect")) return Unreachable(Reason(text));
+      if (absl::StrContains(text, "failed to connect")) return Unreachable(where, Reason(text));
       return {ExitCode::kUnreachable,
               absl::StrCat(cannot, "the connection to ", where, " was lost (", text, ")"),
               "is basculed still running there?"};
@@ -278,7 +279,8 @@ Failure Client::Explain(const grpc::Status& status, const std::string& doing,
                            ExactDuration(options_.timeout)),
               "raise --timeout, or see bascule server info"};
     case grpc::StatusCode::NOT_FOUND:
-      if (!stream.empty() && !absl::StrContains(text, "partition")) return UnknownStream(stream);
+      if (!stream.empty() && !absl::StrContains(text, "partition"))
+        return UnknownStream(stream, broker);
       return {ExitCode::kNotFound, cannot + text, "bascule stream list shows what is there"};
     case grpc::StatusCode::ALREADY_EXISTS:
       return {ExitCode::kRefused, cannot + text, "with --if-absent that is no error"};

@@ -77,7 +77,7 @@ class Client {
   // not the connected one.
   Failure Explain(const grpc::Status& status, const std::string& doing,
                   const std::string& stream = "", const BrokerPtr& asked = nullptr);
-  Failure UnknownStream(const std::string& name);
+  Failure UnknownStream(const std::string& name, const BrokerPtr& asked = nullptr);
   // Whether nobody answered, so that `status` is no server's word.
   bool IsLost(const grpc::Status& status, const BrokerPtr& asked = nullptr);
 
@@ -85,7 +85,7 @@ class Client {
   Outcome<std::shared_ptr<grpc::ChannelCredentials>> Credentials();
   BrokerPtr MakeBroker(const std::string& address);
   bool WaitUntilConnected(Broker& broker, Duration limit);
-  Failure Unreachable(const std::string& detail);
+  Failure Unreachable(const std::string& where, const std::string& detail);
   void Remember(const proto::FetchMetadataResponse& metadata);
 
   const ConnectionOptions& options_;

@@ -66,10 +66,7 @@ absl::StatusOr<log::RecoveryPointSet> Broker::LoadPoints() {
   if (absl::IsFailedPrecondition(points.status())) return points;
   const uint64_t known = metadata_.record().positions().points;
   if (points.ok()) {
-    if (points->sequence < known) {
-      points->sequence = known;
-      RETURN_IF_ERROR(OnOlderPoints(*points));
-    }
+    if (points->sequence < known) return OlderPoints();
     return points;
   }
   log::RecoveryPointSet none;
@@ -85,30 +82,18 @@ absl::StatusOr<log::RecoveryPointSet> Broker::LoadPoints() {
   return none;
 }
 
-// What stands beside data/registration was put back from a copy older than it. With `points` written
-// under the newest sequence the next start does not find it again: what was written from then on is
-// not lost.
-absl::Status Broker::OnOlderPoints(const log::RecoveryPointSet& points) {
+// What stands beside data/registration was put back from a copy older than it. Nothing is touched: the newer files
+// may be at hand, and the only replica of a partition has nobody to fetch from.
+absl::Status Broker::OlderPoints() const {
   const std::string& data = options_.config.data_dir;
-  const std::string found =
-      Concat(JoinPath(data, "recovery.points"), " is older than ", JoinPath(data, "registration"),
+  const std::string points = JoinPath(data, "recovery.points");
+  return absl::FailedPreconditionError(
+      Concat(points, " is older than ", JoinPath(data, "registration"),
              ": it was put back from a copy, with the streams or without them, and what was stored "
              "since is "
-             "not known");
-  if (metadata_.alone()) {
-    return absl::FailedPreconditionError(
-        Concat(found, ". Put back the whole directory ", data,
-               " of one copy; or, to give up what was stored since, remove ",
-               JoinPath(data, "registration"), ": then its offsets are given again"));
-  }
-  RETURN_IF_ERROR(metadata_.record().OweAll());
-  RETURN_IF_ERROR(log::SaveRecoveryPoints(seams_.metadata.fs, data, points));
-  points_lost_ =
-      Concat(found,
-             ". What the directory holds counts as lost and is not led again; a stream whose only "
-             "replica stood here stays without a leader until it is deleted and created anew");
-  LogError(points_lost_);
-  return absl::OkStatus();
+             "not known. Put back the newer files, or the whole directory ",
+             data, " of one copy; or, to give up what was stored since, remove ", points,
+             ": then its offsets are given again"));
 }
 
 void Broker::NotePointsMissing() {

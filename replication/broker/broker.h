@@ -57,7 +57,7 @@ class Broker {
 
  private:
   absl::StatusOr<log::RecoveryPointSet> LoadPoints();
-  absl::Status OnOlderPoints(const log::RecoveryPointSet& points);
+  absl::Status OlderPoints() const;
   metadata::DirectoryPositions Positions() const;
   void NotePointsMissing();
   void NotePointsLost(absl::string_view what);

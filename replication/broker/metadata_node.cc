@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
@@ -101,9 +102,12 @@ absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
   metadata::FoundDirectory found;
   found.path = directory_.path();
   found.older_copy = record_->must_rejoin();
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
+                   seams_.fs.List(JoinPath(found.path, "streams")));
+  found.streams = streams.size();
   if (!found.older_copy && raft_store::RaftStore::Exists(seams_.fs, meta_)) {
     RETURN_IF_ERROR(OpenStore());
-    RETURN_IF_ERROR(CheckMetadata());
+    RETURN_IF_ERROR(CheckMetadata(streams));
     found.member = true;
     found.received = stored_.raft.snapshot.index != MetadataIndex();
   }
@@ -113,9 +117,6 @@ absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
     found.legacy = legacy.ok();
     if (legacy.ok()) legacy_ = *std::move(legacy);
   }
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> streams,
-                   seams_.fs.List(JoinPath(found.path, "streams")));
-  found.streams = streams.size();
   if (!found.received) {
     ASSIGN_OR_RETURN(found.known, metadata::ReadKnownCluster(seams_.fs, found.path,
                                                              options_.config.cluster_namespace));
@@ -124,26 +125,32 @@ absl::StatusOr<metadata::FoundDirectory> MetadataNode::Look() {
 }
 
 // An older copy under the rest of the directory has forgotten a vote, or entries that others count upon; alone it
-// would give ids of streams again, and one stream would serve another's records.
-absl::Status MetadataNode::CheckMetadata() const {
+// would give ids of streams again, and one stream would serve another's records: an id is the index of the command
+// that made the stream. A member may have directories that its log, begun anew, has not come to yet.
+absl::Status MetadataNode::CheckMetadata(const std::vector<DirectoryEntry>& streams) const {
   const metadata::DirectoryPositions& known = record_->positions();
-  if (known.member != self_.node) return absl::OkStatus();
   const raft::Restored& raft = stored_.raft;
   const MetadataIndex last = raft.snapshot.index + raft.entries.size();
-  if (raft.hard_state.term.value() >= known.term && last >= known.logged) return absl::OkStatus();
-  const std::string& data = directory_.path();
+  MetadataIndex logged = known.member == self_.node ? known.logged : MetadataIndex();
+  const uint64_t term = known.member == self_.node ? known.term : 0;
+  if (!options_.config.cluster.enabled) {
+    for (const DirectoryEntry& stream : streams) {
+      uint64_t id = 0;
+      if (absl::SimpleAtoi(stream.name, &id)) logged = std::max(logged, MetadataIndex(id));
+    }
+  }
+  if (raft.hard_state.term.value() >= term && last >= logged) return absl::OkStatus();
   return absl::DataLossError(Concat(
-      meta_, " is older than ", JoinPath(data, "registration"), ": it ends at index ", last,
-      " in term ", raft.hard_state.term, ", and had come to index ", known.logged, " in term ",
-      known.term, " (put back from a copy, without the rest?); ",
+      meta_, " is older than the rest of ", directory_.path(), ": it ends at index ", last,
+      " in term ", raft.hard_state.term, ", and had come to index ", logged, " in term ",
+      std::max(term, raft.hard_state.term.value()),
+      " (put back from a copy, without the rest?). Put back the newer one",
       options_.config.cluster.enabled
-          ? Concat("move ", meta_,
-                   " away and start the broker again: it joins its cluster as a new member and "
-                   "fetches everything")
-          : Concat("put back the newer one, or the whole directory ", data,
-                   " of one copy; or go on without what was changed since (basculed "
-                   "--recover-quorum): streams created since are gone, their data stays in ",
-                   data)));
+          ? Concat(", or, while a majority of the cluster is up without this broker, move ", meta_,
+                   " away and start it again: it joins as a new member and fetches everything")
+          : Concat(", or the whole directory of one copy"),
+      "; without either go on without what was changed since (basculed --recover-quorum): streams "
+      "made since are gone, their data stays where it is"));
 }
 
 // Under another id this broker would lead nothing of what its directory holds, for good.

@@ -44,8 +44,6 @@ class MetadataNode final : private PeerEvents {
   void SetDiskFull(std::function<bool()> full) { disk_full_ = std::move(full); }
   // How far its term and its log have come, durably; of none while a write is under way.
   metadata::DirectoryPositions Positions() const;
-  // Whether it is a group of its own, which no configuration lets others join.
-  bool alone() const { return peers_ == nullptr; }
   metadata::MetaFrontend& frontend() { return *frontend_; }
   metadata::BrokerRegistrar& registrar() { return *registrar_; }
   ClusterAdmin& admin() { return *control_; }
@@ -69,7 +67,7 @@ class MetadataNode final : private PeerEvents {
   absl::Status Prepare();
   absl::StatusOr<metadata::FoundDirectory> Look();
   absl::Status OpenStore();
-  absl::Status CheckMetadata() const;
+  absl::Status CheckMetadata(const std::vector<DirectoryEntry>& streams) const;
   absl::Status CheckOwner() const;
   absl::Status LeaveOldPart();
   absl::Status StartPeers();

@@ -1,5 +1,6 @@
 #include "replication/broker/recover_quorum.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -78,14 +79,18 @@ absl::StatusOr<std::string> RecoverQuorum(FileSystem& fs, const std::string& dat
   const raft_group::MemberNames names =
       own == replay.members.end() ? raft_group::MemberNames{} : own->second;
   const MetadataIndex last = raft.snapshot.index + raft.entries.size();
-  // Commands that this broker never received may have made streams, whose ids must not come again.
-  const MetadataIndex next = last + kIndexLeap;
+  ASSIGN_OR_RETURN(const auto record, metadata::RegistrationRecord::Open(fs, data_directory));
+  // Commands that this broker never received, or that are not in the copy any more that this one is, may
+  // have made streams, whose ids must not come again.
+  const metadata::DirectoryPositions& known = record->positions();
+  const bool own_positions = known.member.value() == self.value();
+  const MetadataIndex next = std::max(last, own_positions ? known.logged : last) + kIndexLeap;
+  const raft::Term term(std::max(raft.hard_state.term.value(), own_positions ? known.term : 0) + 1);
   replay.table.SkipTo(next);
   replay.table.ApplyMembers(next, {{PeerId(self.value()), names.server_id, names.address, true}});
-  const raft::SnapshotMeta snapshot{next, raft.hard_state.term + 1, {{self}, {}}};
+  const raft::SnapshotMeta snapshot{next, term, {{self}, {}}};
   // Before anything is changed, so that a kill in between only means: once more. What this directory
   // holds is what the cluster goes on with, an older copy or not; one that holds nothing lost it all.
-  ASSIGN_OR_RETURN(const auto record, metadata::RegistrationRecord::Open(fs, data_directory));
   RETURN_IF_ERROR(record->Rejoined());
   const auto streams = fs.List(JoinPath(data_directory, "streams"));
   if (streams.ok() && !streams->empty()) RETURN_IF_ERROR(record->Paid());

@@ -17,7 +17,6 @@ RecoveryPointWriter::RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor&
       disk_pool_(disk_pool),
       data_directory_(std::move(data_directory)),
       set_(std::move(loaded)),
-      durable_sequence_(set_.sequence),
       last_write_(clock.Monotonic()) {}
 
 void RecoveryPointWriter::NoteDurable() {

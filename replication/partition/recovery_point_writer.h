@@ -40,7 +40,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // Forgets streams that the metadata up to `applied` does not know: a crash may have come between
   // a deletion and the next write.
   void KeepOnly(const std::set<StreamId>& known, MetadataIndex applied);
-  // Of the newest write that is known to be durable: no later start may find an older file.
+  // Of the newest write of this process that is durable: no later start may find an older file. 0: of none.
   uint64_t durable_sequence() const { return durable_sequence_; }
   // The last write of an orderly stop, on the home executor, after one that is under way.
   void WriteLast(Points points, absl::AnyInvocable<void(absl::Status)> done);
@@ -59,7 +59,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   const std::string data_directory_;
   Collect collect_;
   log::RecoveryPointSet set_;
-  uint64_t durable_sequence_;
+  uint64_t durable_sequence_ = 0;  // what was found may stand in the page cache only
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
   bool again_ = false;               // something moved during the write

@@ -32,6 +32,7 @@ size_t TakeOne(std::string_view bytes) {
   for (const std::string_view part :
        {operation.subject, operation.reply, operation.headers, operation.payload, operation.text})
     CheckInside(part, whole);
+  BASCULE_CHECK(operation.subject.find_first_of(" \t\r\n") == std::string_view::npos);
   BASCULE_CHECK_LE(operation.headers.size() + operation.payload.size(), kBounds.message);
   // Alone, in a buffer of its own, it is the same; one byte shorter it is not whole.
   const std::string alone(whole);

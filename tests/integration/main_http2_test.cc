@@ -70,7 +70,7 @@ HonestResult Disturb(MainBroker& broker, const Attack& attack, Beside& memory) {
 }
 
 // Attackers live elsewhere, but for here: where three times the undisturbed wait is not kept, three times the one
-// beside a thread that only spins has to be.
+// beside threads that only spin has to be.
 void Run(const std::string& what, const Attack& attack, std::vector<std::string> args = {}) {
   CAPTURE(what);
   const auto nats = StartNats();

@@ -83,14 +83,18 @@ void PutBack(FileSystem& copy, SimFileSystem& disk, const std::string& path) {
   CopyTree(copy, disk, path);
 }
 
-// A broker alone with the stream "s", of which `older` is a copy, and "newer", made after it; ended so that its
+// A broker with the stream "s", of which `older` is a copy, and "newer", made some lives later; ended so that its
 // directory has noted how far it came.
 struct CopiedWorld : StartWorld {
-  explicit CopiedWorld(bool killed) : StartWorld(1, false) {
+  CopiedWorld(bool is_clustered, bool killed) : StartWorld(1, is_clustered) {
     Start(1);
     REQUIRE(Create(1, "s").ok());
     kernel.Kill(1);
     CopyTree(Disk(1), older, "data");
+    for (int life = 0; life < 4; ++life) {
+      Start(1);
+      kernel.Kill(1);
+    }
     Start(1);
     REQUIRE(Create(1, "newer").ok());
     newer_id = IdOf("newer");
@@ -107,6 +111,19 @@ struct CopiedWorld : StartWorld {
   StreamId IdOf(const std::string& stream) {
     return At(1).broker().catalog().Find(stream)->stream.id;
   }
+  // It goes on without "newer", whose data stays, and gives its id to nobody.
+  void CheckWithoutTheRest() {
+    CHECK(LeaderOf(1, "s") == "b1");
+    CHECK(LeaderOf(1, "newer") == "no stream");
+    for (const char* name : {"one", "other"}) {
+      REQUIRE(Create(1, name).ok());
+      CHECK(IdOf(name) > newer_id);
+    }
+    kernel.scheduler().RunFor(seconds(40));
+    kernel.Kill(1);
+    Start(1);
+    CHECK(Disk(1).Exists(Concat("data/streams/", newer_id, "/0")));
+  }
   SimFileSystem older{1};
   SimFileSystem newer{1};
   StreamId newer_id;
@@ -114,94 +131,147 @@ struct CopiedWorld : StartWorld {
 
 }  // namespace
 
-TEST_CASE("broker remedies: streams put back without the rest: the whole copy, or without it") {
-  for (const bool killed : {true, false}) {
-    for (const bool whole : {true, false}) {
-      CAPTURE(killed);
-      CAPTURE(whole);
-      CopiedWorld world(killed);
-      PutBackStreams(world.older, world.Disk(1));
-      const std::string untouched = world.Disk(1).VisibleBytes("data/recovery.points");
-      for (int i = 0; i < 2; ++i) {
-        const absl::Status why = world.StartAndDie(1);
-        CHECK(absl::IsFailedPrecondition(why));
-        CHECK(Names(why, "data/recovery.points is older than data/registration: "));
-        CHECK(Names(why,
-                    "Put back the whole directory data of one copy; or, to give up what was "
-                    "stored since, remove data/registration"));
-        CHECK(world.Disk(1).VisibleBytes("data/recovery.points") == untouched);
+TEST_CASE(
+    "broker remedies: streams put back alone: the newer, the whole copy, or what was stored since "
+    "goes") {
+  for (const bool clustered : {false, true}) {
+    for (const bool killed : {true, false}) {
+      for (const std::string remedy : {"the newer", "the whole", "given up"}) {
+        if (clustered && remedy == "the whole") continue;  // that is an older copy, told elsewhere
+        CAPTURE(clustered);
+        CAPTURE(killed);
+        CAPTURE(remedy);
+        CopiedWorld world(clustered, killed);
+        PutBackStreams(world.older, world.Disk(1));
+        const std::string untouched = world.Disk(1).VisibleBytes("data/recovery.points");
+        for (int i = 0; i < 2; ++i) {
+          const absl::Status why = world.StartAndDie(1);
+          CHECK(absl::IsFailedPrecondition(why));
+          CHECK(Names(why, "data/recovery.points is older than data/registration: "));
+          CHECK(Names(why,
+                      "Put back the newer files, or the whole directory data of one copy; or, to "
+                      "give up what was stored since, remove data/recovery.points"));
+          CHECK(world.Disk(1).VisibleBytes("data/recovery.points") == untouched);
+          world.kernel.Kill(1);
+        }
+        if (remedy == "the newer") PutBackStreams(world.newer, world.Disk(1));
+        if (remedy == "the whole") PutBack(world.older, world.Disk(1), "data");
+        if (remedy == "given up") REQUIRE(world.Disk(1).Remove("data/recovery.points").ok());
+        world.Start(1);
+        const auto told = [&] {
+          for (const std::string& sentence : world.At(1).broker().Degraded())
+            if (sentence.find("recovery.points") != std::string::npos) return true;
+          return false;
+        };
+        CHECK(told() == (remedy == "given up"));
+        CHECK(world.LeaderOf(1, "s") == "b1");
+        CHECK((world.LeaderOf(1, "newer") == "b1") == (remedy != "the whole"));
+        world.kernel.scheduler().RunFor(seconds(40));
         world.kernel.Kill(1);
+        world.Start(1);
+        CHECK_FALSE(told());
       }
-      if (whole) {
-        PutBack(world.older, world.Disk(1), "data");
-      } else {
-        REQUIRE(world.Disk(1).Remove("data/registration").ok());
-      }
-      world.Start(1);
-      CHECK(world.LeaderOf(1, "s") == "b1");
-      CHECK((world.LeaderOf(1, "newer") == "b1") != whole);
     }
   }
 }
 
-TEST_CASE("broker remedies: alone, metadata put back: the newer, the whole, or without the rest") {
-  for (const bool killed : {true, false}) {
-    for (const std::string remedy : {"the newer", "the whole", "without the rest"}) {
-      CAPTURE(killed);
-      CAPTURE(remedy);
-      CopiedWorld world(killed);
-      PutBack(world.older, world.Disk(1), "data/meta");
-      const absl::Status why = world.StartAndDie(1);
-      CHECK(absl::IsDataLoss(why));
-      CHECK(Names(why, "data/meta is older than data/registration: it ends at index "));
-      CHECK(Names(why,
-                  "put back the newer one, or the whole directory data of one copy; or go on "
-                  "without what was changed since (basculed --recover-quorum)"));
-      world.kernel.Kill(1);
-      if (remedy == "the newer") PutBack(world.newer, world.Disk(1), "data/meta");
-      if (remedy == "the whole") PutBack(world.older, world.Disk(1), "data");
-      if (remedy == "without the rest") {
-        const auto recovered = broker::RecoverQuorum(world.Disk(1), "data");
-        REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
+TEST_CASE(
+    "broker remedies: the only member's metadata put back alone: the newer, the whole, or "
+    "without") {
+  for (const bool clustered : {false, true}) {
+    for (const bool killed : {true, false}) {
+      for (const std::string remedy : {"the newer", "the whole", "without the rest"}) {
+        if (clustered && remedy == "the whole") continue;
+        CAPTURE(clustered);
+        CAPTURE(killed);
+        CAPTURE(remedy);
+        CopiedWorld world(clustered, killed);
+        PutBack(world.older, world.Disk(1), "data/meta");
+        const absl::Status why = world.StartAndDie(1);
+        CHECK(absl::IsDataLoss(why));
+        CHECK(Names(why, "data/meta is older than the rest of data: it ends at index "));
+        CHECK(Names(why, "Put back the newer one, or"));
+        CHECK(Names(why, "or the whole directory of one copy") != clustered);
+        CHECK(Names(why,
+                    "without either go on without what was changed since (basculed "
+                    "--recover-quorum)"));
+        world.kernel.Kill(1);
+        if (remedy == "the newer") PutBack(world.newer, world.Disk(1), "data/meta");
+        if (remedy == "the whole") PutBack(world.older, world.Disk(1), "data");
+        if (remedy == "without the rest") {
+          const auto recovered = broker::RecoverQuorum(world.Disk(1), "data");
+          REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
+        }
+        world.Start(1);
+        CHECK(world.LeaderOf(1, "s") == "b1");
+        CHECK((world.LeaderOf(1, "newer") == "b1") == (remedy == "the newer"));
+        if (remedy == "without the rest") world.CheckWithoutTheRest();
       }
-      world.Start(1);
-      CHECK(world.LeaderOf(1, "s") == "b1");
-      CHECK(world.LeaderOf(1, "newer") == (remedy == "the newer" ? "b1" : "no stream"));
-      if (remedy != "without the rest") continue;
-      for (const char* name : {"one", "other"}) {
-        REQUIRE(world.Create(1, name).ok());
-        CHECK(world.IdOf(name) > world.newer_id);
-      }
-      world.kernel.scheduler().RunFor(seconds(40));
-      world.kernel.Kill(1);
-      world.Start(1);
-      CHECK(world.Disk(1).Exists(Concat("data/streams/", world.newer_id, "/0")));
     }
   }
 }
 
-TEST_CASE("broker remedies: a member's metadata put back from a copy is moved away") {
-  RemedyWorld world;
-  world.End(3);
-  SimFileSystem older(1);
-  CopyTree(world.Disk(3), older, "data");
-  world.Start(3);
-  REQUIRE(world.Create(1, "newer").ok());
-  world.kernel.scheduler().RunFor(seconds(40));
-  world.End(3);
-  PutBack(older, world.Disk(3), "data/meta");
-  const absl::Status why = world.StartAndDie(3);
-  CHECK(absl::IsDataLoss(why));
-  CHECK(Names(why, "move data/meta away and start the broker again"));
-  world.kernel.Kill(3);
-  REQUIRE(world.Disk(3).Rename("data/meta", "data/meta.away").ok());
-  for (int life = 0; life < 2; ++life) {
+TEST_CASE(
+    "broker remedies: streams that older metadata does not reach are seen at once, whatever was "
+    "noted") {
+  for (const bool at_once : {false, true}) {
+    CAPTURE(at_once);
+    CopiedWorld world(false, true);
+    if (at_once) {  // made and killed before anything is noted of it
+      world.Start(1);
+      REQUIRE(world.Create(1, "newest").ok());
+      world.newer_id = world.IdOf("newest");
+      world.kernel.Kill(1);
+      PutBack(world.newer, world.Disk(1), "data/meta");
+    } else {  // along with what was noted
+      for (const char* path : {"data/meta"}) PutBack(world.older, world.Disk(1), path);
+      const std::string record = world.older.VisibleBytes("data/registration");
+      REQUIRE(WriteFileAtomically(world.Disk(1), "data/registration", record).ok());
+    }
+    const absl::Status why = world.StartAndDie(1);
+    CHECK(Names(why, "data/meta is older than the rest of data: it ends at index "));
+    CHECK(Names(why, Concat("and had come to index ", world.newer_id, " in term ")));
+    world.kernel.Kill(1);
+    REQUIRE(broker::RecoverQuorum(world.Disk(1), "data").ok());
+    world.Start(1);
+    REQUIRE(world.Create(1, "one").ok());
+    CHECK(world.IdOf("one") > world.newer_id);
+  }
+}
+
+TEST_CASE("broker remedies: a member's metadata put back from a copy is moved away, or replaced") {
+  for (const bool moved : {true, false}) {
+    CAPTURE(moved);
+    RemedyWorld world;
+    world.End(3);
+    SimFileSystem older(1);
+    CopyTree(world.Disk(3), older, "data");
     world.Start(3);
-    CHECK(world.ClusterId(3) == world.id);
-    CHECK(world.Create(3, Concat("from.b3.", life)).ok());
-    CHECK(world.LeaderOf(1, world.stream) == "b3");  // nothing of its streams is lost
+    REQUIRE(world.Create(1, "newer").ok());
     world.kernel.scheduler().RunFor(seconds(40));
+    world.End(3);
+    SimFileSystem newer(1);
+    CopyTree(world.Disk(3), newer, "data");
+    PutBack(older, world.Disk(3), "data/meta");
+    const absl::Status why = world.StartAndDie(3);
+    CHECK(absl::IsDataLoss(why));
+    CHECK(Names(why,
+                "Put back the newer one, or, while a majority of the cluster is up without this "
+                "broker, move data/meta away and start it again"));
     world.kernel.Kill(3);
+    if (moved) {
+      REQUIRE(world.Disk(3).Rename("data/meta", "data/meta.away").ok());
+    } else {
+      PutBack(newer, world.Disk(3), "data/meta");
+    }
+    for (int life = 0; life < 2; ++life) {
+      world.Start(3);
+      CHECK(world.ClusterId(3) == world.id);
+      CHECK(world.Create(3, Concat("from.b3.", life)).ok());
+      CHECK(world.LeaderOf(1, world.stream) == "b3");  // nothing of its streams is lost
+      world.kernel.scheduler().RunFor(seconds(40));
+      world.kernel.Kill(3);
+    }
   }
 }
 

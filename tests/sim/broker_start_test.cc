@@ -1,8 +1,6 @@
 // How whole brokers start, by what their data directories hold.
 #include <doctest/doctest.h>
 
-#include <algorithm>
-
 #include "core/base/crc32c.h"
 #include "core/wire/coding.h"
 #include "replication/broker/recover_quorum.h"
@@ -192,53 +190,29 @@ TEST_CASE("broker start: a directory put back from a copy ends its broker, which
   CHECK(world.LeaderOf(1, stream).empty());
 }
 
-TEST_CASE("broker start: streams alone put back from a copy count as lost, once") {
-  StartWorld world(3);
-  for (uint64_t i = 1; i <= 3; ++i) world.Start(i);
-  const std::string old = StreamOf(world, 3);
-  world.kernel.Kill(3);
-  SimFileSystem copy(1);
-  CopyTree(world.Disk(3), copy, "data");
-  world.Start(3);
-  const auto told = [&] {
-    const auto degraded = world.At(3).broker().Degraded();
-    return std::any_of(degraded.begin(), degraded.end(), [](const std::string& sentence) {
-      return sentence.starts_with("data/recovery.points is older than data/registration: ");
-    });
-  };
-  CHECK_FALSE(told());
-  for (int i = 0; i < 6; ++i) REQUIRE(world.Create(1, Concat("newer", i)).ok());
-  world.kernel.scheduler().RunFor(seconds(40));  // it is noted how far the points have come
-  world.kernel.Kill(3);
-  PutBackStreams(copy, world.Disk(3));
-  // Killed once at each of its writes; what it owes it owes all the same.
-  for (uint64_t step = 1; step < 25; step += 3) {
-    world.Disk(3).faults().PowerOffAfter(step);
-    world.kernel.Start(3);
-    world.Within(seconds(5), [&] { return world.Disk(3).faults().power_is_off(); });
-    world.Disk(3).faults().Clear();
-    world.kernel.Crash(3);
+TEST_CASE(
+    "broker start: recovery.points that only the page cache had are taken for no newer ones") {
+  int lost = 0;
+  for (int round = 0; round < 12; ++round) {
+    StartWorld world(1, false);
+    world.kernel.scheduler().RunFor(seconds(round));
+    world.Start(1);
+    REQUIRE(world.Create(1, "s").ok());
+    world.kernel.scheduler().RunFor(seconds(40));
+    // In its place, and the directory's sync fails; then the process ends, and later the machine.
+    world.Disk(1).faults().FailAfter(1, kSyncDir, absl::StatusCode::kInternal);
+    (void)world.Create(1, "t");
+    const std::string written = world.Disk(1).VisibleBytes("data/recovery.points");
+    world.kernel.Kill(1);
+    world.Disk(1).faults().Clear();
+    world.kernel.Start(1);
+    REQUIRE(world.Within(seconds(20), [&] { return world.At(1).ready(); }));
+    world.kernel.Crash(1);
+    if (world.Disk(1).VisibleBytes("data/recovery.points") < written) ++lost;
+    world.Start(1);
+    CHECK(world.LeaderOf(1, "s") == "b1");
   }
-  world.Start(3);
-  CHECK_MESSAGE(told(), world.kernel.Notes());
-  CHECK(world.LeaderOf(1, old).empty());
-  const auto left = [&] { return world.At(1).table().LoadOf("b3").partitions; };
-  const int32_t before = left();
-  // What comes later is not lost.
-  std::string later;
-  for (int i = 0; later.empty(); ++i) {
-    REQUIRE(i < 30);
-    const std::string name = Concat("later", i);
-    REQUIRE(world.Create(1, name).ok());
-    if (world.LeaderOf(1, name) == "b3") later = name;
-  }
-  CHECK(left() > before);
-  for (int life = 0; life < 2; ++life) {
-    world.kernel.Kill(3);
-    world.Start(3);
-    CHECK_FALSE(told());
-    CHECK(world.LeaderOf(1, later) == "b3");
-  }
+  CHECK(lost > 0);
 }
 
 TEST_CASE(

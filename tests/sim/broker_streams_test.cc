@@ -1,6 +1,7 @@
 // Streams whose partitions stand on several brokers: what is changed in one reaches all of them.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "tests/sim/start_world.h"

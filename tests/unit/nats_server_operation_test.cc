@@ -213,6 +213,8 @@ TEST_CASE("server operations: what is none is refused at once, and shown") {
        {"M", "MS", "H", "HMS", "P", "PIN", "PON", "+", "+O", "-", "-ER", "i"})
     CHECK_MESSAGE(Refusal(begun).ok(), begun);
   CHECK(Names(Refusal("PING\n"), "without a carriage return"));
+  CHECK(Names(Refusal("MSG a\rb 1 2\r\n"), "a carriage return inside"));
+  CHECK(Names(Refusal("PING\rPONG\r\n"), "a carriage return inside"));
   for (const std::string bad : {"MSG\r\n", "MSG a\r\n", "MSG a 1\r\n", "MSG a 1 r 2 3\r\n",
                                 "HMSG a 1 2\r\n", "HMSG a 1 r 2 3 4\r\n", "HMSG a 1 r 2 3 4 5\r\n"})
     CHECK_MESSAGE(Names(Refusal(bad), "more or fewer words"), bad);

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kBlockBytes = 4096;
 constexpr char kMagic[] = "bascule registration ";
 constexpr uint64_t kVersion = 2;
-// Of what is owed. An older version wrote this only, and takes any other number but 0 for it.
+// Of what is owed. Version 1 wrote this only at first, and took any other number but 0 for it.
 constexpr uint64_t kOwedUntold = 1;
 constexpr char kChecksum[] = "crc32c ";
 
