@@ -256,6 +256,29 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "broker start: who cannot follow the metadata answers nothing from the past, until it can") {
+  StartWorld world(3);
+  for (uint64_t i = 1; i <= 3; ++i) world.Start(i);
+  world.kernel.scheduler().RunFor(seconds(5));
+  const std::vector<std::string> before = world.At(3).broker().metadata().Degraded();
+  int streams = 0;
+  for (int round = 0; round < 3; ++round) {
+    world.Disk(3).SetCapacity(0);
+    while (world.At(3).broker().catalog().Current().ok()) {
+      REQUIRE(streams < 2000);
+      (void)world.Create(1, Concat("s", streams++));
+    }
+    world.kernel.scheduler().RunFor(seconds(5));
+    CHECK(absl::IsUnavailable(world.At(3).broker().catalog().Current()));
+    CHECK(world.At(1).broker().catalog().Current().ok());
+    world.Disk(3).SetCapacity(uint64_t{1} << 40);
+    world.kernel.scheduler().RunFor(seconds(10));
+    CHECK(world.At(3).broker().catalog().Current().ok());
+    CHECK(world.At(3).broker().metadata().Degraded() == before);
+  }
+}
+
 TEST_CASE("broker start: disk.reserve in percent is of the disk, however full it is at the start") {
   StartWorld world(1, false);
   world.Start(1);

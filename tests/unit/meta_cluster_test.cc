@@ -105,6 +105,35 @@ TEST_CASE("R1a: the answer waits until the brokers that lead the partitions are 
   CHECK(world.Await(updated).message() == "the change is made, but the stream is not ready: disk");
 }
 
+TEST_CASE(
+    "of the brokers that a change waits for one that failed is told, whoever answers after it") {
+  for (const uint64_t failing : {1, 2, 3}) {
+    for (const bool first : {true, false}) {
+      CAPTURE(failing);
+      CAPTURE(first);
+      MetaWorld world(3);
+      for (uint64_t n = 1; n <= 3; ++n) world[n].sink.hold = true;
+      StreamSpec spec;
+      spec.name = spec.subject = "wide";
+      spec.partitions = 3;
+      const auto created = world[1].Create(spec);
+      world.Run(milliseconds(300));
+      const auto settle = [&](bool fails) {
+        for (uint64_t n = 1; n <= 3; ++n) {
+          if ((n == failing) != fails) continue;
+          world[n].sink.Settle(fails ? absl::InternalError("disk") : absl::OkStatus());
+          world.Run(milliseconds(300));
+        }
+      };
+      settle(first);
+      CHECK_FALSE(created->status.has_value());
+      settle(!first);
+      CHECK(world.Await(created).message() ==
+            "the change is made, but the stream is not ready: disk");
+    }
+  }
+}
+
 TEST_CASE("a partition leader that is not reachable holds the answer no longer than the deadline") {
   MetaWorld world(3);
   CHECK(world.Await(world[1].Create("a")).ok());

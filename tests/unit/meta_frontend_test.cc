@@ -263,6 +263,24 @@ TEST_CASE("settings that can change do, others and bad ones are refused") {
         "the durability of a stream cannot change; create another stream with it");
 }
 
+TEST_CASE(
+    "min ISR is held against the replicas of a partition, however many partitions there are") {
+  MetaWorld world(1);
+  StreamSpec spec;
+  spec.name = spec.subject = "wide";
+  spec.partitions = 3;
+  CHECK(world.Await(world[1].Create(spec)).ok());
+  StreamOverrides changes;
+  for (const int32_t min_isr : {2, 3, 4}) {
+    changes.min_isr = min_isr;
+    CHECK(world.Await(world[1].Update("wide", changes)).message() ==
+          Concat("Invalid minIsr ", min_isr,
+                 ", replicationFactor 1: nothing would ever be committed"));
+  }
+  changes.min_isr = 1;
+  CHECK(world.Await(world[1].Update("wide", changes)).ok());
+}
+
 TEST_CASE("a group of one needs no peers") {
   SimClock clock;
   SimScheduler scheduler(clock, 1);

@@ -141,6 +141,29 @@ TEST_CASE("a full disk stops one member, the others go on, and it comes back by 
   world.CheckAllAlike();
 }
 
+TEST_CASE(
+    "a follower whose disk is full stalls, and complains no more once there is room, each time") {
+  GroupWorld world(28);
+  world.store_options.segment_bytes = uint64_t{64} << 10;
+  world.FoundThree();
+  world.Lead();
+  const uint64_t full = world.Follower();
+  for (int round = 0; round < 3; ++round) {
+    world.At(full).fs.SetCapacity(0);
+    for (int i = 0; i < 3; ++i)
+      CHECK(world.Propose(Concat("round ", round, " ", i, std::string(40'000, 'x'))).ok());
+    world.RunFor(kSecond);
+    CHECK(world.At(full).group->Status().stalled);
+    CHECK(world.At(full).group->degraded().find("has no room") != std::string::npos);
+    world.At(full).fs.SetCapacity(uint64_t{1} << 40);
+    world.RunFor(5 * kSecond);
+    CHECK_FALSE(world.At(full).group->Status().stalled);
+    CHECK(world.At(full).group->degraded().empty());
+    world.CheckAllAlike();
+  }
+  CHECK(world.At(full).fatal.ok());
+}
+
 TEST_CASE("on a nearly full disk what frees room gets through, alone and from others, twice over") {
   GroupWorld world(18);
   world.store_options.reserve_bytes = uint64_t{1} << 20;
