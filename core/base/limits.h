@@ -239,6 +239,9 @@ inline constexpr size_t kMetaRequestsWaiting = 64 * 1024;
 inline constexpr size_t kOwedPartitions = 128;
 // How often a data directory shows that it is no older copy. A copy that is younger is not noticed.
 inline constexpr std::chrono::seconds kGenerationPeriod{30};
+// How far the directory has come is noted there after so long, if it is news; the generation each sixth time.
+inline constexpr std::chrono::seconds kPositionsPeriod{5};
+static_assert(kGenerationPeriod % kPositionsPeriod == std::chrono::seconds(0));
 // A heartbeat; a larger one is not read. What it says of a broker's trouble; more is cut.
 inline constexpr size_t kHeartbeatBytes = 2 * kKiB;
 inline constexpr size_t kTroubleBytes = 512;

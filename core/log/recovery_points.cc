@@ -113,6 +113,8 @@ std::string EncodeRecoveryPoints(const RecoveryPointSet& points) {
   AppendFixed<uint32_t>(out, kMagic);
   AppendFixed<uint32_t>(out, kVersion);
   AppendFixed<uint64_t>(out, points.sequence);
+  AppendFixed<uint64_t>(out, points.member);
+  AppendFixed<uint64_t>(out, points.applied.value());
   AppendFixed<uint64_t>(out, points.partitions.size());
   for (const auto& [key, point] : points.partitions) AppendPoint(out, key, point);
   AppendFixed<uint32_t>(out, Crc32c(out));
@@ -138,7 +140,11 @@ absl::StatusOr<RecoveryPointSet> ParseRecoveryPoints(std::string_view bytes) {
     take.Take<uint32_t>();  // whether the stop was clean, and on which boot: decided nothing
     boot_bytes = take.Take<uint32_t>();
   }
-  if (version >= 3) points.sequence = take.Take<uint64_t>();
+  if (version >= 3) {
+    points.sequence = take.Take<uint64_t>();
+    points.member = take.Take<uint64_t>();
+    points.applied = MetadataIndex(take.Take<uint64_t>());
+  }
   const auto count = take.Take<uint64_t>();
   take.TakeBytes(boot_bytes);
   for (uint64_t i = 0; i < count && take.ok(); ++i) TakePoint(take, version, points);

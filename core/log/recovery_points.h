@@ -27,6 +27,10 @@ struct RecoveryPoint {
 struct RecoveryPointSet {
   // Of the write, raised with each: a file with a smaller one than is known of is an older copy.
   uint64_t sequence = 0;
+  // The member of the metadata group that wrote it (0: not said), and an index that its log had come to: that of the
+  // newest stream at least. A log of that member that ends before is an older copy.
+  uint64_t member = 0;
+  MetadataIndex applied;
   std::map<PartitionKey, RecoveryPoint> partitions;
 };
 

@@ -116,6 +116,7 @@ absl::Status Broker::MakePartitions() {
   partition::PartitionSetOptions options;
   options.data_directory = config.data_dir;
   options.broker = directory_.server_id();
+  options.member = metadata_.node().value();
   options.defaults = config.stream_defaults;
   options.max_message_bytes = static_cast<size_t>(config.max_message_bytes);
   const MetadataSeams& seams = seams_.metadata;

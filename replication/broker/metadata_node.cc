@@ -7,6 +7,7 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "core/log/recovery_points.h"
 #include "replication/meta/group/raft_codec.h"
 
 namespace bascule::broker {
@@ -133,6 +134,9 @@ absl::Status MetadataNode::CheckMetadata(const std::vector<DirectoryEntry>& stre
   const MetadataIndex last = raft.snapshot.index + raft.entries.size();
   MetadataIndex logged = known.member == self_.node ? known.logged : MetadataIndex();
   const uint64_t term = known.member == self_.node ? known.term : 0;
+  const auto points = log::LoadRecoveryPoints(seams_.fs, directory_.path());
+  if (points.ok() && points->member == self_.node.value())
+    logged = std::max(logged, points->applied);
   if (!options_.config.cluster.enabled) {
     for (const DirectoryEntry& stream : streams) {
       uint64_t id = 0;
@@ -149,8 +153,10 @@ absl::Status MetadataNode::CheckMetadata(const std::vector<DirectoryEntry>& stre
           ? Concat(", or, while a majority of the cluster is up without this broker, move ", meta_,
                    " away and start it again: it joins as a new member and fetches everything")
           : Concat(", or the whole directory of one copy"),
-      "; without either go on without what was changed since (basculed --recover-quorum): streams "
-      "made since are gone, their data stays where it is"));
+      "; without either go on without what was changed since, on the broker that has the newest "
+      "metadata (basculed --recover-quorum): streams made since are gone, their data stays where "
+      "it "
+      "is"));
 }
 
 // Under another id this broker would lead nothing of what its directory holds, for good.

@@ -31,7 +31,8 @@ PartitionSet::PartitionSet(PartitionSetEnvironment env, PartitionSetOptions opti
         std::make_unique<log::TailCacheBudget>(limits::kTailCacheTotalBytes / env_.shards.size()));
   }
   points_ = std::make_shared<RecoveryPointWriter>(env_.fs, env_.clock, env_.home, env_.disk_pool,
-                                                  options_.data_directory, std::move(points));
+                                                  options_.data_directory, options_.member,
+                                                  std::move(points));
   points_->SetCollect(
       lifetime_.Guard([this](absl::AnyInvocable<void(RecoveryPointWriter::Points)> done) {
         Collect(std::move(done));
@@ -234,6 +235,7 @@ void PartitionSet::OnTakeOver(const std::set<StreamId>& known, MetadataIndex app
                               const IndexRanges& doubtful) {
   BASCULE_CHECK(env_.home.OnThisThread());
   points_->KeepOnly(known, applied);
+  points_->NoteApplied(applied);
   env_.disk_pool.Post([&fs = env_.fs, trash = TrashDirectory(options_.data_directory)] {
     const absl::Status emptied = fs.RemoveTree(trash);
     if (!emptied.ok()) LogWarning("cannot empty ", trash, ": ", FromAbsl(emptied.message()));

@@ -33,6 +33,7 @@ namespace bascule::partition {
 struct PartitionSetOptions {
   std::string data_directory;
   std::string broker;
+  uint64_t member = 0;  // node id in the metadata group
   StreamSettings defaults;
   size_t max_message_bytes = limits::kDefaultMessageBytes;
   uint64_t disk_reserve_bytes = 0;

@@ -75,6 +75,7 @@ std::shared_ptr<Partition> PartitionSet::Make(const StreamDescription& stream,
 void PartitionSet::Create(const StreamCreated& created,
                           absl::AnyInvocable<void(absl::Status)> settled) {
   const StreamId id = created.stream.id;
+  points_->NoteApplied(MetadataIndex(id.value()));
   auto entry = std::make_shared<CatalogEntry>();
   entry->stream = created.stream;
   entry->settings = Resolve(created.stream.overrides, options_.defaults);

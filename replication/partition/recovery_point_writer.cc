@@ -1,5 +1,6 @@
 #include "replication/partition/recovery_point_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/check.h"
@@ -10,14 +11,16 @@ namespace bascule::partition {
 
 RecoveryPointWriter::RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor& home,
                                          Executor& disk_pool, std::string data_directory,
-                                         log::RecoveryPointSet loaded)
+                                         uint64_t member, log::RecoveryPointSet loaded)
     : fs_(fs),
       clock_(clock),
       home_(home),
       disk_pool_(disk_pool),
       data_directory_(std::move(data_directory)),
       set_(std::move(loaded)),
-      last_write_(clock.Monotonic()) {}
+      last_write_(clock.Monotonic()) {
+  if (std::exchange(set_.member, member) != member) set_.applied = MetadataIndex();
+}
 
 void RecoveryPointWriter::NoteDurable() {
   moved_at_.store(clock_.Monotonic().value(), std::memory_order_relaxed);
@@ -67,6 +70,11 @@ void RecoveryPointWriter::CheckInvariants() const {
 }
 
 void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
+
+void RecoveryPointWriter::NoteApplied(MetadataIndex index) {
+  BASCULE_CHECK(home_.OnThisThread());
+  set_.applied = std::max(set_.applied, index);
+}
 
 void RecoveryPointWriter::KeepOnly(const std::set<StreamId>& known, MetadataIndex applied) {
   BASCULE_CHECK(home_.OnThisThread());

@@ -25,7 +25,7 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   using Collect = absl::AnyInvocable<void(absl::AnyInvocable<void(Points)>)>;
 
   RecoveryPointWriter(FileSystem& fs, Clock& clock, Executor& home, Executor& disk_pool,
-                      std::string data_directory, log::RecoveryPointSet loaded);
+                      std::string data_directory, uint64_t member, log::RecoveryPointSet loaded);
   void SetCollect(Collect collect) { collect_ = std::move(collect); }
 
   // Any thread, cheap: a log has become durable further on.
@@ -37,6 +37,8 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // unnoticed.
   void List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done);
   void Forget(PartitionKey key);
+  // The metadata of this member has come to `index`; in the next write.
+  void NoteApplied(MetadataIndex index);
   // Forgets streams that the metadata up to `applied` does not know: a crash may have come between
   // a deletion and the next write.
   void KeepOnly(const std::set<StreamId>& known, MetadataIndex applied);

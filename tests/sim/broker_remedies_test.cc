@@ -2,6 +2,8 @@
 // message names is carried out, and works.
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "core/base/crc32c.h"
 #include "core/wire/coding.h"
 #include "replication/broker/recover_quorum.h"
@@ -193,8 +195,8 @@ TEST_CASE(
         CHECK(Names(why, "Put back the newer one, or"));
         CHECK(Names(why, "or the whole directory of one copy") != clustered);
         CHECK(Names(why,
-                    "without either go on without what was changed since (basculed "
-                    "--recover-quorum)"));
+                    "without either go on without what was changed since, on the broker that has "
+                    "the newest metadata (basculed --recover-quorum)"));
         world.kernel.Kill(1);
         if (remedy == "the newer") PutBack(world.newer, world.Disk(1), "data/meta");
         if (remedy == "the whole") PutBack(world.older, world.Disk(1), "data");
@@ -211,32 +213,84 @@ TEST_CASE(
   }
 }
 
-TEST_CASE(
-    "broker remedies: streams that older metadata does not reach are seen at once, whatever was "
-    "noted") {
-  for (const bool at_once : {false, true}) {
-    CAPTURE(at_once);
-    CopiedWorld world(false, true);
-    if (at_once) {  // made and killed before anything is noted of it
+TEST_CASE("broker remedies: metadata older than the streams is seen, whatever was noted of it") {
+  for (const bool clustered : {false, true}) {
+    for (const std::string noted : {"not yet", "put back too", "removed"}) {
+      CAPTURE(clustered);
+      CAPTURE(noted);
+      CopiedWorld world(clustered, true);
+      if (noted == "not yet") {  // made, and killed at once
+        world.Start(1);
+        REQUIRE(world.Create(1, "newest").ok());
+        world.newer_id = world.IdOf("newest");
+        world.kernel.Kill(1);
+        PutBack(world.newer, world.Disk(1), "data/meta");
+      } else {
+        PutBack(world.older, world.Disk(1), "data/meta");
+        REQUIRE(world.Disk(1).Remove("data/registration").ok());
+      }
+      if (noted == "put back too") {
+        const std::string record = world.older.VisibleBytes("data/registration");
+        REQUIRE(WriteFileAtomically(world.Disk(1), "data/registration", record).ok());
+      }
+      for (int again = 0; again < 12; ++again) {  // no start brings it nearer
+        const absl::Status why = world.StartAndDie(1);
+        CHECK(Names(why, "data/meta is older than the rest of data: it ends at index "));
+        CHECK(Names(why, Concat("and had come to index ", world.newer_id, " in term ")));
+        world.kernel.Kill(1);
+      }
+      REQUIRE(broker::RecoverQuorum(world.Disk(1), "data").ok());
       world.Start(1);
-      REQUIRE(world.Create(1, "newest").ok());
-      world.newer_id = world.IdOf("newest");
-      world.kernel.Kill(1);
-      PutBack(world.newer, world.Disk(1), "data/meta");
-    } else {  // along with what was noted
-      for (const char* path : {"data/meta"}) PutBack(world.older, world.Disk(1), path);
-      const std::string record = world.older.VisibleBytes("data/registration");
-      REQUIRE(WriteFileAtomically(world.Disk(1), "data/registration", record).ok());
+      REQUIRE(world.Create(1, "one").ok());
+      CHECK(world.IdOf("one") > world.newer_id);
+      CHECK(world.Disk(1).Exists(Concat("data/streams/", world.newer_id, "/0")));
     }
-    const absl::Status why = world.StartAndDie(1);
-    CHECK(Names(why, "data/meta is older than the rest of data: it ends at index "));
-    CHECK(Names(why, Concat("and had come to index ", world.newer_id, " in term ")));
-    world.kernel.Kill(1);
-    REQUIRE(broker::RecoverQuorum(world.Disk(1), "data").ok());
-    world.Start(1);
-    REQUIRE(world.Create(1, "one").ok());
-    CHECK(world.IdOf("one") > world.newer_id);
   }
+}
+
+TEST_CASE(
+    "broker remedies: the metadata of a whole cluster put back is seen by whoever holds newer "
+    "streams") {
+  RemedyWorld world;
+  std::vector<std::unique_ptr<SimFileSystem>> older;
+  std::vector<std::unique_ptr<SimFileSystem>> newer;
+  const auto stop_all = [&](auto& copies) {
+    for (uint64_t i = 1; i <= 3; ++i) world.kernel.Kill(i);
+    for (uint64_t i = 1; i <= 3; ++i) {
+      copies.push_back(std::make_unique<SimFileSystem>(1));
+      CopyTree(world.Disk(i), *copies.back(), "data");
+    }
+  };
+  stop_all(older);
+  for (uint64_t i = 1; i <= 3; ++i) world.kernel.Start(i);
+  const auto all_ready = [&] {
+    return world.At(1).ready() && world.At(2).ready() && world.At(3).ready();
+  };
+  REQUIRE(world.Within(seconds(30), all_ready));
+  world.kernel.scheduler().RunFor(seconds(5));
+  std::set<std::string> leaders;
+  for (int i = 0; i < 9; ++i) {
+    const std::string name = Concat("newer", i);
+    REQUIRE(world.Create(1, name).ok());
+    leaders.insert(world.LeaderOf(1, name));
+  }
+  REQUIRE(leaders.size() == 3);
+  stop_all(newer);
+  for (uint64_t i = 1; i <= 3; ++i) {
+    PutBack(*older[i - 1], world.Disk(i), "data/meta");
+    const std::string record = older[i - 1]->VisibleBytes("data/registration");
+    REQUIRE(WriteFileAtomically(world.Disk(i), "data/registration", record).ok());
+  }
+  for (uint64_t i = 1; i <= 3; ++i) {
+    CHECK(Names(world.StartAndDie(i), "data/meta is older than the rest of data: "));
+    world.kernel.Kill(i);
+  }
+  for (uint64_t i = 1; i <= 3; ++i) {
+    PutBack(*newer[i - 1], world.Disk(i), "data");
+    world.kernel.Start(i);
+  }
+  REQUIRE(world.Within(seconds(30), all_ready));
+  for (int i = 0; i < 9; ++i) CHECK(world.LeaderOf(1, Concat("newer", i)) != "no stream");
 }
 
 TEST_CASE("broker remedies: a member's metadata put back from a copy is moved away, or replaced") {

@@ -211,12 +211,14 @@ void BrokerRegistrar::TryHandOver() {
 // Goes on for as long as this process lives. A disk that cannot write makes the directory older than
 // it is said to be nowhere: it is said only what is durable.
 void BrokerRegistrar::KeepRecord() {
-  home_.After(limits::kGenerationPeriod, lifetime_.Guard([this] {
+  home_.After(limits::kPositionsPeriod, lifetime_.Guard([this] {
+    constexpr auto kTurns = limits::kGenerationPeriod / limits::kPositionsPeriod;
+    const bool raise = !alone_ && ++record_turns_ % kTurns == 0;
     const absl::Status kept =
-        alone_ ? record_->NotePositions(Positions()) : record_->Raise(Positions());
+        raise ? record_->Raise(Positions()) : record_->NotePositions(Positions());
     if (!kept.ok()) {
-      LogWarning("the data directory's generation: ", FromAbsl(kept.message()));
-    } else if (!alone_) {
+      LogWarning("the data directory's record: ", FromAbsl(kept.message()));
+    } else if (raise) {
       registration_.generation = record_->generation();
     }
     KeepRecord();

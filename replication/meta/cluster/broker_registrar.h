@@ -82,6 +82,7 @@ class BrokerRegistrar {
   bool registering_ = false;
   bool paying_ = false;  // a hand-over that could not be paid for is tried again
   bool replaced_ = false;
+  uint64_t record_turns_ = 0;  // of KeepRecord
   Lifetime lifetime_{home_};
 };
 

@@ -137,8 +137,9 @@ absl::StatusOr<std::unique_ptr<RegistrationRecord>> RegistrationRecord::Open(
   if (sound == 0) {
     return absl::DataLossError(Concat(
         path,
-        " is damaged: what this directory owes its cluster is not known. Remove the file: "
-        "the cluster then takes the directory for an older copy, whose records count as lost"));
+        " is damaged: what this directory owes its cluster is not known. Remove the file: in a "
+        "cluster the directory then counts as an older copy, whose records are lost; alone nothing "
+        "tells any more that a part of it is one"));
   }
   std::unique_ptr<RegistrationRecord> record(
       new RegistrationRecord(std::move(file), std::move(newest)));

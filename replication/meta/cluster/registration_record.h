@@ -5,7 +5,7 @@
 //   then                                                    the group is told, and keeps the newest
 //   a copy of the directory from before                     names one that the group knows already
 //   lost records                                            owed here until the group has it (R6b)
-//   how far recovery.points and data/meta had come          with each of these: what was put back beside
+//   how far recovery.points and data/meta had come          with each of these, and every kPositionsPeriod: what was put back beside
 //                                                           this file from an older copy is behind it
 //
 // The directory is raised before the group hears of it, so a crash between the two leaves the directory
