@@ -121,6 +121,71 @@ TEST_CASE("who is too far behind is sent the snapshot, and restarts go on from i
   CHECK(world.At(away).state->Commands().size() == 200);
 }
 
+// Every file of one store, in another disk.
+void CopyStore(FileSystem& from, FileSystem& to) {
+  (void)to.RemoveTree("/meta");
+  REQUIRE(to.CreateDirectories("/meta").ok());
+  const auto files = from.List("/meta");
+  REQUIRE(files.ok());
+  for (const DirectoryEntry& entry : *files) {
+    const std::string path = "/meta/" + entry.name;
+    const auto file = from.Open(path, OpenMode::kRead);
+    REQUIRE(file.ok());
+    const auto bytes = ReadWhole(**file, uint64_t{64} << 20);
+    REQUIRE(bytes.ok());
+    REQUIRE(WriteFileAtomically(to, path, *bytes).ok());
+  }
+}
+
+TEST_CASE("a majority that was put back from copies is not followed by who knows better") {
+  int ended = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    CAPTURE(seed);
+    GroupWorld world(100 + seed);
+    world.FoundThree();
+    CHECK(world.Propose("before").ok());
+    world.RunFor(kSecond);
+    const uint64_t knows = seed % 3 + 1;
+    std::map<uint64_t, std::unique_ptr<SimFileSystem>> copies;
+    const auto kill_all = [&] {
+      for (uint64_t id = 1; id <= 3; ++id) world.Kill(id);
+    };
+    kill_all();
+    for (uint64_t id = 1; id <= 3; ++id) {
+      copies[id] = std::make_unique<SimFileSystem>(id);
+      CopyStore(world.At(id).fs, *copies[id]);
+    }
+    for (uint64_t round = 0; round < 1 + seed % 4; ++round) {  // that many terms later
+      for (uint64_t id = 1; id <= 3; ++id) world.Start(id);
+      for (int i = 0; i < 5; ++i) CHECK(world.Propose(Concat("agreed ", round, " ", i)).ok());
+      world.RunFor(kSecond);
+      kill_all();
+    }
+    for (uint64_t id = 1; id <= 3; ++id) {
+      if (id != knows) CopyStore(*copies[id], world.At(id).fs);
+    }
+    for (uint64_t id = 1; id <= 3; ++id) {
+      if (id != knows) world.Start(id);
+    }
+    for (uint64_t i = 0; i < seed; ++i) CHECK(world.Propose(Concat("again ", i)).ok());
+    world.Start(knows);
+    world.RunFor(30 * kSecond);
+    bool fatal = false;
+    for (uint64_t id = 1; id <= 3; ++id) {
+      const absl::Status& why = world.At(id).fatal;
+      if (why.ok()) continue;
+      fatal = true;
+      CHECK_MESSAGE(absl::IsFailedPrecondition(why), why.ToString());
+      CHECK(why.message().find("--recover-quorum on the broker whose metadata is the newest") !=
+            std::string_view::npos);
+    }
+    if (fatal) ++ended;
+  }
+  // Not where the other terms happen to have the same numbers.
+  MESSAGE(ended, " of 12 noticed");
+  CHECK(ended >= 6);
+}
+
 TEST_CASE("a full disk stops one member, the others go on, and it comes back by itself") {
   GroupWorld world(8);
   world.FoundThree();

@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "replication/meta/raft/raft.h"
 
@@ -122,8 +124,66 @@ TEST_CASE("raft step: who would replace committed entries is refused") {
   message.index = Index(1);
   message.log_term = Term(1);
   message.entries = {{Index(2), Term(4), EntryType::kNormal, "other"}};
-  CHECK(raft->Step(message).code() == absl::StatusCode::kInvalidArgument);
+  const absl::Status status = raft->Step(message);
+  CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(status.message().find("it leads with another entry 2 than is committed here: a majority of "
+                              "the metadata logs was lost, or put back from older copies") !=
+        std::string_view::npos);
   CHECK(raft->log().TermAt(Index(2)) == Term(2));
+  CHECK(raft->term() == Term(3));
+  // The entry before those that it brings, too; where nothing is committed yet others may stand.
+  message.entries.clear();
+  for (const auto& [index, term, code] :
+       {std::tuple{2, 1, absl::StatusCode::kFailedPrecondition},
+        std::tuple{2, 4, absl::StatusCode::kFailedPrecondition},
+        std::tuple{2, 2, absl::StatusCode::kOk}, std::tuple{3, 4, absl::StatusCode::kOk},
+        std::tuple{9, 4, absl::StatusCode::kOk}}) {
+    message.index = Index(static_cast<uint64_t>(index));
+    message.log_term = Term(static_cast<uint64_t>(term));
+    CAPTURE(index);
+    CAPTURE(term);
+    CHECK(Member()->Step(message).code() == code);
+  }
+  message.index = Index(2);
+  message.term = Term(2);  // of a leader that was: none of ours
+  CHECK(Member()->Step(message).ok());
+}
+
+TEST_CASE("raft step: a leader ends where others hold more than its log") {
+  const auto raft = Member();
+  while (raft->role() != Role::kLeader) {
+    raft->Tick();
+    for (Ready ready = raft->TakeReady();; ready = raft->TakeReady()) {
+      std::vector<Message> sent = std::move(ready.early);
+      sent.insert(sent.end(), ready.messages.begin(), ready.messages.end());
+      raft->Advance();
+      for (const Message& message : sent) {
+        const bool asks =
+            message.type == MessageType::kVote || message.type == MessageType::kPreVote;
+        if (!asks || message.to != NodeId(2)) continue;
+        CHECK(
+            raft->Step({.type = message.type == MessageType::kVote ? MessageType::kVoteResponse
+                                                                   : MessageType::kPreVoteResponse,
+                        .to = NodeId(1),
+                        .from = NodeId(2),
+                        .term = message.term})
+                .ok());
+      }
+      if (!raft->HasReady()) break;
+    }
+  }
+  Message answer{.type = MessageType::kAppendResponse,
+                 .to = NodeId(1),
+                 .from = NodeId(2),
+                 .term = raft->term(),
+                 .index = raft->log().last()};
+  CHECK(raft->Step(answer).ok());
+  answer.index = raft->log().last() + 1;
+  const absl::Status status = raft->Step(answer);
+  CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(status.message().find("but our log, which leads, ends at ") != std::string_view::npos);
+  answer.term = raft->term() - 1;
+  CHECK(raft->Step(answer).ok());
 }
 
 TEST_CASE("raft step: a leader that knows us to hold more than we do names the loss") {

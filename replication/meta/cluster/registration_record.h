@@ -5,8 +5,8 @@
 //   then                                                    the group is told, and keeps the newest
 //   a copy of the directory from before                     names one that the group knows already
 //   lost records                                            owed here until the group has it (R6b)
-//   how far recovery.points and data/meta had come          with each of these, and every kPositionsPeriod: what was put back beside
-//                                                           this file from an older copy is behind it
+//   how far recovery.points and data/meta had come          with each of these, and every kPositionsPeriod:
+//                                                           what was put back beside it is behind it
 //
 // The directory is raised before the group hears of it, so a crash between the two leaves the directory
 // ahead: a gap means nothing, only one that is behind does. On the metadata thread; blocks on the disk.

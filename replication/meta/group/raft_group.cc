@@ -123,6 +123,15 @@ void RaftGroup::Step(raft::Message message, std::shared_ptr<const std::string> s
     LogWarning("metadata group: refused: ", FromAbsl(stepped.message()));
     // A leader counts on entries that are not here: this log is older than what was promised from it.
     if (absl::IsDataLoss(stepped)) return Die(absl::OutOfRangeError(stepped.message()));
+    // What was agreed upon is gone elsewhere. Nobody goes on as if it were not.
+    if (absl::IsFailedPrecondition(stepped)) {
+      return Die(absl::FailedPreconditionError(Concat(
+          FromAbsl(stepped.message()),
+          ". Stop all brokers, put back the newer metadata, or run basculed --recover-quorum on "
+          "the "
+          "broker whose metadata is the newest, move data/meta away on the others, and start them "
+          "again")));
+    }
   }
   ScheduleRound();
 }

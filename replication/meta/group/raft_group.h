@@ -53,7 +53,8 @@ struct RaftGroupEnvironment {
   PeerTransport* transport;
   MetadataState& state;
   // The reason; called once, on the metadata thread. Nothing is done afterwards. OutOfRange: the
-  // leader counts on entries that this log does not hold (any more): an older copy.
+  // leader counts on entries that this log does not hold (any more): an older copy. FailedPrecondition: what a
+  // majority agreed upon is not in the log of who leads.
   absl::AnyInvocable<void(absl::Status)> fatal;
 };
 

@@ -18,6 +18,15 @@ absl::Status Impossible(const Message& message, std::string_view why) {
                                            " in term ", message.term, ": ", why));
 }
 
+// What a majority agreed upon is not in the log of who leads: impossible while every log is kept.
+absl::Status Forgotten(const Message& message, std::string_view what) {
+  return absl::FailedPreconditionError(
+      Impossible(
+          message,
+          Concat(what, ": a majority of the metadata logs was lost, or put back from older copies"))
+          .message());
+}
+
 absl::Status CheckRestored(const Options& options, const Restored& restored) {
   const auto contradiction = [](std::string_view what) {
     return absl::DataLossError(Concat("the restored Raft state contradicts itself: ", what));
@@ -88,6 +97,15 @@ void Raft::Tick() {
   }
 }
 
+// The first entry of an append that is not the one that is committed here; 0: none.
+Index Raft::FindContradiction(const Message& message) const {
+  if (log_.Contradicts(message.index, message.log_term)) return message.index;
+  for (const Entry& entry : message.entries) {
+    if (log_.Contradicts(entry.index, entry.term)) return entry.index;
+  }
+  return Index();
+}
+
 absl::Status Raft::CheckMessage(const Message& message) const {
   if (message.from == NodeId() || message.from == options_.id) {
     return Impossible(message, "a message of nobody, or of ourselves");
@@ -99,6 +117,11 @@ absl::Status Raft::CheckMessage(const Message& message) const {
   if (std::max({message.index, message.commit, message.reject_hint}).value() > kMaxIndex) {
     return Impossible(message, "an index that no log reaches");
   }
+  if (message.type == MessageType::kAppendResponse && !message.reject && role_ == Role::kLeader &&
+      message.term == term_ && message.index > log_.last()) {
+    return Forgotten(message, Concat("it holds entry ", message.index,
+                                     ", but our log, which leads, ends at ", log_.last()));
+  }
   if (!IsFromLeader(message.type)) return absl::OkStatus();
   if (message.term == term_ && role_ == Role::kLeader) {
     return Impossible(message, "we lead this term");
@@ -108,6 +131,11 @@ absl::Status Raft::CheckMessage(const Message& message) const {
   }
   if (message.type == MessageType::kAppend && !AreConsecutive(message)) {
     return Impossible(message, "entries that do not follow each other");
+  }
+  if (message.type == MessageType::kAppend && message.term >= term_) {
+    if (const Index other = FindContradiction(message); other != Index())
+      return Forgotten(message,
+                       Concat("it leads with another entry ", other, " than is committed here"));
   }
   if (message.type == MessageType::kHeartbeat && message.term >= term_ &&
       message.commit > log_.last()) {

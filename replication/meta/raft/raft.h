@@ -142,6 +142,7 @@ class Raft {
 
   // --- raft.cc: inputs and outputs ---
   absl::Status CheckMessage(const Message& message) const;
+  Index FindContradiction(const Message& message) const;
   // Whether the message is to be handled; compares the terms first.
   bool CompareTerm(const Message& message);
   bool InLease() const;

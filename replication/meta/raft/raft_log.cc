@@ -32,6 +32,12 @@ std::optional<Term> RaftLog::TermAt(Index index) const {
   return At(index).term;
 }
 
+bool RaftLog::Contradicts(Index index, Term term) const {
+  if (index > committed_) return false;
+  const std::optional<Term> ours = TermAt(index);
+  return ours.has_value() && *ours != term;
+}
+
 bool RaftLog::IsUpToDate(Index index, Term term) const {
   return term > last_term() || (term == last_term() && index >= last());
 }

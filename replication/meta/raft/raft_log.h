@@ -25,6 +25,8 @@ class RaftLog {
   Term last_term() const { return entries_.empty() ? compacted_term_ : entries_.back().term; }
   Index committed() const { return committed_; }
   Index applied() const { return applied_; }
+  // Whether another entry than one of `term` is known to be committed there.
+  bool Contradicts(Index index, Term term) const;
   Index stable() const { return stable_; }
   // What a member that is behind first() is sent.
   const SnapshotMeta& snapshot() const { return snapshot_; }
