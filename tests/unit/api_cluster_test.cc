@@ -75,6 +75,23 @@ ClusterStatus SomeStatus() {
   return status;
 }
 
+TEST_CASE("cluster status: clients are shown addresses that can be dialled, whatever the host is") {
+  for (const auto& [host, shown] : std::vector<std::pair<std::string, std::string>>{
+           {"b1.example.com", "b1.example.com:9292"},
+           {"10.0.0.1", "10.0.0.1:9292"},
+           {"::1", "[::1]:9292"},
+           {"fd00:1:2:3:4:5:6:7", "[fd00:1:2:3:4:5:6:7]:9292"},
+           {"", ""}}) {
+    ClusterWorld world;
+    world.cluster.status = SomeStatus();
+    world.cluster.status.members[0].host = host;
+    v1::GetClusterStatusResponse response;
+    CHECK(world.Call(&v1::Bascule::Stub::GetClusterStatus, v1::GetClusterStatusRequest(),
+                     response) == "0 ");
+    CHECK(response.members(0).client_address() == shown);
+  }
+}
+
 TEST_CASE("cluster status: every field arrives") {
   ClusterWorld world;
   world.cluster.status = SomeStatus();

@@ -88,6 +88,25 @@ TEST_CASE("config rules: secrets do not show in errors and descriptions") {
   CHECK(Holds(DescribeConfig(*config), "nats.password: ***\n"));
 }
 
+TEST_CASE("config rules: no secret is shown, of whatever kind") {
+  for (const std::string text :
+       {"nats: {user: u, password: hush}", "nats: {token: hush}", "nats.servers: 'nats://u:hush@h'",
+        "nats.servers: 'nats://hush@h'"}) {
+    CAPTURE(text);
+    const auto config = LoadFile(text);
+    REQUIRE(config.ok());
+    CHECK_FALSE(Holds(DescribeConfig(*config), "hush"));
+    CHECK(Holds(DescribeConfig(*config), "***"));
+  }
+}
+
+TEST_CASE("config rules: a file with the line ends of Windows is one all the same") {
+  const auto config = LoadFile("listen: 0.0.0.0:7000\r\nnats:\r\n  token: t\r\n");
+  REQUIRE_MESSAGE(config.ok(), config.status().message());
+  CHECK(config->listen.port == 7000);
+  CHECK(config->nats.token == "t");
+}
+
 TEST_CASE("config rules: NATS server addresses") {
   for (const char* text : {"nats://h:4222", "h", "h:4222", "tls://h", "nats://u:p@h:1", "NATS://h/",
                            "nats://[::1]:4222", "'nats://a , nats://b'", "nats://u:p@ss@h"}) {
