@@ -76,6 +76,19 @@ TEST_CASE("lines count on from the offset that the first one is to get, from 0 t
   }
 }
 
+TEST_CASE("a subscription reads many times what may wait in it at once") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  constexpr size_t kBytes = 512 * 1024;
+  constexpr int kMessages = 80;  // 40 MiB
+  for (int i = 0; i < kMessages; ++i)
+    broker.Append("orders", std::string(kBytes, static_cast<char>('a' + i % 26)));
+  const RunResult result =
+      RunCli(broker, {"subscribe", "orders", "--until=latest", "--format", "raw"});
+  CHECK(result.exit.code == 0);
+  CHECK(result.output.size() == kMessages * (kBytes + 1));
+}
+
 TEST_CASE("every line of standard input is a message, in order") {
   FakeBroker broker;
   broker.Add("orders", "orders.>");

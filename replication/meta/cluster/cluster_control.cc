@@ -98,11 +98,11 @@ void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
   const auto [waiting, lost] = CountLeaderless(table);
   if (waiting > 0) status.degraded.push_back(Concat(waiting, " partitions have no leader"));
   if (lost > 0) {
-    status.degraded.push_back(
-        Concat(lost,
-               " partitions have no leader for good: every broker that kept them lost its data "
-               "directory, or came back with an older copy of it; delete their streams and "
-               "create them anew"));
+    status.degraded.push_back(Concat(
+        lost,
+        " partitions have no leader for good: every broker that kept them lost its data "
+        "directory, came back with an older copy of it, or was removed; delete their streams and "
+        "create them anew"));
   }
 }
 
