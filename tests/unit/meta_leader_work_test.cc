@@ -85,6 +85,13 @@ TEST_CASE(
   CHECK_FALSE(QuorumWithout(half, PeerId(2)));
   CHECK(QuorumWithout(half, PeerId(3)));
   CHECK_FALSE(QuorumWithout(Group({Member(1, true, true)}), PeerId(1)));
+  // Learners decide nothing: one voter of three is dead, and any number of others listens.
+  const GroupStatus listened =
+      Group({Member(1, true, true), Member(2, true, true), Member(3, true, false),
+             Member(4, false, true), Member(5, false, true), Member(6, false, true)});
+  CHECK_FALSE(QuorumWithout(listened, PeerId(2)));
+  CHECK(QuorumWithout(listened, PeerId(3)));
+  CHECK(QuorumWithout(listened, PeerId(4)));
 }
 
 TEST_CASE("every next change keeps a live majority, whatever the group looks like") {
