@@ -90,8 +90,7 @@ absl::Status Broker::OlderPoints() const {
   return absl::FailedPreconditionError(
       Concat(points, " is older than ", JoinPath(data, "registration"),
              ": it was put back from a copy, with the streams or without them, and what was stored "
-             "since is "
-             "not known. Put back the newer files, or the whole directory ",
+             "since is not known. Put back the newer files, or the whole directory ",
              data, " of one copy; or, to give up what was stored since, remove ", points,
              ": then its offsets are given again"));
 }

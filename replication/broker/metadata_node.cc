@@ -154,9 +154,7 @@ absl::Status MetadataNode::CheckMetadata(const std::vector<DirectoryEntry>& stre
                    " away and start it again: it joins as a new member and fetches everything")
           : Concat(", or the whole directory of one copy"),
       "; without either go on without what was changed since, on the broker that has the newest "
-      "metadata (basculed --recover-quorum): streams made since are gone, their data stays where "
-      "it "
-      "is"));
+      "metadata (basculed --recover-quorum): streams made since are gone, their data stays"));
 }
 
 // Under another id this broker would lead nothing of what its directory holds, for good.
