@@ -25,6 +25,8 @@ struct CopiedWorld : StartWorld {
       kernel.Kill(1);
     }
     Start(1);
+    // Many writes of recovery.points, more than a later life makes of itself.
+    for (int i = 0; i < 20; ++i) REQUIRE(Create(1, Concat("between", i)).ok());
     REQUIRE(Create(1, "newer").ok());
     newer_id = IdOf("newer");
     if (killed) {
