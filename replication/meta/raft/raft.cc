@@ -155,16 +155,6 @@ absl::Status Raft::CheckMessage(const Message& message) const {
 absl::Status Raft::Step(Message message) {
   RETURN_IF_ERROR(CheckMessage(message));
   if (message.term != Term() && !CompareTerm(message)) return absl::OkStatus();
-  if (message.type == MessageType::kAppend && message.index <= log_.committed()) {
-    for (const Entry& entry : message.entries) {
-      if (entry.index > log_.committed() || entry.index < log_.first()) continue;
-      if (!log_.Holds(entry.index, entry.term)) {
-        return Impossible(message, Concat("entry ", entry.index,
-                                          " is committed here in another "
-                                          "term: one of the two logs is damaged"));
-      }
-    }
-  }
   if (message.type == MessageType::kVote || message.type == MessageType::kPreVote) {
     HandleVote(message);
     return absl::OkStatus();
