@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -77,13 +78,22 @@ void Cluster::Start() {
   AwaitAllVote();
 }
 
+// The leader says so first, when it has applied it. The others survive its death as a majority from when they
+// have applied it, which their logs say.
 void Cluster::AwaitAllVote(std::chrono::milliseconds limit) {
+  const std::string number = absl::StrCat(" ", size());
+  const auto knows = [&number](const std::string& log) {
+    const size_t last = log.rfind(" brokers vote: ");
+    return last != std::string::npos && absl::EndsWith(log.substr(0, last), number);
+  };
   const bool vote = Eventually(
       [&] {
         const auto status = StatusOf(at(0));
         return status && status->members_size() == size() &&
                std::all_of(status->members().begin(), status->members().end(),
-                           [](const v1::ClusterMember& member) { return member.voter(); });
+                           [](const v1::ClusterMember& member) { return member.voter(); }) &&
+               std::all_of(brokers_.begin(), brokers_.end(),
+                           [&](const auto& broker) { return size() == 1 || knows(broker->Log()); });
       },
       limit);
   REQUIRE_MESSAGE(vote, "not every broker votes:\n", Tail());

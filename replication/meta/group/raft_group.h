@@ -163,6 +163,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void FinishTransfer();
   raft::NodeId BestHeir() const;
   void TellMembers(MetadataIndex index);
+  void LogVoters(const std::vector<GroupMember>& members);
   void Forget(PeerId id);
 
   RaftGroupEnvironment env_;
@@ -171,6 +172,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   std::unique_ptr<raft::Raft> raft_;
   MemberBook members_;
   std::set<PeerId> peers_;             // that the transport was told of
+  std::string voters_;                 // who votes, as it was last said in the log
   raft::Configuration configuration_;  // as of the last entry that was applied
 
   std::atomic<size_t> inbox_bytes_{0};  // posted and not stepped yet

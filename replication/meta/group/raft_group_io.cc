@@ -299,7 +299,22 @@ void RaftGroup::TellMembers(MetadataIndex index) {
     }
     peers_ = std::move(peers);
   }
+  LogVoters(now);
   env_.state.ApplyMembers(index, now);
+}
+
+// On every member, once it goes by it itself: only then does a group survive the loss of the others that the
+// leader's word alone would promise.
+void RaftGroup::LogVoters(const std::vector<GroupMember>& members) {
+  std::string names;
+  size_t count = 0;
+  for (const GroupMember& member : members) {
+    if (!member.voter) continue;
+    names += Concat(++count == 1 ? "" : ", ", member.server_id);
+  }
+  const bool alone = voters_.empty() && count <= 1;  // a broker of its own: nothing to be said
+  if (std::exchange(voters_, names) == names || alone) return;
+  LogInfo("metadata group: ", count, count == 1 ? " broker votes: " : " brokers vote: ", names);
 }
 
 std::optional<DurableMark> RaftGroup::Durable() const {
