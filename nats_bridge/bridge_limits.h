@@ -33,12 +33,24 @@ inline constexpr std::chrono::milliseconds kNatsConnectTimeout{2000};
 // whole).
 inline constexpr std::chrono::milliseconds kNatsBackoffMin{50};
 inline constexpr std::chrono::milliseconds kNatsBackoffMax{2000};
-// Permission errors kept until the next heartbeat tells whom they concern; more: logged only.
-inline constexpr size_t kNatsRefusals = 100'000;
-// How long a confirmation waits for permission errors that nats.c has seen and not yet handed over, and
-// how often, a heartbeat apart, before it does without them.
-inline constexpr std::chrono::milliseconds kNatsRefusalWait{200};
-inline constexpr int kNatsRefusalWaits = 5;
+// What a NATS server sends, at most; one that sends more is left, and nothing is kept of it. A line other
+// than INFO (a server's subjects are bounded by its own max_control_line, 4 KiB unless set); an INFO, with
+// the addresses of its cluster; a message with its headers (the most that a server's max_payload can be).
+inline constexpr size_t kNatsServerLineBytes = 64 * kKiB;
+inline constexpr size_t kNatsInfoBytes = 256 * kKiB;
+inline constexpr size_t kNatsWireMessageBytes = 64 * kMiB;
+// Servers learnt from the cluster, beside those that were configured; more: passed over.
+inline constexpr size_t kNatsLearntServers = 256;
+// One receive from the ingest connection; a larger message makes room for itself while it comes.
+inline constexpr size_t kNatsReceiveBytes = 256 * kKiB;
+// A shard's queue of which an eighth is left is crowded: the ingest connection reads no more, and NATS keeps
+// what comes, until the queue holds less than kIngressResumeBytes again, or for this long. After it messages are dropped and counted where there is no room: a server's max_pending (64 MiB unless
+// set) and write_deadline end the whole connection, with all its feeds.
+inline constexpr std::chrono::milliseconds kNatsPauseMax{500};
+// How often a paused connection looks whether there is room again.
+inline constexpr std::chrono::milliseconds kNatsPauseLook{1};
+// A server that must be encrypted and says nothing for this long waits for TLS to begin (TLS-first).
+inline constexpr std::chrono::milliseconds kNatsTlsFirstWait{400};
 // How long Stop waits for message callbacks that are still running.
 inline constexpr std::chrono::seconds kNatsStopTimeout{5};
 // How long a closed subscription is kept, beside the answered PING that it waits for, so that nats.c
@@ -58,6 +70,10 @@ inline constexpr size_t kCredentialFileBytes = 4 * kMiB;
 
 static_assert(kIngressArenaMinBytes <= kIngressArenaBytes);
 static_assert(kIngressArenaBytes < kIngressQueueBytes);
-static_assert(kIngressResumeBytes < kIngressQueueBytes);
+static_assert(kIngressResumeBytes < kIngressQueueBytes / 8 * 7);
+static_assert(kIngressQueueBytes / 8 >= 16 * kNatsReceiveBytes,
+              "what a receive becomes still fits");
+static_assert(kNatsWireMessageBytes >= kMaxMessageBytes);
+static_assert(kNatsTlsFirstWait < kNatsConnectTimeout);
 
 }  // namespace bascule::limits

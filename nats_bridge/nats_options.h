@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/limits.h"
+#include "core/base/status.h"
 
 namespace bascule::nats {
 
@@ -31,7 +33,14 @@ struct NatsOptions {
   std::string server_id;
   size_t max_message_bytes =
       limits::kDefaultMessageBytes;  // a NATS server that takes less is reported
-  int delivery_threads = 0;  // threads that run message callbacks; 0 = half the cores, at least one
 };
+
+// Whether every connection must be encrypted: any TLS setting, or tls:// in any server's URL. Then
+// nothing is sent to a server that offers no TLS.
+bool NeedsTls(const NatsOptions& options);
+// InvalidArgument: one of a client certificate and its key without the other.
+absl::Status CheckTlsFiles(const NatsTlsOptions& tls);
+// As the operators of the NATS server see a connection: `role` is what it is for.
+std::string ClientName(const NatsOptions& options, std::string_view role);
 
 }  // namespace bascule::nats

@@ -1,31 +1,16 @@
 #include "nats_bridge/nats_setup.h"
 
-#include <algorithm>
 #include <functional>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "core/base/text.h"
-#include "core/env/file_system.h"
 #include "nats_bridge/bridge_limits.h"
-#include "nats_bridge/nkey.h"
+#include "nats_bridge/login.h"
 
 namespace bascule::nats {
 namespace {
 
 constexpr char kDefaultUrl[] = "nats://127.0.0.1:4222";
-
-absl::Status WithContext(const absl::Status& status, std::string_view option) {
-  return absl::Status(status.code(), Concat("nats: ", option, ": ", status.message()));
-}
-
-absl::StatusOr<std::string> ReadCredential(const std::string& path, std::string_view option) {
-  auto file = RealFileSystem().Open(path, OpenMode::kRead);
-  if (!file.ok()) return WithContext(file.status(), option);
-  auto text = ReadWhole(**file, limits::kCredentialFileBytes);
-  if (!text.ok()) return WithContext(text.status(), option);
-  return text;
-}
 
 // nats.c's own text says what OpenSSL disliked.
 absl::Status FileRefused(std::string_view option, const std::string& path) {
@@ -36,39 +21,21 @@ absl::Status FileRefused(std::string_view option, const std::string& path) {
 }
 
 absl::Status SetCredentials(natsOptions* out, const NatsOptions& options) {
-  const int kinds = !options.user.empty() + !options.token.empty() + !options.creds_file.empty() +
-                    !options.nkey_seed_file.empty();
-  if (kinds > 1) {
-    return absl::InvalidArgumentError(
-        "nats: more than one of user, token, creds file and NKey seed file is set; keep one");
-  }
-  if (!options.user.empty()) {
-    return FromNats(natsOptions_SetUserInfo(out, options.user.c_str(), options.password.c_str()),
+  ASSIGN_OR_RETURN(const Login login, ReadLogin(options));
+  if (!login.user.empty()) {
+    return FromNats(natsOptions_SetUserInfo(out, login.user.c_str(), login.password.c_str()),
                     "user");
   }
-  if (!options.token.empty())
-    return FromNats(natsOptions_SetToken(out, options.token.c_str()), "token");
-  if (!options.creds_file.empty()) {
-    ASSIGN_OR_RETURN(const std::string text, ReadCredential(options.creds_file, "creds file"));
-    if (text.find("-BEGIN NATS USER JWT-") == std::string::npos || FindNkeySeed(text).empty()) {
-      return absl::InvalidArgumentError(
-          Concat("nats: creds file '", options.creds_file,
-                 "' lacks a user JWT or an NKey seed; write it with `nsc generate creds`"));
-    }
+  if (!login.token.empty())
+    return FromNats(natsOptions_SetToken(out, login.token.c_str()), "token");
+  if (!login.jwt.empty()) {
     return FromNats(
         natsOptions_SetUserCredentialsFromFiles(out, options.creds_file.c_str(), nullptr),
         "creds file");
   }
-  if (!options.nkey_seed_file.empty()) {
-    ASSIGN_OR_RETURN(const std::string text,
-                     ReadCredential(options.nkey_seed_file, "NKey seed file"));
-    auto public_key = NkeyPublicFromSeed(FindNkeySeed(text));
-    if (!public_key.ok()) {
-      return WithContext(public_key.status(),
-                         Concat("NKey seed file '", options.nkey_seed_file, "'"));
-    }
+  if (!login.seed.empty()) {
     return FromNats(
-        natsOptions_SetNKeyFromSeed(out, public_key->c_str(), options.nkey_seed_file.c_str()),
+        natsOptions_SetNKeyFromSeed(out, login.public_key.c_str(), options.nkey_seed_file.c_str()),
         "NKey seed");
   }
   return absl::OkStatus();
@@ -76,10 +43,7 @@ absl::Status SetCredentials(natsOptions* out, const NatsOptions& options) {
 
 absl::Status SetTls(natsOptions* out, const NatsOptions& options) {
   const NatsTlsOptions& tls = options.tls;
-  if (tls.cert_file.empty() != tls.key_file.empty()) {
-    return absl::InvalidArgumentError(
-        "nats: a TLS client certificate needs its key, and a key its certificate");
-  }
+  RETURN_IF_ERROR(CheckTlsFiles(tls));
   if (!NeedsTls(options)) return absl::OkStatus();
   RETURN_IF_ERROR(FromNats(natsOptions_SetSecure(out, true), "TLS"));
   if (!tls.ca_file.empty()) {
@@ -117,8 +81,7 @@ absl::StatusOr<NatsOptionsPtr> MakeNatsOptions(const NatsOptions& options,
   RETURN_IF_ERROR(SetServers(raw, options.urls));
   RETURN_IF_ERROR(SetCredentials(raw, options));
   RETURN_IF_ERROR(SetTls(raw, options));
-  const std::string name = Concat(options.name_prefix, ".", options.cluster_namespace, ".",
-                                  options.server_id, ".", role);
+  const std::string name = ClientName(options, role);
   natsStatus s = natsOptions_SetName(raw, name.c_str());
   if (s == NATS_OK) s = natsOptions_SetTimeout(raw, limits::kNatsConnectTimeout.count());
   if (s == NATS_OK) s = natsOptions_SetIOBufSize(raw, limits::kNatsIoBufferBytes);
@@ -148,14 +111,6 @@ uint64_t DigestOfFiles(const NatsOptions& options) {
   return digest;
 }
 
-bool NeedsTls(const NatsOptions& options) {
-  const NatsTlsOptions& tls = options.tls;
-  return tls.enabled || !tls.ca_file.empty() || !tls.cert_file.empty() ||
-         std::any_of(options.urls.begin(), options.urls.end(), [](const std::string& url) {
-           return absl::StartsWithIgnoreCase(url, "tls://");
-         });
-}
-
 absl::Status FromNats(natsStatus status, std::string_view what) {
   if (status == NATS_OK) return absl::OkStatus();
   const std::string text = Concat("nats: ", what, ": ", natsStatus_GetText(status));
@@ -174,14 +129,6 @@ absl::Status FromNats(natsStatus status, std::string_view what) {
     default:
       return absl::UnavailableError(text);
   }
-}
-
-std::string WithoutSecrets(std::string_view url) {
-  const size_t scheme = url.find("://");
-  const size_t host = scheme == std::string_view::npos ? 0 : scheme + 3;
-  const size_t at = url.rfind('@');
-  if (at == std::string_view::npos || at < host) return std::string(url);
-  return Concat(url.substr(0, host), url.substr(at + 1));
 }
 
 }  // namespace bascule::nats

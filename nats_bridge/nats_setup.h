@@ -27,14 +27,7 @@ absl::StatusOr<NatsOptionsPtr> MakeNatsOptions(const NatsOptions& options, const
 // Of what the files that `options` name hold now; the same for files that cannot be read.
 uint64_t DigestOfFiles(const NatsOptions& options);
 
-// Whether every connection must be encrypted: any TLS setting, or tls:// in any server's URL. Then
-// nothing is sent to a server that offers no TLS.
-bool NeedsTls(const NatsOptions& options);
-
 // nats.c's answer as a status; OK for NATS_OK.
 absl::Status FromNats(natsStatus status, std::string_view what);
-
-// A URL without the password or token that may stand in it.
-std::string WithoutSecrets(std::string_view url);
 
 }  // namespace bascule::nats

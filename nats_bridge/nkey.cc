@@ -14,6 +14,7 @@ constexpr std::string_view kBase32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 constexpr uint8_t kPrefixSeed = 18 << 3;  // 'S'
 constexpr uint8_t kPrefixUser = 20 << 3;  // 'U'
 constexpr size_t kSeedBytes = 32;
+constexpr size_t kSignatureBytes = 64;
 constexpr size_t kSeedTextLength =
     58;  // two prefix bytes, the seed, two of CRC, five bits a letter
 
@@ -61,9 +62,8 @@ std::string EncodeBase32(std::string_view bytes) {
   return out;
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed) {
+// The private key that a user seed stands for.
+absl::StatusOr<openssl::KeyPtr> KeyFromSeed(std::string_view seed) {
   std::string raw;
   if (seed.size() != kSeedTextLength || !DecodeBase32(seed, raw) || raw.size() != kSeedBytes + 4) {
     return absl::InvalidArgumentError(
@@ -83,13 +83,21 @@ absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed) {
     return absl::InvalidArgumentError(
         "damaged NKey seed: its checksum does not match (mistyped or cut?)");
   }
-  const openssl::KeyPtr key(EVP_PKEY_new_raw_private_key(
+  openssl::KeyPtr key(EVP_PKEY_new_raw_private_key(
       EVP_PKEY_ED25519, nullptr, reinterpret_cast<const unsigned char*>(raw.data()) + 2,
       kSeedBytes));
+  if (key == nullptr) return absl::InternalError("OpenSSL takes no NKey seed");
+  return key;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed) {
+  ASSIGN_OR_RETURN(const openssl::KeyPtr key, KeyFromSeed(seed));
   std::string out(1, static_cast<char>(kPrefixUser));
   unsigned char public_key[kSeedBytes];
   size_t length = sizeof(public_key);
-  if (key == nullptr || EVP_PKEY_get_raw_public_key(key.get(), public_key, &length) != 1) {
+  if (EVP_PKEY_get_raw_public_key(key.get(), public_key, &length) != 1) {
     return absl::InternalError("OpenSSL could not derive the public key of an NKey seed");
   }
   BASCULE_CHECK_EQ(length, kSeedBytes);
@@ -98,6 +106,20 @@ absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed) {
   out.push_back(static_cast<char>(sum & 0xff));
   out.push_back(static_cast<char>(sum >> 8));
   return EncodeBase32(out);
+}
+
+absl::StatusOr<std::string> SignWithNkey(std::string_view seed, std::string_view message) {
+  ASSIGN_OR_RETURN(const openssl::KeyPtr key, KeyFromSeed(seed));
+  const openssl::Owned<EVP_MD_CTX, &EVP_MD_CTX_free> context(EVP_MD_CTX_new());
+  unsigned char signature[kSignatureBytes];
+  size_t length = sizeof(signature);
+  if (context == nullptr ||
+      EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) != 1 ||
+      EVP_DigestSign(context.get(), signature, &length,
+                     reinterpret_cast<const unsigned char*>(message.data()), message.size()) != 1) {
+    return absl::InternalError("OpenSSL could not sign with an NKey seed");
+  }
+  return std::string(reinterpret_cast<const char*>(signature), length);
 }
 
 std::string_view FindNkeySeed(std::string_view text) {

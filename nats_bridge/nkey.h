@@ -12,6 +12,9 @@ namespace bascule::nats {
 // not one.
 absl::StatusOr<std::string> NkeyPublicFromSeed(std::string_view seed);
 
+// The Ed25519 signature (64 bytes) of `message` by a user seed. InvalidArgument as above.
+absl::StatusOr<std::string> SignWithNkey(std::string_view seed, std::string_view message);
+
 // The first user seed in the text of a seed or credentials file; empty when there is none.
 std::string_view FindNkeySeed(std::string_view text);
 
