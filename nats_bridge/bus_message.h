@@ -25,12 +25,13 @@ struct BusMessage {
 class SubscriptionHandler {
  public:
   virtual ~SubscriptionHandler() = default;
-  // A delivery thread, one call at a time. Must not block.
+  // The connection's own thread (of the egress connection: one of nats.c's), one call at a time. Must not
+  // block.
   virtual void OnMessage(const BusMessage& message) = 0;
-  // The connection's own thread. The server has confirmed the subscription, or refused it; again when
-  // it thinks otherwise than before, on a connection made anew.
+  // The ingest connection's thread. The server has confirmed the subscription, or refused it; again when
+  // it thinks otherwise than before.
   virtual void OnListening(absl::Status /*status*/) {}
-  // The connection's own thread. Messages may have been missed by a subscription that was confirmed
+  // The ingest connection's thread. Messages may have been missed by a subscription that was confirmed
   // before.
   virtual void OnGap(const GapReport& /*gap*/) {}
 };

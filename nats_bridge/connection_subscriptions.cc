@@ -1,4 +1,4 @@
-// The subscriptions of a connection: opened, refused, confirmed, told of gaps.
+// The subscriptions of the egress connection: opened, refused, closed.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -18,17 +18,6 @@ namespace {
 // Of a subject, in a log line.
 constexpr size_t kShownSubjectBytes = 80;
 
-// Of a refused subscription, which an error names first and in quotes, before its queue group; empty
-// for any other error.
-std::string_view RefusedSubject(std::string_view text) {
-  if (!absl::StartsWithIgnoreCase(ToAbsl(text), "permissions violation for subscription"))
-    return {};
-  const size_t begin = text.find('"');
-  if (begin == std::string_view::npos) return {};
-  const size_t end = std::min(text.find("\" using queue", begin + 1), text.rfind('"'));
-  return end > begin ? text.substr(begin + 1, end - begin - 1) : std::string_view();
-}
-
 }  // namespace
 
 std::shared_ptr<Subscription> NatsConnection::Subscribe(
@@ -43,11 +32,9 @@ std::shared_ptr<Subscription> NatsConnection::Subscribe(
     CheckInvariants();
     added_.push_back(subscription);
     wake_ = true;
-    // Without a server there is nothing to be heard yet, and nothing to be closed again.
-    if (role_ == ConnectionRole::kEgress) now = current_;
+    now = current_;  // without a server there is nothing to be heard yet, and nothing to be closed
   }
-  // Only appends to a buffer there; on the ingest connection it may block, so the keeper does it.
-  // While it reconnects there is nothing to be heard, and nothing to be closed again and kept.
+  // Only appends to a buffer. While it reconnects there is nothing to be heard, and nothing to be closed again and kept.
   if (now != nullptr && natsConnection_Status(now.get()) == NATS_CONN_STATUS_CONNECTED)
     SubscribeNow(now.get(), *subscription);
   work_.SignalAll();
@@ -83,7 +70,6 @@ void NatsConnection::CheckInvariants() const {
     BASCULE_CHECK(last != positions_.end());
     BASCULE_CHECK_EQ(last->second, subscriptions_.size() - 1);
   }
-  BASCULE_CHECK_LE(refused_.size(), limits::kNatsRefusals);
 }
 
 void NatsConnection::NoteClosed() { BASCULE_CHECK_GT(open_.fetch_sub(1), 0U); }
@@ -100,7 +86,7 @@ bool NatsConnection::AdmitLine(size_t bytes) {
   return true;
 }
 
-// --- the keeper, and on the egress connection whoever subscribes ---
+// --- the keeper, and whoever subscribes ---
 
 void NatsConnection::SubscribeNow(natsConnection* nc, Subscription& subscription) {
   if (subscription.is_open()) return;
@@ -133,7 +119,8 @@ void NatsConnection::Refuse(Subscription& subscription, absl::Status why) {
 }
 
 void NatsConnection::LogRefusal(const Subscription& subscription, const absl::Status& why) {
-  LogWarning(label_, ": '", std::string_view(subscription.subject()).substr(0, kShownSubjectBytes),
+  LogWarning(kEgressLabel, ": '",
+             std::string_view(subscription.subject()).substr(0, kShownSubjectBytes),
              "': ", FromAbsl(why.message()));
 }
 
@@ -176,133 +163,7 @@ void NatsConnection::SubscribePending() {
   }
   for (const auto& subscription : removed) Discard(*subscription);
   for (auto& subscription : RefusedThatMayFit()) added.push_back(std::move(subscription));
-  for (auto& subscription : added) {
-    SubscribeNow(nc.get(), *subscription);
-    if (!std::exchange(subscription->awaited, true)) awaiting_.push_back(std::move(subscription));
-  }
-}
-
-// nats.c has subscribed all of them again, and the server may think otherwise than before.
-void NatsConnection::AwaitAll() {
-  BASCULE_CHECK(OnKeeper());
-  last_refusal_.clear();
-  refusal_waits_ = 0;
-  const absl::MutexLock lock(&mutex_);
-  for (const auto& subscription : subscriptions_) {
-    if (!subscription->is_open() && subscription->refusal().ok()) continue;  // it is to be opened
-    if (!std::exchange(subscription->awaited, true)) awaiting_.push_back(subscription);
-  }
-}
-
-void NatsConnection::NoteRefusal(natsConnection* nc, std::string text) {
-  const std::string subject(RefusedSubject(text));
-  if (subject.empty()) return;
-  const absl::MutexLock lock(&mutex_);
-  if (current_.get() != nc) return;
-  if (refused_.size() < limits::kNatsRefusals || refused_.contains(subject))
-    refused_[subject] = std::move(text);
-  work_.SignalAll();
-}
-
-void NatsConnection::ReportGap(const GapReport& gap) {
-  std::vector<std::shared_ptr<Subscription>> all;
-  {
-    const absl::MutexLock lock(&mutex_);
-    all = subscriptions_;
-  }
-  for (const auto& subscription : all) {
-    if (subscription->confirmed) subscription->handler().OnGap(gap);
-  }
-}
-
-// nats.c sees permission errors before the PONG, but hands them over on a thread of its own, in
-// order: once the reconnect before them has arrived, and the one that it keeps as the last, all have.
-std::optional<Refusals> NatsConnection::TakeRefusals(const std::string& last_error) {
-  BASCULE_CHECK(OnKeeper());
-  const std::string_view last = RefusedSubject(last_error);
-  const bool awaited = !last.empty() && last_refusal_ != last_error;
-  const CondVar::Deadline deadline = CondVar::In(limits::kNatsRefusalWait);
-  const absl::MutexLock lock(&mutex_);
-  while (announced_ + unfinished_reconnects_ < known_reconnects_) {
-    if (!work_.WaitUntil(mutex_, deadline)) break;
-  }
-  if (announced_ + unfinished_reconnects_ != known_reconnects_) {
-    // Another one since the PING; or some never are announced: nats.c counts a reconnect when it has
-    // dialled, before the handshake that may fail.
-    if (announced_ <= known_reconnects_) unfinished_reconnects_ = known_reconnects_ - announced_;
-    return std::nullopt;
-  }
-  while (awaited && refused_.size() < limits::kNatsRefusals) {
-    const auto found = refused_.find(ToAbsl(last));
-    if (found != refused_.end() && found->second == last_error) break;
-    if (work_.WaitUntil(mutex_, deadline)) continue;
-    if (++refusal_waits_ < limits::kNatsRefusalWaits) return std::nullopt;
-    break;
-  }
-  refusal_waits_ = 0;
-  if (awaited) last_refusal_ = last_error;
-  return std::exchange(refused_, {});
-}
-
-absl::Status NatsConnection::Verdict(const Subscription& subscription, const Refusals& refused) {
-  if (absl::Status refusal = subscription.refusal(); !refusal.ok()) return refusal;
-  const auto reason = refused.find(subscription.subject());
-  return reason == refused.end() ? absl::OkStatus()
-                                 : absl::PermissionDeniedError(Concat("nats: ", reason->second));
-}
-
-// `open`: how many were open when the PING went out. `last_error`: nats.c's when it was answered.
-void NatsConnection::Confirm(size_t open, const std::string& last_error) {
-  BASCULE_CHECK(OnKeeper());
-  cap_.Took(open);
-  const std::optional<Refusals> refused = TakeRefusals(last_error);
-  if (!refused.has_value()) return;  // the next turn tells
-  const std::vector<std::shared_ptr<Subscription>> fresh = std::exchange(awaiting_, {});
-  for (const auto& subscription : fresh) {
-    BASCULE_CHECK(subscription->awaited);
-    if (subscription->closed()) continue;
-    const absl::Status verdict = Verdict(*subscription, *refused);
-    if (absl::IsResourceExhausted(verdict) && !cap_.known()) {
-      awaiting_.push_back(subscription);  // perhaps there is room: the next turn tries
-      continue;
-    }
-    subscription->awaited = false;
-    Tell(*subscription, verdict);
-  }
-}
-
-void NatsConnection::Tell(Subscription& subscription, const absl::Status& verdict) {
-  const bool heard_before = std::exchange(subscription.confirmed, verdict.ok());
-  if (!verdict.ok() && (heard_before || absl::IsResourceExhausted(verdict)))
-    LogRefusal(subscription, verdict);
-  if (heard_before && !verdict.ok()) subscription.deaf_since = regained_;
-  if (verdict.ok() && subscription.deaf_since.value() != 0) {
-    const Timestamp since = std::exchange(subscription.deaf_since, Timestamp());
-    subscription.handler().OnGap({since, clock_.Wall(), GapReason::kNotListening, -1});
-  }
-  if (subscription.told == verdict) return;
-  subscription.told = verdict;
-  subscription.handler().OnListening(verdict);
-}
-
-void NatsConnection::ReportSlowConsumers() {
-  BASCULE_CHECK(OnKeeper());
-  std::vector<std::shared_ptr<Subscription>> all;
-  {
-    const absl::MutexLock lock(&mutex_);
-    all = subscriptions_;
-  }
-  for (const auto& subscription : all) {
-    const int64_t dropped = subscription->TakeDropped();
-    if (dropped <= 0) continue;
-    counts_.slow_consumer_messages.fetch_add(static_cast<uint64_t>(dropped),
-                                             std::memory_order_relaxed);
-    const Timestamp now = clock_.Wall();
-    const Timestamp from = now - std::chrono::nanoseconds(2 * limits::kNatsHeartbeat).count();
-    LogWarning(label_, ": '", subscription->subject(), "': ", dropped,
-               " messages dropped, the machine is too slow for them");
-    subscription->handler().OnGap(GapReport{from, now, GapReason::kSlowConsumer, dropped});
-  }
+  for (const auto& subscription : added) SubscribeNow(nc.get(), *subscription);
 }
 
 }  // namespace bascule::nats

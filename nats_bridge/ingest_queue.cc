@@ -16,8 +16,25 @@ constexpr size_t kSpareBytes = 2 * limits::kIngressArenaBytes;
 
 IngestQueue::IngestQueue(Executor& shard, Clock& clock, IngestCounts& counts, size_t bound,
                          size_t resume)
-    : shard_(shard), clock_(clock), counts_(counts), bound_(bound), resume_(resume) {
-  BASCULE_CHECK_LT(resume_, bound_);
+    : shard_(shard),
+      clock_(clock),
+      counts_(counts),
+      bound_(bound),
+      crowded_from_(bound - bound / 8),
+      resume_(resume) {
+  BASCULE_CHECK_LT(resume_, crowded_from_);
+}
+
+void IngestQueue::Deliver() {
+  const absl::MutexLock lock(&mutex_);
+  if (!queued_.empty()) PostDrainLocked();
+}
+
+bool IngestQueue::Crowded(size_t bytes) {
+  const absl::MutexLock lock(&mutex_);
+  if (held_ > crowded_from_) crowded_ = true;
+  if (held_ <= resume_) crowded_ = false;
+  return crowded_ || (held_ > 0 && held_ + bytes > bound_);
 }
 
 IngestQueue::~IngestQueue() = default;
@@ -59,7 +76,6 @@ bool IngestQueue::Add(const std::shared_ptr<FeedState>& feed, size_t bytes, Enco
   }
   ++carrier.runs.back().count;
   ChargeLocked(carrier);
-  PostDrainLocked();
   counts_.messages.fetch_add(1, std::memory_order_relaxed);
   counts_.bytes.fetch_add(record.payload_bytes, std::memory_order_relaxed);
   return true;
@@ -72,7 +88,6 @@ void IngestQueue::AddGap(const std::shared_ptr<FeedState>& feed, const GapReport
   carrier.runs.push_back(Run{feed, 0, static_cast<uint32_t>(carrier.gaps.size())});
   carrier.gaps.push_back(gap);
   ChargeLocked(carrier);
-  PostDrainLocked();
   counts_.gaps.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -150,10 +165,9 @@ void IngestQueue::PostDrainLocked() {
   shard_.Post([self = shared_from_this()] { self->Drain(); });
 }
 
-// What is charged is in batches that live, and whoever waits to be told of drops is told: by the
+// Whoever waits to be told of drops is told: by the
 // next message that is taken, the next drain, or the batch that gives back enough.
 void IngestQueue::CheckInvariants() const {
-  if (!queued_.empty()) BASCULE_CHECK(drain_posted_);
   BASCULE_CHECK_LE(spare_.size(), limits::kIngressSpareBatches);
   if (overrun_) BASCULE_CHECK_GT(held_, resume_);
 }

@@ -1,10 +1,11 @@
-// From the bus's delivery threads to one shard: messages are encoded into the arena of a growing
+// From the bus to one shard: messages are encoded into the arena of a growing
 // batch, whole batches change hands.
 //
-//   delivery thread                      shard
+//   connection                           shard
 //   Add -> lock, encode, unlock
-//          first of a batch: Post -----> Drain -> lock, take all batches, unlock
-//   Add -> ...                                    Enqueue each record,
+//   Add -> ...
+//   end of a receive: Deliver: Post ---> Drain -> lock, take all batches, unlock
+//                                                 Enqueue each record,
 //                                                 AppendPending once per partition
 //                                        ... partition answers the records, the batch dies:
 //                                            its bytes are free again
@@ -53,6 +54,12 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   ~IngestQueue();
 
   using Encoder = absl::FunctionRef<void(IngressBatch& batch, IngressRecord& record)>;
+  // What was added since the last call is on its way to the shard.
+  void Deliver();
+  // Whether messages of `bytes` more might find no room, or a queue that was so has not emptied as far as
+  // `resume` since.
+  bool Crowded(size_t bytes);
+
   // Room for one message of about `bytes`: `encode` fills the record (its partition is filled here)
   // under the queue's lock. No room: dropped, false.
   bool Add(const std::shared_ptr<FeedState>& feed, size_t bytes, Encoder encode);
@@ -100,6 +107,7 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   Clock& clock_;
   IngestCounts& counts_;
   const size_t bound_;
+  const size_t crowded_from_;
   const size_t resume_;
   uint64_t drains_ = 0;                              // shard only
   std::vector<std::shared_ptr<FeedState>> touched_;  // shard only; kept for its memory
@@ -109,6 +117,7 @@ class IngestQueue : public std::enable_shared_from_this<IngestQueue> {
   Carriers queued_ ABSL_GUARDED_BY(mutex_);  // the last one is being filled
   Carriers spare_ ABSL_GUARDED_BY(mutex_);
   bool drain_posted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool crowded_ ABSL_GUARDED_BY(mutex_) = false;
   bool overrun_ ABSL_GUARDED_BY(mutex_) = false;  // full, and not yet below resume_
   size_t held_ ABSL_GUARDED_BY(mutex_) = 0;       // bytes of all batches that live
   std::vector<std::shared_ptr<FeedState>> overruns_

@@ -231,6 +231,17 @@ std::shared_ptr<SubscriptionHandler> Ingestor::MakeHandler(const FeedOptions& op
   return std::make_shared<FeedHandler>(*this, options, std::move(feed));
 }
 
+void Ingestor::EndOfReceive() {
+  const absl::MutexLock lock(&mutex_);
+  for (const auto& [shard, queue] : queues_) queue->Deliver();
+}
+
+bool Ingestor::Crowded(size_t bytes) {
+  const absl::MutexLock lock(&mutex_);
+  return std::any_of(queues_.begin(), queues_.end(),
+                     [bytes](const auto& queue) { return queue.second->Crowded(bytes); });
+}
+
 size_t Ingestor::held_bytes() const {
   const absl::MutexLock lock(&mutex_);
   size_t held = 0;

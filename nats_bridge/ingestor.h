@@ -11,6 +11,7 @@
 #include "core/env/clock.h"
 #include "core/ports/subject_feeds.h"
 #include "nats_bridge/bus_message.h"
+#include "nats_bridge/ingest_connection.h"
 #include "nats_bridge/ingest_queue.h"
 #include "nats_bridge/jetstream.h"
 
@@ -35,7 +36,7 @@ struct IngestorCounts {
 };
 
 // One per bus. Any thread.
-class Ingestor {
+class Ingestor : public IngestTarget {
  public:
   // `ack_prefix`: the tokens before server-made ack inboxes ("<namespace>.ack"). All references
   // outlive the ingestor, and the ingestor outlives the handlers it makes.
@@ -46,6 +47,10 @@ class Ingestor {
   // Encodes what arrives for `feed`.
   std::shared_ptr<SubscriptionHandler> MakeHandler(const FeedOptions& options,
                                                    std::shared_ptr<FeedState> feed);
+
+  // IngestTarget: one post for each shard that got something, whatever the number of messages.
+  void EndOfReceive() override;
+  bool Crowded(size_t bytes) override;
 
   const IngestorCounts& counts() const { return counts_; }
   // Bytes held for all shards now.

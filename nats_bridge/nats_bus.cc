@@ -22,24 +22,32 @@ namespace {
 
 constexpr int kInboxTokenLength = 16;
 
-// nats.c starts its delivery threads for the whole process; the last setting counts.
-void SetDeliveryThreads(int wanted) {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  nats_SetMessageDeliveryPoolSize(wanted > 0 ? wanted : std::max(1, cores / 2));
-}
-
 uint64_t Read(const std::atomic<uint64_t>& counter) {
   return counter.load(std::memory_order_relaxed);
 }
 
-void AddConnection(Counters& out, const std::string& prefix, const NatsConnection& connection) {
-  out[prefix + "_connects"] = Read(connection.counts().connects);
-  out[prefix + "_disconnects"] = Read(connection.counts().disconnects);
-  out[prefix + "_errors"] = Read(connection.counts().errors);
-  out[prefix + "_closed_subscriptions"] = connection.closed_held();
-  out[prefix + "_lines_refused"] = Read(connection.counts().lines_refused);
-  out[prefix + "_subscriptions_refused"] = Read(connection.counts().subscriptions_refused);
-  out[prefix + "_connected"] = connection.connected() ? 1 : 0;
+void AddIngest(Counters& out, const IngestConnection& connection) {
+  const IngestConnectionCounts& counts = connection.counts();
+  out["nats_ingest_connects"] = Read(counts.connects);
+  out["nats_ingest_disconnects"] = Read(counts.disconnects);
+  out["nats_ingest_errors"] = Read(counts.errors);
+  out["nats_ingest_pauses"] = Read(counts.pauses);
+  out["nats_ingest_overruns"] = Read(counts.overruns);
+  out["nats_ingest_moves"] = Read(counts.moves);
+  out["nats_ingest_receives"] = Read(counts.receives);
+  out["nats_ingest_lines_refused"] = Read(connection.subscription_counts().lines_refused);
+  out["nats_ingest_subscriptions_refused"] = Read(connection.subscription_counts().refused);
+  out["nats_ingest_connected"] = connection.connected() ? 1 : 0;
+}
+
+void AddEgress(Counters& out, const NatsConnection& connection) {
+  out["nats_egress_connects"] = Read(connection.counts().connects);
+  out["nats_egress_disconnects"] = Read(connection.counts().disconnects);
+  out["nats_egress_errors"] = Read(connection.counts().errors);
+  out["nats_egress_closed_subscriptions"] = connection.closed_held();
+  out["nats_egress_lines_refused"] = Read(connection.counts().lines_refused);
+  out["nats_egress_subscriptions_refused"] = Read(connection.counts().subscriptions_refused);
+  out["nats_egress_connected"] = connection.connected() ? 1 : 0;
 }
 
 }  // namespace
@@ -61,7 +69,7 @@ struct NatsBus::Parts {
   AckInboxes inboxes;
   BusDiscovery discovery;
   Ingestor ingestor;
-  std::unique_ptr<NatsConnection> ingest;  // last: its handlers use the ingestor
+  std::unique_ptr<IngestConnection> ingest;  // last: its handlers use the ingestor
   std::once_flag stopped;
 };
 
@@ -70,8 +78,8 @@ namespace {
 // Destroyed on the partition's shard, where the state's flag is read: nothing is between the two.
 class NatsFeed : public SubjectFeed {
  public:
-  NatsFeed(NatsConnection& ingest, Executor& shard, std::shared_ptr<FeedState> state,
-           std::shared_ptr<Subscription> subscription)
+  NatsFeed(IngestConnection& ingest, Executor& shard, std::shared_ptr<FeedState> state,
+           std::shared_ptr<IngestSubscription> subscription)
       : ingest_(ingest),
         shard_(shard),
         state_(std::move(state)),
@@ -87,10 +95,10 @@ class NatsFeed : public SubjectFeed {
   }
 
  private:
-  NatsConnection& ingest_;
+  IngestConnection& ingest_;
   Executor& shard_;
   const std::shared_ptr<FeedState> state_;
-  const std::shared_ptr<Subscription> subscription_;
+  const std::shared_ptr<IngestSubscription> subscription_;
 };
 
 }  // namespace
@@ -101,13 +109,11 @@ NatsBus::~NatsBus() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<NatsBus>> NatsBus::Start(const NatsOptions& options, Clock& clock,
                                                         Rng& rng) {
-  SetDeliveryThreads(options.delivery_threads);
-  ASSIGN_OR_RETURN(auto egress,
-                   NatsConnection::Start(options, ConnectionRole::kEgress, clock, rng.Next()));
+  ASSIGN_OR_RETURN(auto egress, NatsConnection::Start(options, clock, rng.Next()));
   auto parts = std::make_unique<Parts>(options, clock, rng, RandomToken(rng, kInboxTokenLength),
                                        std::move(egress));
   ASSIGN_OR_RETURN(parts->ingest,
-                   NatsConnection::Start(options, ConnectionRole::kIngest, clock, rng.Next()));
+                   IngestConnection::Start(options, parts->ingestor, clock, rng.Next()));
   return std::unique_ptr<NatsBus>(new NatsBus(std::move(parts)));
 }
 
@@ -125,7 +131,7 @@ std::unique_ptr<SubjectFeed> NatsBus::Open(const FeedOptions& options, Partition
   auto state = parts_->ingestor.MakeFeed(partition, shard);
   state->listening = std::move(listening);  // the shard has not heard of it yet
   auto handler = parts_->ingestor.MakeHandler(options, state);
-  std::shared_ptr<Subscription> subscription;
+  std::shared_ptr<IngestSubscription> subscription;
   if (IsValidSubject(options.subject) && IsPlainText(options.group) &&
       options.group.find(' ') == std::string::npos) {
     subscription = parts_->ingest->Subscribe(options.subject, options.group, std::move(handler));
@@ -168,14 +174,12 @@ std::string NatsBus::server_url() const { return parts_->ingest->server_url(); }
 
 Counters NatsBus::ReadCounters() const {
   Counters out;
-  AddConnection(out, "nats_ingest", *parts_->ingest);
-  AddConnection(out, "nats_egress", *parts_->egress);
+  AddIngest(out, *parts_->ingest);
+  AddEgress(out, *parts_->egress);
   const IngestorCounts& in = parts_->ingestor.counts();
   out["nats_messages_received"] = Read(in.queue.messages);
   out["nats_bytes_received"] = Read(in.queue.bytes);
   out["nats_messages_dropped_queue_full"] = Read(in.queue.dropped);
-  out["nats_messages_dropped_slow_consumer"] =
-      Read(parts_->ingest->counts().slow_consumer_messages);
   out["nats_gap_reports"] = Read(in.queue.gaps);
   out["nats_ingest_bytes_held"] = parts_->ingestor.held_bytes();
   out["nats_envelopes_received"] = Read(in.envelopes);

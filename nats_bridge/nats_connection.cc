@@ -11,6 +11,7 @@
 #include "core/base/text.h"
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/control_line.h"
+#include "nats_bridge/server_url.h"
 
 namespace bascule::nats {
 namespace {
@@ -25,21 +26,16 @@ uint64_t NextJitter(std::atomic<uint64_t>& state) {
 
 }  // namespace
 
-NatsConnection::NatsConnection(NatsOptions options, ConnectionRole role, Clock& clock,
-                               uint64_t seed)
-    : role_(role),
-      label_(role == ConnectionRole::kIngest ? "nats: ingest connection"
-                                             : "nats: egress connection"),
-      clock_(clock),
+NatsConnection::NatsConnection(NatsOptions options, Clock& clock, uint64_t seed)
+    : clock_(clock),
       settings_(std::move(options)),
       jitter_(seed),
       gate_(std::make_shared<CallbackGate>(clock)) {}
 
 absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const NatsOptions& options,
-                                                                      ConnectionRole role,
                                                                       Clock& clock, uint64_t seed) {
-  std::unique_ptr<NatsConnection> connection(new NatsConnection(options, role, clock, seed));
-  if (role == ConnectionRole::kEgress) RETURN_IF_ERROR(connection->loop_.Start());
+  std::unique_ptr<NatsConnection> connection(new NatsConnection(options, clock, seed));
+  RETURN_IF_ERROR(connection->loop_.Start());
   RETURN_IF_ERROR(connection->MakeOptions());
   try {
     connection->keeper_ = std::thread([c = connection.get()] { c->Keep(); });  // joined by Stop
@@ -52,16 +48,14 @@ absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Start(const Nats
 absl::Status NatsConnection::MakeOptions() {
   // The digest first: a file that changes in between is read again next time.
   const uint64_t digest = DigestOfFiles(settings_);
-  ASSIGN_OR_RETURN(
-      NatsOptionsPtr made,
-      MakeNatsOptions(settings_, role_ == ConnectionRole::kIngest ? "ingest" : "egress"));
+  ASSIGN_OR_RETURN(NatsOptionsPtr made, MakeNatsOptions(settings_, "egress"));
   natsOptions* raw = made.get();
   natsStatus s = natsOptions_SetDisconnectedCB(raw, &OnDisconnected, this);
   if (s == NATS_OK) s = natsOptions_SetReconnectedCB(raw, &OnReconnected, this);
   if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, &OnClosed, this);
   if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, &OnError, this);
   if (s == NATS_OK) s = natsOptions_SetCustomReconnectDelay(raw, &ReconnectDelay, this);
-  if (s == NATS_OK && role_ == ConnectionRole::kEgress) s = loop_.Install(raw);
+  if (s == NATS_OK) s = loop_.Install(raw);
   RETURN_IF_ERROR(FromNats(s, "options"));
   options_ = std::move(made);
   files_digest_ = digest;
@@ -86,7 +80,7 @@ void NatsConnection::Stop() {
     }
   }
   if (!gate_->WaitUntilEmpty(limits::kNatsStopTimeout)) {
-    LogWarning(label_, ": message callbacks are still running after ",
+    LogWarning(kEgressLabel, ": message callbacks are still running after ",
                limits::kNatsStopTimeout.count(), " s");
   }
 }
@@ -109,7 +103,7 @@ void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
     return;  // late news: it is back already
   if (c->connected_.exchange(false)) {
     c->counts_.disconnects.fetch_add(1, std::memory_order_relaxed);
-    LogWarning(c->label_, ": lost; reconnecting for as long as it takes");
+    LogWarning(kEgressLabel, ": lost; reconnecting for as long as it takes");
   }
   {
     const absl::MutexLock lock(&c->mutex_);
@@ -118,15 +112,10 @@ void NatsConnection::OnDisconnected(natsConnection* nc, void* self) {
   c->work_.SignalAll();
 }
 
-// nats.c hands this over before the first error of the new connection and after the last of the old.
-void NatsConnection::OnReconnected(natsConnection* nc, void* self) {
+void NatsConnection::OnReconnected(natsConnection* /*nc*/, void* self) {
   auto* c = static_cast<NatsConnection*>(self);
   {
     const absl::MutexLock lock(&c->mutex_);
-    if (c->current_.get() == nc) {
-      c->refused_.clear();
-      ++c->announced_;
-    }
     c->wake_ = true;
   }
   c->work_.SignalAll();
@@ -145,24 +134,15 @@ void NatsConnection::OnClosed(natsConnection* nc, void* self) {
                          // is released
 }
 
-void NatsConnection::OnError(natsConnection* nc, natsSubscription* sub, natsStatus status,
+void NatsConnection::OnError(natsConnection* nc, natsSubscription* /*sub*/, natsStatus status,
                              void* self) {
   auto* c = static_cast<NatsConnection*>(self);
-  if (status == NATS_SLOW_CONSUMER && sub != nullptr) {
-    const absl::MutexLock lock(&c->mutex_);
-    for (const auto& subscription : c->subscriptions_) {
-      if (subscription->MarkSlow(sub)) break;
-    }
-    return;
-  }
   c->counts_.errors.fetch_add(1, std::memory_order_relaxed);
   // The text of this very error is this thread's last one; the connection keeps only its newest.
   natsStatus ignored = NATS_OK;
   const char* own = nats_GetLastError(&ignored);
   const std::string text = own != nullptr && *own != '\0' ? std::string(own) : c->ErrorText(nc);
-  LogWarning(c->label_, ": the server says: ", text.empty() ? natsStatus_GetText(status) : text);
-  if (status != NATS_NOT_PERMITTED) return;
-  c->NoteRefusal(nc, text);
+  LogWarning(kEgressLabel, ": the server says: ", text.empty() ? natsStatus_GetText(status) : text);
 }
 
 std::string NatsConnection::ErrorText(natsConnection* nc) {
@@ -210,7 +190,6 @@ void NatsConnection::Keep() {
       attempt = 0;
       if (!cap_.known() && RoomForRefused() > 0) continue;
     }
-    ReportSlowConsumers();
     WaitForWork(limits::kNatsHeartbeat);
   }
   Retire();
@@ -222,7 +201,7 @@ bool NatsConnection::GivenUp() {
   const std::shared_ptr<natsConnection> nc = Current();
   if (nc == nullptr || !natsConnection_IsClosed(nc.get())) return false;
   const std::string error = ErrorText(nc.get());
-  LogWarning(label_, ": ended by the server: ", error, "; connecting anew");
+  LogWarning(kEgressLabel, ": ended by the server: ", error, "; connecting anew");
   LearnLimits(error);
   return true;
 }
@@ -232,7 +211,7 @@ void NatsConnection::LearnLimits(const std::string& error) {
   const std::string text = absl::AsciiStrToLower(error);
   if (absl::StrContains(text, "maximum subscriptions")) {
     cap_.Refused(open_.load());
-    LogWarning(label_, ": the server takes fewer than ", open_.load(),
+    LogWarning(kEgressLabel, ": the server takes fewer than ", open_.load(),
                " subscriptions; what is beyond hears nothing (raise max_subscriptions there and "
                "restart this broker, or delete streams)");
   }
@@ -240,7 +219,7 @@ void NatsConnection::LearnLimits(const std::string& error) {
   const size_t lower = LowerLineLimit(longest_line_.load(std::memory_order_relaxed));
   if (lower >= line_limit()) return;
   line_limit_.store(lower, std::memory_order_relaxed);
-  LogWarning(label_, ": the server's max_control_line is below ",
+  LogWarning(kEgressLabel, ": the server's max_control_line is below ",
              longest_line_.load(std::memory_order_relaxed), "; from now on nothing longer than ",
              lower,
              " bytes is sent: streams with longer subjects hear nothing (raise "
@@ -265,14 +244,15 @@ bool NatsConnection::MustStartAfresh() {
   const bool undisturbed = natsConnection_Status(nc.get()) == NATS_CONN_STATUS_CONNECTED &&
                            Reconnects() == known_reconnects_;
   if (undisturbed || DigestOfFiles(settings_) == files_digest_) return false;
-  LogInfo(label_, ": credentials or certificates have changed; connecting anew with the new ones");
+  LogInfo(kEgressLabel,
+          ": credentials or certificates have changed; connecting anew with the new ones");
   return true;
 }
 
 void NatsConnection::CannotConnect(std::string_view why) {
   // Once per state change, not per attempt.
   if (was_connected_ || counts_.errors.fetch_add(1, std::memory_order_relaxed) == 0) {
-    LogWarning(label_, ": cannot connect: ", why, "; trying again for as long as it takes");
+    LogWarning(kEgressLabel, ": cannot connect: ", why, "; trying again for as long as it takes");
   }
   was_connected_ = false;
 }
@@ -314,19 +294,13 @@ bool NatsConnection::Connect() {
       released->notify_all();
     });
     added_ = subscriptions_;
-    refused_.clear();
-    announced_ = 0;
   }
   if (natsConnection_IsClosed(raw)) {  // said before it was the current one
     const absl::MutexLock lock(&mutex_);
     closed_ = true;
   }
   longest_line_.store(0, std::memory_order_relaxed);
-  for (const auto& subscription : std::exchange(awaiting_, {})) subscription->awaited = false;
   known_reconnects_ = 0;
-  unfinished_reconnects_ = 0;
-  last_refusal_.clear();
-  refusal_waits_ = 0;
   return true;  // connected() with the first answered PING, when all subscriptions are there
 }
 
@@ -348,9 +322,9 @@ void NatsConnection::NoteConnected() {
   }
   was_connected_ = true;
   counts_.connects.fetch_add(1, std::memory_order_relaxed);
-  LogInfo(label_, ": connected to ", shown);
+  LogInfo(kEgressLabel, ": connected to ", shown);
   if (max_payload() < static_cast<int64_t>(settings_.max_message_bytes)) {
-    LogWarning(label_, ": ", shown, " takes messages up to ", max_payload(),
+    LogWarning(kEgressLabel, ": ", shown, " takes messages up to ", max_payload(),
                " bytes, fewer than the configured ", settings_.max_message_bytes,
                "; raise max_payload there or lower the limit here");
   }
@@ -374,32 +348,15 @@ bool NatsConnection::RoundTrip() {
   BASCULE_CHECK(nc != nullptr);
   if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   const uint64_t reconnects = Reconnects();
-  const Timestamp sent = clock_.Wall();
   const MonotonicTime sent_at = clock_.Monotonic();
   const size_t open = open_.load();
-  // Nobody must learn "listening" from a server that did not say so: without an answer they wait
-  // for the next turn.
   if (natsConnection_FlushTimeout(nc, limits::kNatsConnectTimeout.count()) != NATS_OK) return false;
-  const std::string last_error = ErrorText(nc);  // forgotten by nats.c with the connection
   if (natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED) return false;
   if (Reconnects() != reconnects) return false;
   gate_->closed.Answered(sent_at);
   gate_->closed.Sweep();
-  if (reconnects != known_reconnects_) {
-    known_reconnects_ = reconnects;
-    lost_since_good_ = true;
-    AwaitAll();
-    NoteConnected();
-  } else if (!connected()) {
-    NoteConnected();
-  }
-  if (lost_since_good_ && last_good_.value() != 0) {
-    regained_ = clock_.Wall();
-    ReportGap(GapReport{last_good_, regained_, GapReason::kDisconnected, -1});
-  }
-  lost_since_good_ = false;
-  last_good_ = sent;
-  Confirm(open, last_error);
+  cap_.Took(open);
+  if (std::exchange(known_reconnects_, reconnects) != reconnects || !connected()) NoteConnected();
   return true;
 }
 
@@ -415,10 +372,7 @@ void NatsConnection::Retire() {
     all = subscriptions_;
     removed.swap(removed_);
   }
-  if (nc != nullptr) {
-    ReportSlowConsumers();  // what was dropped since the last heartbeat ends with the subscriptions
-    natsConnection_Close(nc.get());
-  }
+  if (nc != nullptr) natsConnection_Close(nc.get());
   all.insert(all.end(), removed.begin(), removed.end());
   for (const auto& subscription : all) {
     if (subscription->Drop()) NoteClosed();
@@ -426,8 +380,7 @@ void NatsConnection::Retire() {
   for (const auto& subscription : removed) Discard(*subscription);
   if (nc == nullptr) return;
   BASCULE_CHECK(released_ != nullptr);
-  lost_since_good_ = true;
-  if (role_ == ConnectionRole::kEgress) loop_.Quiesce();
+  loop_.Quiesce();
   natsConnection* raw = nc.get();
   nc.reset();
   released_->wait(false);  // publishers hold it for the length of one call

@@ -1,16 +1,12 @@
-// One connection to NATS that is kept up for ever, and its subscriptions, which outlive every
-// single connect.
+// The connection by which this process publishes, and hears what is meant for itself (acks, discovery):
+// nats.c's, kept up for ever, and its subscriptions, which outlive every single connect.
 //
 //   keeper thread                                 nats.c threads
 //   read files, Connect ... back-off ...
-//   Subscribe all, PING/PONG -> OnListening       delivery: OnMessage
-//   PING/PONG every heartbeat: nothing missed     reader: connection lost; nats.c reconnects,
-//     or its reconnect count changed -> OnGap       resubscribes, PING/PONG
-//   at the next heartbeat: slow -> OnGap          errors: slow consumer -> counted
+//   Subscribe all, PING/PONG -> connected         delivery: OnMessage
+//   PING/PONG every heartbeat                     reader: connection lost; nats.c reconnects,
+//                                                   resubscribes, PING/PONG
 //   connection closed for good (refused credentials, protocol error): a new one, from the top
-//
-// Whether something was missed is decided by the keeper alone, from nats.c's reconnect counter read
-// around a PING that was answered, not from callbacks, which may come late.
 #pragma once
 
 #include <atomic>
@@ -36,38 +32,32 @@
 
 namespace bascule::nats {
 
-enum class ConnectionRole { kIngest, kEgress };
+// In log lines.
+inline constexpr std::string_view kEgressLabel = "nats: egress connection";
 
 // What a connection counts; read by anyone.
 struct ConnectionCounts {
   std::atomic<uint64_t> connects{0};
   std::atomic<uint64_t> disconnects{0};
-  std::atomic<uint64_t> slow_consumer_messages{0};
   std::atomic<uint64_t> errors{0};
   std::atomic<uint64_t> lines_refused{0};          // too long for the server, not sent
   std::atomic<uint64_t> subscriptions_refused{0};  // now: they hear nothing
 };
 
-// Permission errors, by the subject that they name.
-using Refusals = absl::flat_hash_map<std::string, std::string>;
-
 // Any thread, except where said.
 class NatsConnection {
  public:
-  // kEgress reads and writes through an EgressLoop of its own: publishing never blocks.
-  // Fails for what no waiting mends: wrong files, wrong combinations of options. `clock` must
-  // outlive the connection.
+  // Reads and writes through an EgressLoop of its own: publishing never blocks. Fails for what no
+  // waiting mends: wrong files, wrong combinations of options. `clock` must outlive the connection.
   static absl::StatusOr<std::unique_ptr<NatsConnection>> Start(const NatsOptions& options,
-                                                               ConnectionRole role, Clock& clock,
-                                                               uint64_t seed);
+                                                               Clock& clock, uint64_t seed);
   ~NatsConnection();  // Stop()
 
   // Ends everything: afterwards no handler is called. Idempotent; not from a handler.
   void Stop();
 
-  // Messages flow from the moment the server knows of it until Unsubscribe. On the egress
-  // connection the SUB is written before whatever this thread publishes next. `group` empty =
-  // plain.
+  // Messages flow from the moment the server knows of it until Unsubscribe. The SUB is written before
+  // whatever this thread publishes next. `group` empty = plain.
   std::shared_ptr<Subscription> Subscribe(std::string subject, std::string group,
                                           std::shared_ptr<SubscriptionHandler> handler);
   // Returns at once; calls of the handler may still be running or come for a moment.
@@ -87,12 +77,11 @@ class NatsConnection {
   const ConnectionCounts& counts() const { return counts_; }
 
   // The nats.c connection for publishing, kept alive by the pointer; null while there is none.
-  // Egress only.
   std::shared_ptr<natsConnection> Current() const;
   EgressLoop& loop() { return loop_; }
 
  private:
-  NatsConnection(NatsOptions options, ConnectionRole role, Clock& clock, uint64_t seed);
+  NatsConnection(NatsOptions options, Clock& clock, uint64_t seed);
   // Options for the next connection, with what its files hold now.
   absl::Status MakeOptions();
 
@@ -113,20 +102,11 @@ class NatsConnection {
   void CannotConnect(std::string_view why);
   void NoteConnected();
   void SubscribePending();
-  void AwaitAll();
   void Discard(Subscription& subscription);
   size_t RoomForRefused();
   std::vector<std::shared_ptr<Subscription>> RefusedThatMayFit();
-  absl::Status Verdict(const Subscription& subscription, const Refusals& refused);
-  // A PING answered: what was subscribed before is listened to, and nothing was missed since the
-  // one before.
+  // A PING answered: the server knows of what was subscribed before.
   bool RoundTrip();
-  void ReportSlowConsumers();
-  void Confirm(size_t open, const std::string& last_error);
-  void Tell(Subscription& subscription, const absl::Status& verdict);
-  // None: nats.c has not handed over all of them yet.
-  std::optional<Refusals> TakeRefusals(const std::string& last_error);
-  void ReportGap(const GapReport& gap);
   void Retire();
   uint64_t Reconnects();
   void WaitForWork(std::chrono::milliseconds at_most);
@@ -138,11 +118,8 @@ class NatsConnection {
   void SubscribeNow(natsConnection* nc, Subscription& subscription);
   void Refuse(Subscription& subscription, absl::Status why);
   void LogRefusal(const Subscription& subscription, const absl::Status& why);
-  void NoteRefusal(natsConnection* nc, std::string text);
   std::string ErrorText(natsConnection* nc);
 
-  const ConnectionRole role_;
-  const std::string label_;  // for log lines
   Clock& clock_;
   const NatsOptions settings_;
   NatsOptionsPtr options_;     // of the present connection, or the next one
@@ -171,9 +148,6 @@ class NatsConnection {
   // What the keeper is to subscribe and to unsubscribe.
   std::vector<std::shared_ptr<Subscription>> added_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Subscription>> removed_ ABSL_GUARDED_BY(mutex_);
-  // Since the last confirmation, of what OnReconnected has announced last.
-  Refusals refused_ ABSL_GUARDED_BY(mutex_);
-  uint64_t announced_ ABSL_GUARDED_BY(mutex_) = 0;  // reconnects of the present connection
   const std::shared_ptr<CallbackGate> gate_;
 
   // Keeper only.
@@ -181,14 +155,7 @@ class NatsConnection {
   std::shared_ptr<std::atomic<bool>> released_;  // nobody holds `current_`'s connection any more
   SubscriptionCap cap_;
   uint64_t known_reconnects_ = 0;
-  uint64_t unfinished_reconnects_ = 0;  // of them: counted by nats.c, but never announced
-  bool lost_since_good_ = false;        // the connection was replaced since `last_good_`
   bool was_connected_ = false;
-  std::vector<std::shared_ptr<Subscription>> awaiting_;  // subscribed, not yet confirmed
-  std::string last_refusal_;                             // of those taken, nats.c's last
-  int refusal_waits_ = 0;                                // in vain, for the one after it
-  Timestamp last_good_;
-  Timestamp regained_;  // the end of the last gap that a loss made
   std::thread keeper_;
 };
 

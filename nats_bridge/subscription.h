@@ -1,11 +1,10 @@
-// One subject somebody listens to, through every reconnect. Internal to nats_bridge.
+// One subject somebody listens to on the egress connection, through every reconnect. Internal to nats_bridge.
 #pragma once
 
 #include <nats/nats.h>
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/synchronization/mutex.h"
@@ -58,18 +57,6 @@ class Subscription {
   absl::Status SetRefusal(absl::Status refusal);
   absl::Status refusal() const;
 
-  // Dropped by nats.c since the last call, when it is marked as slow; the mark goes when nothing
-  // new was dropped.
-  int64_t TakeDropped();
-  // Marks it as slow if `sub` is its present one.
-  bool MarkSlow(natsSubscription* sub);
-
-  // Keeper only.
-  std::optional<absl::Status> told;  // by OnListening, last
-  bool awaited = false;              // the next answered PING tells what became of it
-  bool confirmed = false;            // the server knew of it when last asked: gaps concern it
-  Timestamp deaf_since;              // it was heard before, and is refused now
-
  private:
   const std::string subject_;
   const std::string group_;
@@ -79,8 +66,6 @@ class Subscription {
   natsSubscription* sub_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  bool slow_ ABSL_GUARDED_BY(mutex_) = false;
-  int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bascule::nats

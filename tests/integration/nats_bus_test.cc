@@ -230,7 +230,7 @@ TEST_CASE("nats bus: clients' inboxes that are closed within seconds are bounded
   nats::NatsOptions options;
   options.urls = {(*server)->url()};
   LeapingClock clock;
-  auto egress = nats::NatsConnection::Start(options, nats::ConnectionRole::kEgress, clock, 1);
+  auto egress = nats::NatsConnection::Start(options, clock, 1);
   REQUIRE(egress.ok());
   {
     nats::AckInboxes inboxes(**egress, "ns.ack", "token", RealRng(), /*most_closed=*/3);

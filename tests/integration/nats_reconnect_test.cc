@@ -46,7 +46,7 @@ TEST_CASE("nats reconnect: a server that hangs is noticed too") {
   w.StartBus();
   auto feed = w.OpenAndListen("foo");
   w.server->Freeze();
-  REQUIRE(Eventually([&] { return !w.bus->connected(); }));
+  REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_disconnects"] == 1; }));
   w.server->Thaw();
   REQUIRE(Eventually([&] { return !w.partition.gaps().empty() && w.bus->connected(); }));
   PlainClient client(w.server->url());
@@ -115,29 +115,43 @@ TEST_CASE("nats reconnect: acks lost for lack of a connection are counted, inbox
   w.Close(std::move(feed));
 }
 
-TEST_CASE("nats reconnect: a connection the server closes for good is made anew") {
-  // This server hangs up on clients that subscribe to more than it allows, which nats.c takes as
-  // final.
+TEST_CASE("nats reconnect: one feed too many costs the others nothing, not even a moment") {
   NatsServerOptions server;
   server.config = "max_subscriptions: 3\n";
   NatsWorld w(server);
   w.StartBus();
   auto feed = w.OpenAndListen("a");
   std::vector<std::unique_ptr<SubjectFeed>> more;
-  for (const auto* subject : {"b", "c", "d"}) {
+  std::vector<std::future<absl::Status>> told;
+  for (const auto* subject : {"b", "c", "d", "e"}) {
     FeedOptions options;
     options.subject = subject;
-    more.push_back(w.Open(options, w.partition).first);
+    auto [opened, listening] = w.Open(options, w.partition);
+    more.push_back(std::move(opened));
+    told.push_back(std::move(listening));
   }
-  REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_connects"] >= 2; }));
-  for (auto& one : more) w.Close(std::move(one));
-  // With fewer feeds it comes back and stays.
-  REQUIRE(Eventually([&] {
-    PlainClient client(w.server->url());
-    client.Publish("a", "x");
-    client.Flush();
-    return w.partition.size() > 0;
-  }));
+  CHECK(told[0].get().ok());
+  CHECK(told[1].get().ok());
+  CHECK(absl::IsResourceExhausted(told[2].get()));
+  CHECK(absl::IsResourceExhausted(told[3].get()));
+  // Those that have no place get it when others go.
+  PlainClient client(w.server->url());
+  const size_t before = w.partition.size();
+  w.Close(std::move(more[0]));
+  w.Close(std::move(more[1]));
+  for (size_t heard = 0; const auto* subject : {"d", "e"}) {
+    ++heard;
+    REQUIRE(Eventually([&] {
+      client.Publish(subject, "x");
+      client.Flush();
+      return w.partition.size() >= before + heard;
+    }));
+  }
+  CHECK(w.bus->ReadCounters()["nats_ingest_connects"] == 1);
+  CHECK(w.bus->ReadCounters()["nats_ingest_disconnects"] == 0);
+  CHECK(w.partition.gaps().empty());
+  w.Close(std::move(more[2]));
+  w.Close(std::move(more[3]));
   w.Close(std::move(feed));
 }
 
@@ -155,7 +169,7 @@ TEST_CASE("nats reconnect: a connection closed for good costs one gap, each time
     w.server->Kill();
     REQUIRE(Eventually([&] { return !w.bus->connected(); }));
     const Timestamp down = RealClock().Wall();
-    w.server->options().password = "another";  // nats.c takes a second refusal as final
+    w.server->options().password = "another";
     REQUIRE(w.server->Restart().ok());
     REQUIRE(Eventually([&] { return w.bus->ReadCounters()["nats_ingest_errors"] >= errors + 2; }));
     w.server->Kill();
@@ -176,7 +190,6 @@ TEST_CASE("nats reconnect: a connection closed for good costs one gap, each time
 
 TEST_CASE("nats reconnect: a feed that is closed takes no other with it, now or later") {
   NatsWorld w;
-  w.options.delivery_threads = 1;  // all in the order in which they come
   w.StartBus();
   constexpr size_t kFeeds = 6;
   constexpr size_t kOpen = 1;
@@ -235,7 +248,7 @@ TEST_CASE("nats reconnect: feeds end while messages are in flight") {
     for (int i = 0; i < 2000; ++i) client.Publish("flood", payload);
     natsConnection_Flush(client.get());
     w.Close(std::move(feed));
-    // Nothing may reach it from here on, though nats.c has messages for it still.
+    // Nothing may reach it from here on, though there are messages for it still.
     std::promise<void> gone;
     w.shard.Post([&] {
       partition.reset();

@@ -99,6 +99,17 @@ class LeapingClock final : public Clock {
   std::atomic<int64_t> now_{1'000'000'000};
 };
 
+// Runs as the machine's, and leaps besides.
+class RunningClock final : public Clock {
+ public:
+  MonotonicTime Monotonic() override { return RealClock().Monotonic() + leapt_.load(); }
+  Timestamp Wall() override { return RealClock().Wall(); }
+  void Leap(Duration by) { leapt_ += by.count(); }
+
+ private:
+  std::atomic<int64_t> leapt_{0};
+};
+
 // Somebody else's connection.
 class PlainClient {
  public:
@@ -188,7 +199,7 @@ class NatsWorld {
 
   std::unique_ptr<NatsServer> server;
   nats::NatsOptions options;
-  LeapingClock clock;
+  RunningClock clock;
   NotingPartition partition;
   ThreadExecutor shard{"shard", 1};
   std::unique_ptr<nats::NatsBus> bus;

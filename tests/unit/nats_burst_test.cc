@@ -32,10 +32,12 @@ struct BurstQueue {
   }
   bool Add(size_t bytes) { return Add(bytes, feed); }
   bool Add(size_t bytes, const std::shared_ptr<FeedState>& to) {
-    return queue->Add(to, bytes, [&](IngressBatch& batch, IngressRecord& record) {
+    const bool taken = queue->Add(to, bytes, [&](IngressBatch& batch, IngressRecord& record) {
       record.body = batch.Add(std::string(bytes, 'b'));
       record.payload_bytes = static_cast<uint32_t>(bytes);
     });
+    queue->Deliver();
+    return taken;
   }
   // Everything is handed over, appended and acknowledged.
   void Drain() {
@@ -90,6 +92,7 @@ TEST_CASE("nats burst: neither do messages of feeds in turn, nor gaps") {
   constexpr size_t kGaps = 600'000;
   for (size_t i = 0; i < kGaps; ++i)
     q.queue->AddGap(q.feed, GapReport{Timestamp(1), Timestamp(2), GapReason::kDisconnected, -1});
+  q.queue->Deliver();
   q.Drain();
   CHECK(q.partition.gaps == kGaps);
   CHECK(q.queue->held_bytes() == 0);

@@ -25,10 +25,12 @@ struct SmallQueue {
   std::shared_ptr<FeedState> feed = std::make_shared<FeedState>(partition, *queue);
 
   bool Add(size_t bytes) {
-    return queue->Add(feed, bytes, [&](IngressBatch& batch, IngressRecord& record) {
+    const bool taken = queue->Add(feed, bytes, [&](IngressBatch& batch, IngressRecord& record) {
       record.body = batch.Add(std::string(bytes, 'b'));
       record.payload_bytes = static_cast<uint32_t>(bytes);
     });
+    queue->Deliver();
+    return taken;
   }
   // Runs `work` on the shard and waits for it and all that was posted before.
   void OnShard(Task work) {

@@ -44,6 +44,7 @@ struct World {
   void Deliver(const std::vector<BusMessage>& messages) {
     const auto handler = ingestor.MakeHandler(options, feed);
     for (const BusMessage& message : messages) handler->OnMessage(message);
+    ingestor.EndOfReceive();
     shard.Stop();
   }
   const Seen& Only(const BusMessage& message) {
@@ -263,6 +264,7 @@ TEST_CASE("nats ingest: what the stream's settings say counts in an open feed") 
   const auto deliver = [&] {
     for (const BusMessage& message : {Plain("p", "_INBOX.me"), Plain(envelope), inbox})
       handler->OnMessage(message);
+    w.ingestor.EndOfReceive();
   };
   deliver();
   FeedRules rules;
@@ -328,6 +330,7 @@ TEST_CASE("nats ingest: a closed feed gets nothing, whatever is queued") {
   handler->OnMessage(Plain("a"));
   handler->OnGap(GapReport{});
   handler->OnListening(absl::OkStatus());
+  w.ingestor.EndOfReceive();
   w.shard.Stop();
   CHECK(w.partition.order.empty());
   CHECK(w.partition.appends == 0);
@@ -345,6 +348,7 @@ TEST_CASE("nats ingest: many messages, one append per hand-over and partition, o
     const std::string text = std::to_string(i);
     (i % 3 == 0 ? b : a)->OnMessage(Plain(text));
   }
+  w.ingestor.EndOfReceive();
   go = true;
   go.notify_all();
   w.shard.Stop();
