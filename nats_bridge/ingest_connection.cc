@@ -249,7 +249,7 @@ absl::Status IngestConnection::ReceiveFrom(Slot& slot) {
     RETURN_IF_ERROR(more.status());
     counts_.receives.fetch_add(1, std::memory_order_relaxed);
     RETURN_IF_ERROR(link.Proceed());
-    if (&slot == &present_) PauseIfCrowded();
+    if (&slot == &present_ && ready()) PauseIfCrowded();
     if (!*more) break;
   }
   return absl::OkStatus();
@@ -442,10 +442,11 @@ void IngestConnection::Lose(const absl::Status& why) {
     if (ready()) NoteReady();
     return;
   }
+  // Servers that take the connection and end it at once must not be asked in a tight loop.
+  if (!lasted) return ScheduleRetry();
   pool_.Restart();
-  if (lasted) attempt_ = 0;
-  // A server that takes the connection and ends it at once must not be asked in a tight loop.
-  retry_at_ = lasted ? now : Add(now, Backoff(attempt_++));
+  attempt_ = 0;
+  retry_at_ = now;
 }
 
 // The present server has let this client in.

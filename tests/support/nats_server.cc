@@ -118,6 +118,8 @@ void NatsServer::Freeze() { process_->Signal(SIGSTOP); }
 
 void NatsServer::Thaw() { process_->Signal(SIGCONT); }
 
+void NatsServer::EnterLameDuckMode() { process_->Signal(SIGUSR2); }
+
 std::string NatsServer::Log() const { return process_ == nullptr ? "" : process_->Errors(); }
 
 }  // namespace bascule

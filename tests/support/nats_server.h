@@ -43,6 +43,8 @@ class NatsServer {
   // Stops it in its tracks (SIGSTOP) and lets it go on: a server that hangs.
   void Freeze();
   void Thaw();
+  // It is to end in a while, and asks its clients to go (lame duck mode).
+  void EnterLameDuckMode();
   // What it has logged since its last start.
   std::string Log() const;
 
