@@ -44,8 +44,9 @@ inline constexpr size_t kNatsLearntServers = 256;
 // One receive from the ingest connection; a larger message makes room for itself while it comes.
 inline constexpr size_t kNatsReceiveBytes = 256 * kKiB;
 // A shard's queue of which an eighth is left is crowded: the ingest connection reads no more, and NATS keeps
-// what comes, until the queue holds less than kIngressResumeBytes again, or for this long. After it messages are dropped and counted where there is no room: a server's max_pending (64 MiB unless
-// set) and write_deadline end the whole connection, with all its feeds.
+// what comes, until the queue holds less than kIngressResumeBytes again, or for this long. After it messages
+// are dropped and counted where there is no room: a server's max_pending (64 MiB unless set) and write_deadline
+// end the whole connection, with all its feeds.
 inline constexpr std::chrono::milliseconds kNatsPauseMax{500};
 // How often a paused connection looks whether there is room again.
 inline constexpr std::chrono::milliseconds kNatsPauseLook{1};

@@ -34,7 +34,8 @@ std::shared_ptr<Subscription> NatsConnection::Subscribe(
     wake_ = true;
     now = current_;  // without a server there is nothing to be heard yet, and nothing to be closed
   }
-  // Only appends to a buffer. While it reconnects there is nothing to be heard, and nothing to be closed again and kept.
+  // Only appends to a buffer. While it reconnects there is nothing to be heard, and nothing to be closed
+  // again and kept.
   if (now != nullptr && natsConnection_Status(now.get()) == NATS_CONN_STATUS_CONNECTED)
     SubscribeNow(now.get(), *subscription);
   work_.SignalAll();

@@ -39,6 +39,7 @@ class LineLimit {
   void Restart() { longest_ = 0; }
   // The server ended the connection over a line. Whether that taught anything.
   bool Refused() {
+    if (longest_ == 0) return false;
     const size_t lower = LowerLineLimit(longest_);
     if (lower >= limit_) return false;
     limit_ = lower;

@@ -1,5 +1,6 @@
 #include "nats_bridge/egress_loop.h"
 
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ absl::Status EgressLoop::Start() {
   }
   try {
     thread_ = std::thread([this] { Run(); });  // joined by the destructor
+    pthread_setname_np(thread_.native_handle(), "nats-egress");
   } catch (const std::system_error& e) {
     return absl::InternalError(Concat("nats: no thread for the egress connection: ", e.what()));
   }
@@ -157,6 +159,17 @@ void EgressLoop::Serve(uint32_t events, bool socket_event) {
   if (nc == nullptr) return;
   if (socket_event && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0)
     natsConnection_ProcessReadEvent(nc);
+  const absl::MutexLock lock(&writing_);
+  Write(nc);
+}
+
+void EgressLoop::WriteOrWake(natsConnection* nc) {
+  if (nc == nullptr || !writing_.TryLock()) return Wake();
+  Write(nc);
+  writing_.Unlock();
+}
+
+void EgressLoop::Write(natsConnection* nc) {
   if (!write_wanted_.load(std::memory_order_acquire)) return;
   emptied_.store(false, std::memory_order_release);
   natsConnection_ProcessWriteEvent(nc);
@@ -192,7 +205,7 @@ bool EgressLoop::waits_for_room() const {
   return write_armed_;
 }
 
-EgressBatch::EgressBatch(EgressLoop& loop) : loop_(loop) {
+EgressBatch::EgressBatch(EgressLoop& loop, natsConnection* nc) : loop_(loop), nc_(nc) {
   BASCULE_CHECK(!batch_open);
   batch_open = true;
   batch_wants_write = false;
@@ -201,7 +214,7 @@ EgressBatch::EgressBatch(EgressLoop& loop) : loop_(loop) {
 EgressBatch::~EgressBatch() {
   BASCULE_CHECK(batch_open);
   batch_open = false;
-  if (batch_wants_write) loop_.Wake();
+  if (batch_wants_write) loop_.WriteOrWake(nc_);
 }
 
 }  // namespace bascule::nats

@@ -1,12 +1,12 @@
-// The thread that reads and writes the socket of the egress connection (nats.c's event-loop mode),
-// so that whoever publishes only appends to a buffer, and what was appended meanwhile leaves in one
-// write.
+// Reading and writing the socket of the egress connection (nats.c's event-loop mode). Who publishes writes at
+// once what it has appended, without waiting: no other thread has to wake up for it. What the socket does not
+// take, and what is appended while somebody else writes, leaves by the loop's thread, in one write.
 //
 //   publisher                     nats.c                       egress thread
 //   EgressBatch batch(loop) ----> Publish: append to buffer
 //                                 OnWriteWanted(add) --------> (held back while the batch is open)
-//   ~EgressBatch --------------------------------------------> epoll wakes: ProcessWriteEvent,
-//                                                              send() of all of it
+//   ~EgressBatch: ProcessWriteEvent, send() of all of it
+//     somebody else writes, or the socket is full -----------> epoll wakes: ProcessWriteEvent
 #pragma once
 
 #include <nats/nats.h>
@@ -48,6 +48,9 @@ class EgressLoop {
 
   void Run();
   void Serve(uint32_t events, bool socket_event);
+  // Writes what waits for the socket of `nc`, as far as it takes it; says when there is more room.
+  void Write(natsConnection* nc) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_);
+  void WriteOrWake(natsConnection* nc);
   void ArmForWriting(bool wanted);
   void Wake();
 
@@ -58,6 +61,8 @@ class EgressLoop {
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> emptied_{false};  // the last ProcessWriteEvent left nothing behind
 
+  // Taken before `mutex_` and nats.c's own; publishers only try.
+  absl::Mutex writing_;  // whoever writes the socket
   mutable absl::Mutex mutex_;
   CondVar turned_;
   natsConnection* nc_ ABSL_GUARDED_BY(mutex_) = nullptr;
@@ -68,16 +73,18 @@ class EgressLoop {
   uint64_t turns_ ABSL_GUARDED_BY(mutex_) = 0;  // rounds of the thread
 };
 
-// While one lives, publishes of this thread wake the loop once, at its end. Not nested.
+// While one lives, publishes of this thread are only appended; they leave at its end. Not nested.
 class EgressBatch {
  public:
-  explicit EgressBatch(EgressLoop& loop);
+  // `nc`: what is published on, which lives until the batch has ended; null: nothing will be.
+  EgressBatch(EgressLoop& loop, natsConnection* nc);
   ~EgressBatch();
   EgressBatch(const EgressBatch&) = delete;
   EgressBatch& operator=(const EgressBatch&) = delete;
 
  private:
   EgressLoop& loop_;
+  natsConnection* const nc_;
 };
 
 }  // namespace bascule::nats

@@ -136,6 +136,7 @@ class IngestConnection : private SessionListener {
   void Lose(const absl::Status& why);
   void NoteReady();
   void NoteSettled();
+  void LearnServers(const ServerInfo& info);
   void BeginMove();
   void FinishMove();
   void PauseIfCrowded();

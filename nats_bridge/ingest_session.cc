@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
 #include "nats_bridge/bridge_limits.h"

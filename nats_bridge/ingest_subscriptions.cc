@@ -58,7 +58,6 @@ void IngestSubscriptions::CheckInvariants() const {
 void IngestSubscriptions::Add(std::shared_ptr<IngestSubscription> subscription) {
   BASCULE_CHECK_EQ(subscription->sid_, 0U);
   subscription->sid_ = next_sid_++;
-  by_subject_[subscription->subject()].push_back(subscription.get());
   unsent_.push_back(subscription);
   subscriptions_.emplace(subscription->sid_, std::move(subscription));
 }
@@ -68,10 +67,6 @@ void IngestSubscriptions::Remove(const IngestSubscription& subscription, IngestS
   if (found == subscriptions_.end() || found->second.get() != &subscription) return;
   const Pointer removed = std::move(found->second);
   subscriptions_.erase(found);
-  const auto named = by_subject_.find(removed->subject());
-  BASCULE_CHECK(named != by_subject_.end());
-  std::erase(named->second, removed.get());
-  if (named->second.empty()) by_subject_.erase(named);
   removed->removed_ = true;
   if (removed->open_) {
     BASCULE_CHECK(session != nullptr);
@@ -108,6 +103,7 @@ void IngestSubscriptions::SendPending(IngestSession& session) {
       Send(subscription, session, window);
   }
   if (window.subscriptions.empty()) return;
+  window.open = open_;
   window.sent = clock_.Wall();
   window.ping = session.Ping();
   windows_.push_back(std::move(window));
@@ -156,6 +152,7 @@ void IngestSubscriptions::OnMessage(uint64_t sid, const BusMessage& message) {
   if (found == subscriptions_.end()) return;  // it was removed, and the server has not heard of it
   IngestSubscription& subscription = *found->second;
   if (subscription.gap_due_) TellGap(subscription);
+  if (subscription.deaf_since_.value() != 0) TellDeaf(subscription);
   subscription.handler_->OnMessage(message);
 }
 
@@ -198,11 +195,14 @@ void IngestSubscriptions::RefuseLast(const Window& window) {
     Close(subscription);
     refused.push_back(&subscription);
   }
-  cap_.Refused(open_ + 1);
-  cap_.Took(open_);
-  for (IngestSubscription* subscription : refused) subscription->verdict_ = TooManyFor(open_);
+  // What was given back since does not count: there is room for as many again.
+  const size_t took = window.open - std::min(window.open, window.too_many);
+  for (Window& later : windows_) later.open -= std::min(later.open, window.too_many);
+  cap_.Refused(took + 1);
+  cap_.Took(took);
+  for (IngestSubscription* subscription : refused) subscription->verdict_ = TooManyFor(took);
   LogWarning(
-      kIngestLabel, ": the server takes no more than ", open_,
+      kIngestLabel, ": the server takes no more than ", took,
       " subscriptions; what is beyond hears nothing (raise max_subscriptions there, or delete "
       "streams)");
 }
@@ -223,12 +223,8 @@ void IngestSubscriptions::Tell(IngestSubscription& subscription) {
   // Until the last answered PING nothing was missed, unless a gap that was told ends later.
   if (heard_before && !verdict.ok())
     subscription.deaf_since_ = std::max(heard_through_, subscription.regained_);
-  if (verdict.ok() && subscription.deaf_since_.value() != 0) {
-    const Timestamp since = std::exchange(subscription.deaf_since_, Timestamp());
-    subscription.handler_->OnGap(
-        {since, std::max(since, clock_.Wall()), GapReason::kNotListening, -1});
-  }
-  if (subscription.told_ == verdict) return;
+  if (verdict.ok() && subscription.deaf_since_.value() != 0) TellDeaf(subscription);
+  if (subscription.told_.has_value() && subscription.told_->code() == verdict.code()) return;
   if (!verdict.ok()) LogRefusal(subscription, verdict);
   subscription.told_ = verdict;
   subscription.handler_->OnListening(verdict);
@@ -241,11 +237,19 @@ void IngestSubscriptions::TellGap(IngestSubscription& subscription) {
   subscription.handler_->OnGap({heard_through_, subscription.regained_, gap_reason_, -1});
 }
 
+// It is heard again.
+void IngestSubscriptions::TellDeaf(IngestSubscription& subscription) {
+  const Timestamp since = std::exchange(subscription.deaf_since_, Timestamp());
+  subscription.confirmed_ = true;
+  subscription.regained_ = std::max(since, clock_.Wall());
+  subscription.handler_->OnGap({since, subscription.regained_, GapReason::kNotListening, -1});
+}
+
 void IngestSubscriptions::OnLost(GapReason reason) {
-  const bool over_too_many =
-      std::any_of(windows_.begin(), windows_.end(), [](const Window& w) { return w.too_many > 0; });
-  if (over_too_many) {
-    cap_.Refused(open_);  // it ends connections over it: fewer next time
+  const auto over_too_many = std::find_if(windows_.begin(), windows_.end(),
+                                          [](const Window& w) { return w.too_many > 0; });
+  if (over_too_many != windows_.end()) {
+    cap_.Refused(over_too_many->open);  // it ends connections over it: fewer next time
   } else {
     cap_ = SubscriptionCap();  // the next server may take more
   }
@@ -270,7 +274,7 @@ void IngestSubscriptions::OnLost(GapReason reason) {
 bool IngestSubscriptions::OnServerError(std::string_view text) {
   const absl::string_view said = ToAbsl(text);
   if (absl::StartsWithIgnoreCase(said, "permissions violation for subscription"))
-    return OnRefusedSubject(text);
+    return OnPermissionRefused(text);
   if (absl::StartsWithIgnoreCase(said, "maximum subscriptions")) {
     if (windows_.empty()) return false;
     ++windows_.front().too_many;
@@ -291,47 +295,58 @@ void IngestSubscriptions::OnLineRefused() {
              limits::kNatsControlLineBytes, " and restart this broker)");
 }
 
-// Whom a permission error is about: it names the subject, perhaps the queue group, and in later servers the
-// subscription when a permission is taken back.
-std::vector<IngestSubscription*> IngestSubscriptions::Named(std::string_view text) const {
+// It names the subject, and the queue group if there is one; and the subscription where a permission is taken
+// back from one that was listened to.
+bool IngestSubscriptions::OnPermissionRefused(std::string_view text) {
   size_t end = 0;
   const std::optional<std::string> subject = Quoted(text, 0, end);
-  if (!subject.has_value()) return {};
-  const auto found = by_subject_.find(*subject);
-  if (found == by_subject_.end()) return {};
+  if (!subject.has_value()) return false;
   std::optional<std::string> group;
-  uint64_t sid = 0;
   if (const size_t queue = text.find("using queue", end); queue != std::string_view::npos)
     group = Quoted(text, queue, end);
+  absl::Status why = absl::PermissionDeniedError(Concat("nats: ", text));
   if (const size_t at = text.find("(sid", end); at != std::string_view::npos) {
     const std::optional<std::string> number = Quoted(text, at, end);
-    if (!number.has_value() || !absl::SimpleAtoi(*number, &sid)) sid = 0;
+    uint64_t sid = 0;
+    return number.has_value() && absl::SimpleAtoi(*number, &sid) && RefuseOpen(sid, std::move(why));
   }
-  std::vector<IngestSubscription*> all;
-  std::vector<IngestSubscription*> exact;
-  for (IngestSubscription* subscription : found->second) {
-    if (!subscription->open_) continue;
-    if (sid != 0 && subscription->sid_ != sid) continue;
-    all.push_back(subscription);
-    if (subscription->group() == group.value_or("")) exact.push_back(subscription);
-  }
-  // An old server names no group.
-  return exact.empty() ? all : exact;
+  return RefuseAwaited(*subject, group, std::move(why));
 }
 
-bool IngestSubscriptions::OnRefusedSubject(std::string_view text) {
-  const std::vector<IngestSubscription*> named = Named(text);
-  for (IngestSubscription* subscription : named) {
-    Close(*subscription);
-    absl::Status why = absl::PermissionDeniedError(Concat("nats: ", text));
-    if (subscription->awaited_) {
-      subscription->verdict_ = std::move(why);
-      continue;
-    }
-    SetRefusal(*subscription, std::move(why));  // taken back while it was listened to
-    Tell(*subscription);
+bool IngestSubscriptions::RefuseOpen(uint64_t sid, absl::Status why) {
+  const auto found = subscriptions_.find(sid);
+  if (found == subscriptions_.end() || !found->second->open_) return false;
+  IngestSubscription& subscription = *found->second;
+  Close(subscription);
+  if (subscription.awaited_) {
+    subscription.verdict_ = std::move(why);
+  } else {
+    SetRefusal(subscription, std::move(why));
+    Tell(subscription);
   }
-  return !named.empty();
+  return true;
+}
+
+// One of those whose answer is next, removed ones included: the server refuses them in the order in which they
+// were sent, each once. An old server names no group.
+bool IngestSubscriptions::RefuseAwaited(std::string_view subject,
+                                        const std::optional<std::string>& group, absl::Status why) {
+  if (windows_.empty()) return false;
+  Window& window = windows_.front();
+  const auto find = [&](bool exact) {
+    return std::find_if(window.subscriptions.begin(), window.subscriptions.end(),
+                        [&](const Pointer& one) {
+                          return one->verdict_.ok() && one->subject() == subject &&
+                                 (!exact || one->group() == group.value_or(""));
+                        });
+  };
+  auto found = find(true);
+  if (found == window.subscriptions.end() && !group.has_value()) found = find(false);
+  if (found == window.subscriptions.end()) return false;
+  Close(**found);
+  (*found)->verdict_ = std::move(why);
+  for (Window& one : windows_) one.open -= std::min<size_t>(one.open, 1);
+  return true;
 }
 
 }  // namespace bascule::nats

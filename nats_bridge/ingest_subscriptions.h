@@ -105,7 +105,8 @@ class IngestSubscriptions {
     uint64_t ping = 0;
     Timestamp sent;
     std::vector<Pointer> subscriptions;  // in this order
-    size_t too_many = 0;                 // refused, of the last ones
+    size_t open = 0;      // with them, of all that were sent and not refused for another reason
+    size_t too_many = 0;  // of them the last ones were refused, because they are too many
   };
 
   void Send(const Pointer& subscription, IngestSession& session, Window& window);
@@ -115,16 +116,18 @@ class IngestSubscriptions {
   void Close(IngestSubscription& subscription);
   void Tell(IngestSubscription& subscription);
   void TellGap(IngestSubscription& subscription);
-  bool OnRefusedSubject(std::string_view text);
+  void TellDeaf(IngestSubscription& subscription);
+  bool OnPermissionRefused(std::string_view text);
+  bool RefuseOpen(uint64_t sid, absl::Status why);
+  bool RefuseAwaited(std::string_view subject, const std::optional<std::string>& group,
+                     absl::Status why);
   void OnLineRefused();
-  std::vector<IngestSubscription*> Named(std::string_view text) const;
   size_t room_for_refused() const;
   void CheckInvariants() const;
 
   Clock& clock_;
   IngestSubscriptionCounts counts_;
   absl::flat_hash_map<uint64_t, Pointer> subscriptions_;  // by sid, which is never given twice
-  absl::flat_hash_map<std::string_view, std::vector<IngestSubscription*>> by_subject_;
   uint64_t next_sid_ = 1;
   std::vector<Pointer> unsent_;  // to be sent when a session is ready
   std::deque<Window> windows_;   // sent, not decided

@@ -86,7 +86,7 @@ absl::Status SayLogin(const Login& login, const ServerUrl& url, std::string_view
   out.user = by_url ? url.user : login.user;
   out.password = by_url ? url.password : login.password;
   out.token = by_url ? url.token : login.token;
-  if (login.seed.empty() || nonce.empty()) return absl::OkStatus();
+  if (by_url || login.seed.empty() || nonce.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string signature, SignWithNkey(login.seed, nonce));
   out.jwt = login.jwt;
   out.nkey = login.public_key;

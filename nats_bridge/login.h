@@ -21,15 +21,17 @@ struct Login {
   std::string public_key;  // "U...", of an NKey seed file, with `seed`
 };
 
-// A whole file that an option names: at most limits::kCredentialFileBytes. Errors name the option.
+// A whole file that an option names. Errors name the option: those of opening and reading a file, and
+// ResourceExhausted past limits::kCredentialFileBytes.
 absl::StatusOr<std::string> ReadCredential(const std::string& path, std::string_view option);
 
-// InvalidArgument or NotFound naming the option and the file: more than one option, or a file that cannot be
-// used.
+// InvalidArgument: more than one option, or a file that holds no such thing; or an error of ReadCredential.
+// The text names the option and the file.
 absl::StatusOr<Login> ReadLogin(const NatsOptions& options);
 
-// What CONNECT says of `login` to the server at `url`: what stands in the URL goes before the options.
-// Signatures are made of `nonce`; a server that sent none is told no key. Internal: OpenSSL refused to sign.
+// What CONNECT says of `login` to the server at `url`: what stands in the URL is all that is said, if anything
+// stands there. Signatures are made of `nonce`; a server that sent none is told no key. Internal: OpenSSL
+// refused to sign.
 absl::Status SayLogin(const Login& login, const ServerUrl& url, std::string_view nonce,
                       ConnectFields& out);
 

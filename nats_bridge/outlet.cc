@@ -19,7 +19,7 @@ Outlet::Outlet(NatsConnection& egress)
     : egress_(egress),
       nc_(egress.Current()),
       connected_(nc_ != nullptr && egress.connected()),
-      batch_(egress.loop()) {
+      batch_(egress.loop(), nc_.get()) {
   if (connected_) buffered_ = static_cast<size_t>(std::max(0, natsConnection_Buffered(nc_.get())));
 }
 

@@ -24,19 +24,14 @@ class ReceiveBuffer {
   // and never less than a quarter of the usual. What is pending may move.
   std::span<char> Room(size_t wanted) {
     const size_t held = end_ - begin_;
-    if (held == 0) {
-      begin_ = end_ = 0;
-      if (capacity_ > usual_ && wanted <= usual_) Allocate(usual_);
-    }
+    if (held == 0) begin_ = end_ = 0;
     const size_t least = std::max(usual_ / 4, wanted > held ? wanted - held : 0);
-    if (capacity_ - end_ < least) {
-      if (capacity_ - held >= least) {
-        std::memmove(bytes_.get(), bytes_.get() + begin_, held);
-      } else {
-        const std::unique_ptr<char[]> before = std::move(bytes_);
-        Allocate(held + least + usual_);
-        std::memcpy(bytes_.get(), before.get() + begin_, held);
-      }
+    if (capacity_ > usual_ && held + least <= usual_) {
+      MoveTo(usual_);
+    } else if (capacity_ - held < least) {
+      MoveTo(held + least + usual_);
+    } else if (capacity_ - end_ < least) {
+      std::memmove(bytes_.get(), bytes_.get() + begin_, held);
       begin_ = 0;
       end_ = held;
     }
@@ -58,6 +53,16 @@ class ReceiveBuffer {
   void Allocate(size_t bytes) {
     bytes_.reset(new char[bytes]);
     capacity_ = bytes;
+  }
+
+  // What is pending, to the front of other memory.
+  void MoveTo(size_t capacity) {
+    const size_t held = end_ - begin_;
+    const std::unique_ptr<char[]> before = std::move(bytes_);
+    Allocate(capacity);
+    std::memcpy(bytes_.get(), before.get() + begin_, held);
+    begin_ = 0;
+    end_ = held;
   }
 
   const size_t usual_;

@@ -55,6 +55,9 @@ absl::Status Read(const json& object, const char* name, std::vector<std::string>
 }  // namespace
 
 absl::StatusOr<ServerInfo> ParseServerInfo(std::string_view text) {
+  // The parser takes a NUL for the end.
+  if (text.find('\0') != std::string_view::npos)
+    return absl::InvalidArgumentError("nats: the server's INFO holds a NUL");
   const json object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!object.is_object())
     return absl::InvalidArgumentError("nats: the server's INFO is no JSON object");

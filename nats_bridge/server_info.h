@@ -25,7 +25,7 @@ struct ServerInfo {
 };
 
 // InvalidArgument: it is no JSON object, or one of the above has another type than it must have. What else
-// stands in it is passed over.
+// stands in it is passed over; null is as good as absent.
 absl::StatusOr<ServerInfo> ParseServerInfo(std::string_view json);
 
 // What a client says of itself; empty: it does not.

@@ -54,8 +54,11 @@ bool ServerPool::Knows(const std::string& host_port) const {
 }
 
 size_t ServerPool::Learn(const std::vector<std::string>& connect_urls) {
+  if (connect_urls.empty()) return 0;
   const PoolServer present = current();
+  const std::string speaker = HostPort(present.url);
   absl::flat_hash_set<std::string> named;
+  if (present.learnt) named.insert(speaker);  // it stays, though it may not name itself
   std::vector<PoolServer> fresh;
   for (const std::string& text : connect_urls) {
     if (named.size() >= limits::kNatsLearntServers) break;
@@ -67,14 +70,12 @@ size_t ServerPool::Learn(const std::vector<std::string>& connect_urls) {
     url->user = present.url.user;
     url->password = present.url.password;
     url->token = present.url.token;
-    std::string name = IsIpAddress(url->host) ? present.tls_name : url->host;
+    const bool by_namer = IsIpAddress(url->host) && !IsIpAddress(present.tls_name);
+    std::string name = by_namer ? present.tls_name : url->host;
     fresh.push_back({*std::move(url), true, std::move(name)});
   }
-  // The one that speaks stays, though it may not name itself.
-  const std::string speaker = HostPort(present.url);
   std::erase_if(servers_, [&](const PoolServer& server) {
-    const std::string host_port = HostPort(server.url);
-    return server.learnt && host_port != speaker && !named.contains(host_port);
+    return server.learnt && !named.contains(HostPort(server.url));
   });
   const size_t count = fresh.size();
   for (PoolServer& server : fresh) {

@@ -37,8 +37,8 @@ class ServerPool {
   size_t size() const { return servers_.size(); }
 
   // What the current one, connected to, says of its cluster: "host:port" each. They are logged in to as it
-  // was. Those that it does not name any more go, unless they were configured; at most
-  // limits::kNatsLearntServers are kept, and what is no address is passed over. How many came newly.
+  // was. Those that it does not name any more go, unless they were configured or it names none at all; at
+  // most limits::kNatsLearntServers are kept, and what is no address is passed over. How many came newly.
   size_t Learn(const std::vector<std::string>& connect_urls);
 
  private:

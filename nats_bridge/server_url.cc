@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "core/base/text.h"
@@ -19,9 +20,18 @@ absl::Status Wrong(std::string_view text, std::string_view why) {
       Concat("nats: the server's URL '", WithoutSecrets(text), "' ", why));
 }
 
+// Where what stands before "://" ends, if that is a scheme and no part of a password; npos: there is none.
+size_t SchemeEnd(std::string_view url) {
+  const size_t end = url.find("://");
+  if (end == std::string_view::npos) return end;
+  const std::string_view scheme = url.substr(0, end);
+  const bool letters = std::all_of(scheme.begin(), scheme.end(), absl::ascii_isalpha);
+  return letters ? end : std::string_view::npos;
+}
+
 // Takes the scheme off the front of `rest`; false: an unknown one.
 bool TakeScheme(std::string_view& rest, bool& tls) {
-  const size_t end = rest.find("://");
+  const size_t end = SchemeEnd(rest);
   if (end == std::string_view::npos) return true;
   const absl::string_view scheme = ToAbsl(rest.substr(0, end));
   tls = absl::EqualsIgnoreCase(scheme, "tls");
@@ -62,12 +72,12 @@ absl::StatusOr<ServerUrl> ParseServerUrl(std::string_view text) {
       return Wrong(text, "has more behind its ']' than a port");
   } else {
     const size_t colon = rest.find(':');
-    const bool bare_v6 = colon != rest.rfind(':');
+    const bool bare_v6 = colon != rest.rfind(':') && IsIpAddress(std::string(rest));
     out.host = bare_v6 ? rest : rest.substr(0, colon);
     if (colon != std::string_view::npos && !bare_v6) port = rest.substr(colon);
   }
   if (out.host.empty()) return Wrong(text, "names no host");
-  if (out.host.find_first_of(" \t\r\n/") != std::string::npos)
+  if (out.host.find_first_of(" \t\r\n/[]") != std::string::npos)
     return Wrong(text, "names a host that can be none");
   if (port.empty()) return out;
   int number = 0;
@@ -96,7 +106,7 @@ bool IsIpAddress(const std::string& host) {
 }
 
 std::string WithoutSecrets(std::string_view url) {
-  const size_t scheme = url.find("://");
+  const size_t scheme = SchemeEnd(url);
   const size_t host = scheme == std::string_view::npos ? 0 : scheme + 3;
   const size_t at = url.rfind('@');
   if (at == std::string_view::npos || at < host) return std::string(url);

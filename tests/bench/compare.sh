@@ -153,10 +153,17 @@ stop_side() { stop_servers || die "round $round, $size B: $running did not stop 
 # One side, one size, one round: start, load, measure, stop; then again with fresh servers for one message at a time.
 run_side() {
   running=$1
-  local round=$2 size=$3 count warmup=5000 report=$1
+  local round=$2 size=$3 count warmup=5000 report=$1 fixed
   count=$(messages_of "$size")
   ((warmup <= count)) || warmup=$count
   [[ $only != replay ]] || report=-
+  # What the side keeps whatever is published is told apart from what each message takes.
+  start_side
+  phase - "$round" "$size" one --messages 1 --durability "$durability"
+  stop_side
+  fact disk-fixed --data-dir "$data_dir"
+  fixed=$(cut -f2 "$work/fact.out")
+  drop_data
   start_side
   phase "$report" "$round" "$size" publish --messages "$count" --warmup "$warmup" --window "$window" \
     --durability "$durability"
@@ -165,7 +172,7 @@ run_side() {
   fi
   fact usage --pids "$pids"
   stop_side
-  fact disk --data-dir "$data_dir" --messages $((count + warmup))
+  fact disk --data-dir "$data_dir" --messages $((count + warmup)) --fixed "${fixed%.*}"
   drop_data
   if [[ $only != replay ]]; then
     start_side

@@ -99,7 +99,7 @@ inline const std::vector<ThirdParty>& ThirdParties() {
       {"spdlog", {"spdlog/", "fmt/"}, {"core/base/logging.cc"}},
       {"Boost", {"boost/"}, {"core/env"}},
       {"CLI11", {"CLI/"}, {"cmd"}},
-      {"nlohmann-json", {"nlohmann/"}, {"cmd", "nats_bridge"}},
+      {"nlohmann-json", {"nlohmann/"}, {"cmd", "nats_bridge", "tests"}},
       {"ISA-L", {"isa-l/", "isa-l.h"}, {"core/base"}},
       {"xxHash", {"xxhash.h"}, {"core/base"}},
       {"OpenSSL",

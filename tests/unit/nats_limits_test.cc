@@ -1,6 +1,7 @@
 // What the bus layer holds itself to: lines of the protocol, subscriptions, closed subscriptions.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "nats_bridge/bridge_limits.h"
@@ -39,6 +40,69 @@ TEST_CASE("a refused line lowers the limit to what operators set, in few steps")
   }
   CHECK(LowerLineLimit(0) == 1);
   CHECK(LowerLineLimit(1) == 1);
+}
+
+TEST_CASE("nats line limit: it is what servers take unless configured, until one refuses") {
+  LineLimit lines;
+  CHECK(lines.limit() == limits::kNatsControlLineBytes);
+  CHECK(lines.longest() == 0);
+  CHECK(lines.Admit(limits::kNatsControlLineBytes));
+  CHECK_FALSE(lines.Admit(limits::kNatsControlLineBytes + 1));
+  CHECK_FALSE(lines.Admit(SIZE_MAX));
+  CHECK(lines.longest() == limits::kNatsControlLineBytes);  // the others were not sent
+  CHECK(lines.Admit(5));
+  CHECK(lines.longest() == limits::kNatsControlLineBytes);
+}
+
+TEST_CASE("nats line limit: a refusal teaches what the longest line shows, and that once") {
+  LineLimit lines;
+  REQUIRE(lines.Admit(100));
+  REQUIRE(lines.Admit(600));
+  REQUIRE(lines.Admit(300));
+  CHECK(lines.Refused());
+  CHECK(lines.limit() == 512);
+  CHECK_FALSE(lines.Refused());
+  CHECK(lines.limit() == 512);
+  CHECK_FALSE(lines.Admit(513));
+  // A new connection knows what the last one learnt, and has sent nothing.
+  lines.Restart();
+  CHECK(lines.longest() == 0);
+  CHECK(lines.limit() == 512);
+  CHECK(lines.Admit(512));
+  CHECK(lines.Refused());
+  CHECK(lines.limit() == 256);
+}
+
+TEST_CASE("nats line limit: a refusal before any line was sent is about none of ours") {
+  LineLimit lines;
+  CHECK_FALSE(lines.Refused());
+  CHECK(lines.limit() == limits::kNatsControlLineBytes);
+  REQUIRE(lines.Admit(600));
+  lines.Restart();
+  CHECK_FALSE(lines.Refused());
+  CHECK(lines.limit() == limits::kNatsControlLineBytes);
+  CHECK(lines.Admit(600));
+}
+
+TEST_CASE("nats line limit: it settles below what the server takes, and not by more than half") {
+  for (const size_t real : {30, 64, 100, 512, 1000, 1024, 2048, 4095, 4096, 8192}) {
+    CAPTURE(real);
+    LineLimit lines;
+    int lost = 0;
+    for (bool refused = true; refused;) {
+      lines.Restart();
+      refused = false;
+      // All that is wanted goes out before the server is heard.
+      for (size_t bytes = 10; bytes <= 5000; bytes += 7)
+        refused = (lines.Admit(bytes) && bytes > real) || refused;
+      if (!refused) continue;
+      REQUIRE(lines.Refused());
+      REQUIRE(++lost <= 8);
+    }
+    const size_t takes = std::min(real, limits::kNatsControlLineBytes);
+    CHECK(lines.limit() > takes / 2);
+    if (real >= limits::kNatsControlLineBytes) CHECK(lost == 0);
+  }
 }
 
 // Opens as many of `wanted` as the cap lets, against a server that takes `most`, until nothing more
