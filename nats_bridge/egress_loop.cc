@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -163,8 +164,10 @@ void EgressLoop::Serve(uint32_t events, bool socket_event) {
   Write(nc);
 }
 
+// What the server said is read first, and that is the loop's: a connection that it ended over a line would
+// break in the write, and why it did so would be lost.
 void EgressLoop::WriteOrWake(natsConnection* nc) {
-  if (nc == nullptr || !writing_.TryLock()) return Wake();
+  if (nc == nullptr || input_waits() || !writing_.TryLock()) return Wake();
   Write(nc);
   writing_.Unlock();
 }
@@ -198,6 +201,12 @@ void EgressLoop::Quiesce() {
     Wake();
     turned_.Wait(mutex_);
   }
+}
+
+bool EgressLoop::input_waits() const {
+  const absl::MutexLock lock(&mutex_);
+  int bytes = 0;
+  return socket_ >= 0 && ioctl(socket_, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 bool EgressLoop::waits_for_room() const {

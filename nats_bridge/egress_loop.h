@@ -51,6 +51,7 @@ class EgressLoop {
   // Writes what waits for the socket of `nc`, as far as it takes it; says when there is more room.
   void Write(natsConnection* nc) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_);
   void WriteOrWake(natsConnection* nc);
+  bool input_waits() const;
   void ArmForWriting(bool wanted);
   void Wake();
 

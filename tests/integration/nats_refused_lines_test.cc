@@ -151,6 +151,7 @@ TEST_CASE("nats lines: a refused feed is counted once, however often it is tried
   std::unique_ptr<SubjectFeed> first, second;
   CHECK_FALSE(Told(w, first, std::string(3000, 's'), std::string(1090, 'g')).ok());
   CHECK(Count(w, "nats_ingest_subscriptions_refused") == 1);
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
   // The server ends the connection over this one; on the next one both are tried again.
   CHECK_FALSE(Told(w, second, std::string(2000, 's')).ok());
   REQUIRE(Eventually([&] { return w.bus->connected(); }));
@@ -172,9 +173,9 @@ TEST_CASE("nats lines: a server that takes less is believed, and what fits lives
     std::unique_ptr<SubjectFeed> deaf;
     const absl::Status told = Told(w, deaf, std::string(2000, 's'));
     CHECK(told.code() == absl::StatusCode::kInvalidArgument);
+    REQUIRE(Eventually([&] { return w.bus->connected(); }));
     const uint64_t ingest = Count(w, "nats_ingest_connects");
     CHECK(ingest <= 3);
-    REQUIRE(Eventually([&] { return w.bus->connected(); }));
     // Egress learns it likewise, from the acks to a long inbox.
     PlainClient client(w.server->url());
     for (const size_t length : {3000, 1500, 3000, 1500}) {
@@ -220,6 +221,7 @@ TEST_CASE("nats lines: beyond max_subscriptions a feed is deaf and says so, the 
   }
   CHECK(heard.size() == 5);
   CHECK(Count(w, "nats_ingest_subscriptions_refused") == 7);
+  REQUIRE(Eventually([&] { return w.bus->connected(); }));
   const uint64_t connects = Count(w, "nats_ingest_connects");
   PlainClient client(w.server->url());
   for (int round = 0; round < 2; ++round) {
