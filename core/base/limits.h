@@ -226,6 +226,10 @@ inline constexpr std::chrono::milliseconds kLastWordsTimeout{1000};
 // places).
 inline constexpr size_t kExecutorQueueTasks = 64 * 1024;
 inline constexpr int kDiskPoolThreads = 8;
+// A shard that syncs a log itself, because it has nothing else to do, leaves syncs to the pool for the second
+// time after one that took longer than the first: a slow disk must not stop it.
+inline constexpr std::chrono::milliseconds kSyncInPlaceMax{2};
+inline constexpr std::chrono::milliseconds kSyncWaryFor{500};
 
 // --- metadata requests ---
 // One request between brokers; larger: InvalidArgument.

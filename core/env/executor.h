@@ -25,6 +25,9 @@ class Executor {
   // Whether the calling thread is the one that runs this executor's tasks (for assertions). Pools:
   // any of theirs.
   virtual bool OnThisThread() const = 0;
+  // From within a task: whether no other waits to be run after it. An executor that cannot tell, or of
+  // several threads, says no.
+  virtual bool Idle() const { return false; }
 };
 
 }  // namespace bascule

@@ -57,6 +57,7 @@ thread_local const void* current_executor = nullptr;
 struct ThreadExecutor::State {
   std::string name;
   bool single = false;
+  size_t running_left = 0;  // of those that were taken, behind the present one; its own thread only
   std::atomic<uint64_t> outside_started{
       0};  // only compared with outside_posted, so relaxed order is enough
 
@@ -138,7 +139,11 @@ struct ThreadExecutor::State {
     BASCULE_CHECK_EQ(next_taken, 0U);
     running.swap(taken);
     mutex.Unlock();
-    for (Entry& entry : running) RunEntry(std::move(entry));
+    running_left = running.size();
+    for (Entry& entry : running) {
+      --running_left;
+      RunEntry(std::move(entry));
+    }
     running.clear();
     mutex.Lock();
   }
@@ -236,6 +241,14 @@ void ThreadExecutor::After(Duration delay, Task task) {
 }
 
 bool ThreadExecutor::OnThisThread() const { return current_executor == state_.get(); }
+
+bool ThreadExecutor::Idle() const {
+  if (!state_->single) return false;
+  BASCULE_CHECK(OnThisThread());
+  if (state_->running_left > 0) return false;
+  const absl::MutexLock lock(&state_->mutex);
+  return state_->queue.empty();
+}
 
 void ThreadExecutor::Stop() {
   BASCULE_CHECK(!OnThisThread());

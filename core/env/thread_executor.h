@@ -19,6 +19,7 @@ class ThreadExecutor : public Executor {
   bool TryPost(Task task) override;
   void After(Duration delay, Task task) override;
   bool OnThisThread() const override;
+  bool Idle() const override;
   // Runs what is already posted, destroys waiting timers, joins the threads. Idempotent; not from
   // its own threads. Tasks posted later are destroyed without running.
   void Stop();

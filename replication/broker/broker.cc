@@ -44,7 +44,7 @@ Broker::Broker(BrokerSeams seams, BrokerOptions options, DataDirectory directory
     : seams_(std::move(seams)),
       options_(std::move(options)),
       directory_(std::move(directory)),
-      sync_(seams_.metadata.fs, seams_.sync_pool),
+      sync_(seams_.metadata.fs, seams_.sync_pool, seams_.metadata.clock),
       metadata_(seams_.metadata, options_, directory_,
                 [this](const std::string& why) { catalog_.SetPast(why); }) {}
 

@@ -25,13 +25,15 @@ absl::Status BrokerProcess::Start(const config::Config& config) {
   ASSIGN_OR_RETURN(
       broker::DataDirectory directory,
       broker::DataDirectory::Open(machine_.disk, machine_.rng, config.data_dir, machine_.name));
-  broker::BrokerSeams seams{SeamsOf(kernel_, machine_, discovery_,
-                                    [this] { Die(absl::InternalError("it says so itself")); }),
-                            {&machine_.NewThread("shard0"), &machine_.NewThread("shard1")},
-                            machine_.NewThread("disk", kPool),
-                            machine_.NewThread("sync", kPool),
-                            *bus_,
-                            *bus_};
+  broker::BrokerSeams seams{
+      SeamsOf(kernel_, machine_, discovery_,
+              [this] { Die(absl::InternalError("it says so itself")); }),
+      {&machine_.NewThread("shard0", {.tells_idle = machine_.rng.Below(2) == 0}),
+       &machine_.NewThread("shard1", {.tells_idle = true})},
+      machine_.NewThread("disk", kPool),
+      machine_.NewThread("sync", kPool),
+      *bus_,
+      *bus_};
   broker_ = std::make_unique<broker::Broker>(
       std::move(seams),
       broker::BrokerOptions{config, Concat("machine ", machine_.name), SmallMetadataStore()},

@@ -20,12 +20,12 @@ LogWorld::LogWorld(uint64_t seed, LogWorldOptions options)
       options_(options),
       rng_(seed),
       scheduler_(clock_, seed + 1),
-      shard_(&scheduler_.NewExecutor("shard")),
+      shard_(&scheduler_.NewExecutor("shard", {.tells_idle = seed % 2 == 0})),
       pool_(&scheduler_.NewExecutor(
           "pool", {.order = TaskOrder::kAny, .max_delay = std::chrono::milliseconds(2)})),
       fs_(seed + 2),
       budget_(64 * 1024),
-      sync_(fs_, *pool_) {}
+      sync_(fs_, *pool_, clock_) {}
 
 LogWorld::~LogWorld() {
   log_.reset();

@@ -37,6 +37,7 @@ struct SimExecutorOptions {
   // pool was busy.
   Duration max_delay{0};
   size_t capacity = limits::kExecutorQueueTasks;  // for TryPost
+  bool tells_idle = false;                        // Idle() says what is; otherwise always no
 };
 
 // Made by SimScheduler, which owns it.
@@ -49,6 +50,7 @@ class SimExecutor final : public Executor {
   void After(Duration delay, Task task) override;
   // Between tasks whoever calls may be anybody's thread: a test's own calls pass.
   bool OnThisThread() const override;
+  bool Idle() const override { return options_.tells_idle && ready_.empty(); }
 
   // As a process that is stopped and goes on later: nothing runs meanwhile, what arrives and what
   // becomes due waits in that order.

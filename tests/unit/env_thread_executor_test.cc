@@ -279,5 +279,42 @@ TEST_CASE("OnThisThread tells executors apart") {
   CHECK_FALSE(b_on_a);
 }
 
+TEST_CASE("an executor of one thread is idle in its last task, and a pool never says so") {
+  ThreadExecutor one("one", 1);
+  std::vector<bool> told;
+  for (int round = 0; round < 2; ++round) {
+    std::atomic<bool> go{false};
+    one.Post([&] { go.wait(false); });  // so that the next three are taken together
+    for (int i = 0; i < 3; ++i) one.Post([&] { told.push_back(one.Idle()); });
+    one.Post([] {});
+    go = true;
+    go.notify_all();
+    Drain(one);
+    CHECK(std::exchange(told, {}) == std::vector<bool>{false, false, false});
+    // Alone, until it posts one itself.
+    std::atomic<bool> ended{false};
+    one.Post([&] {
+      told.push_back(one.Idle());
+      one.Post([&] {
+        ended = true;
+        ended.notify_all();
+      });
+      told.push_back(one.Idle());
+    });
+    ended.wait(false);
+    CHECK(std::exchange(told, {}) == std::vector<bool>{true, false});
+  }
+  ThreadExecutor pool("pool", 2);
+  std::atomic<bool> ended{false};
+  bool idle = true;
+  pool.Post([&] {
+    idle = pool.Idle();
+    ended = true;
+    ended.notify_all();
+  });
+  ended.wait(false);
+  CHECK_FALSE(idle);
+}
+
 }  // namespace
 }  // namespace bascule

@@ -227,7 +227,7 @@ class LogAtWork {
   SimExecutor& pool = scheduler.NewExecutor("pool");
   SimFileSystem fs{2};
   TailCacheBudget budget{1 << 20};
-  SyncScheduler sync{fs, pool};
+  SyncScheduler sync{fs, pool, clock};
   LogOptions options;
   std::shared_ptr<CommitLog> log;
   bool planned = false;  // whether the last Read went to the disk

@@ -32,7 +32,7 @@ class SimBroker {
     uint64_t reserve_bytes;
   };
   explicit SimBroker(const Parts& parts)
-      : sync(parts.fs, parts.pool),
+      : sync(parts.fs, parts.pool, parts.clock),
         self(Self(parts.rng)),
         metadata(parts.home, parts.clock, nullptr, self),
         registrar(parts.home, metadata, self, /*alone=*/true),

@@ -212,7 +212,7 @@ class PartitionWorld final : private PartitionEvents {
         shard(scheduler.NewExecutor("shard")),
         pool(scheduler.NewExecutor("pool", {.order = options.pool_order})),
         fs(options.seed + 1),
-        sync(fs, pool),
+        sync(fs, pool, clock),
         acks([this] { return DurableEnd(); }),
         options_(std::move(options)) {
     NewPartition();
