@@ -150,6 +150,11 @@ TEST_CASE("an unknown target of a publish is status 3, with or without acks") {
           "bascule: line 1: no stream ordrs on " + broker.address() + "; did you mean orders?\n");
   }
   CHECK(Has(RunCli(broker, {"publish", "orders", "x", "-p", "9"}).errors, "has no partition 9"));
+  REQUIRE(RunCli(broker, {"stream", "create", "three", "-s", "three.x", "--partitions", "3"})
+              .exit.code == 0);
+  const RunResult fourth = RunCli(broker, {"subscribe", "three", "-p", "3"});
+  CHECK(fourth.exit.code == 3);
+  CHECK_MESSAGE(Has(fourth.errors, "its partitions are 0 to 2"), fourth.errors);
   const RunResult nobody =
       RunCli(broker, {"--timeout", "200ms", "publish", "--subject", "nowhere", "x"});
   CHECK(nobody.exit.code == 4);

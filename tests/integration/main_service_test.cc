@@ -17,6 +17,25 @@ std::string HealthRequest(const std::string& service) {
   return std::string("\x0a") + static_cast<char>(service.size()) + service;
 }
 
+TEST_CASE("where it listens and where clients are told to dial are told apart") {
+  auto nats = StartNats();
+  MainBroker broker(nats->url(), {"--set", "host=broker.example"});
+  broker.Start();
+  const v1::GetServerInfoResponse info = broker.Info();
+  CHECK(info.listen() == broker.address());
+  const std::string port = broker.address().substr(broker.address().rfind(':'));
+  CHECK(info.advertised() == "broker.example" + port);
+}
+
+TEST_CASE("the reserve in per cent is shown as so much of the whole disk") {
+  auto nats = StartNats();
+  MainBroker broker(nats->url(), {"--set", "disk.reserve=50%"});
+  broker.Start();
+  const v1::GetServerInfoResponse info = broker.Info();
+  CHECK(info.disk_total() > 0);
+  CHECK(info.disk_reserve() == info.disk_total() / 2);
+}
+
 TEST_CASE("health answers for the services, and reflection lists them") {
   auto nats = StartNats();
   MainBroker broker(nats->url());

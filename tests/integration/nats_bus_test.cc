@@ -28,6 +28,28 @@ TEST_CASE("nats bus: a plain message becomes a record") {
   w.Close(std::move(feed));
 }
 
+TEST_CASE("nats bus: rules that change while a feed is open hold for what comes next") {
+  NatsWorld w;
+  w.StartBus();
+  auto feed = w.OpenAndListen("foo");
+  PlainClient client(w.server->url());
+  for (const ReplyAcks acks : {ReplyAcks::kJetStream, ReplyAcks::kOff, ReplyAcks::kJetStream}) {
+    FeedRules rules;
+    rules.reply_acks = acks;
+    std::promise<void> set;
+    w.shard.Post([&] {
+      feed->SetRules(rules);
+      set.set_value();
+    });
+    set.get_future().get();
+    const size_t before = w.partition.size();
+    REQUIRE(natsConnection_PublishRequestString(client.get(), "foo", "re.ply", "x") == NATS_OK);
+    REQUIRE(w.Hears(before + 1));
+    CHECK(w.partition.heard().back().ack_inbox == (acks == ReplyAcks::kOff ? "" : "re.ply"));
+  }
+  w.Close(std::move(feed));
+}
+
 TEST_CASE("nats bus: what is published after `listening` is heard, every time") {
   NatsWorld w;
   w.StartBus();

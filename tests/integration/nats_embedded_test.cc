@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
+#include "core/base/logging.h"
 #include "nats_bridge/embedded_nats.h"
 #include "tests/integration/nats_world.h"
 #include "tests/support/temp_dir.h"
@@ -38,6 +40,43 @@ TEST_CASE("nats embedded: starts on a free port, ends with Stop") {
   (*nats)->Stop();
   CHECK(!Alive(pid));
   CHECK((*nats)->pid() == -1);
+}
+
+// What is logged as an error while it lives.
+class ErrorLines final : public LogSink {
+ public:
+  ErrorLines() { SetLogSink(this); }
+  ~ErrorLines() override { SetLogSink(nullptr); }
+  void Write(std::string line) override {
+    const std::lock_guard lock(mutex_);
+    if (line.find(" error ") != std::string::npos) lines_ += line;
+  }
+  bool Flush(std::chrono::milliseconds) override { return true; }
+  Losses losses() const override { return {}; }
+  std::string lines() const {
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string lines_;
+};
+
+TEST_CASE("nats embedded: what ends it is an error in our log, too") {
+  const TempDir files;
+  const std::string program = files.Path("server.sh");
+  std::ofstream(program) << "#!/bin/sh\n"
+                            "echo '[1] 2026/01/01 00:00:00.000000 [FTL] made up' >&2\n"
+                            "exec nats-server \"$@\"\n";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  nats::EmbeddedNatsOptions options = In(files);
+  options.binary = program;
+  const ErrorLines errors;
+  auto nats = nats::EmbeddedNats::Start(options, RealClock());
+  REQUIRE_MESSAGE(nats.ok(), nats.status().ToString());
+  CHECK(Eventually([&] { return errors.lines().find("made up") != std::string::npos; }));
+  (*nats)->Stop();
 }
 
 TEST_CASE("nats embedded: two at once, and a bus on one of them") {

@@ -39,6 +39,7 @@ TEST_CASE("config flags: nothing given") {
 
 TEST_CASE("config flags: Liftbridge's flags and ours set their settings") {
   CHECK(Override({"--server-id", "a"}) == "clustering.server.id=a");
+  CHECK(Parse({"--set", "nats.password=a=b="}).overrides.at("nats.password").value == "a=b=");
   CHECK(Override({"--id=a"}) == "clustering.server.id=a");
   CHECK(Override({"--namespace", "n"}) == "clustering.namespace=n");
   CHECK(Override({"--ns", "n"}) == "clustering.namespace=n");

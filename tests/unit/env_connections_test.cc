@@ -356,6 +356,33 @@ TEST_CASE(
   close(client);
 }
 
+TEST_CASE("connection listener: whoever was ended opens no others, for as long as is said") {
+  std::atomic<int> looks{0};
+  ConnectionWatch watch;
+  watch.period = std::chrono::milliseconds(1);
+  watch.busy_bytes = 10;
+  watch.barred = std::chrono::hours(1);
+  watch.judge = [&](const std::vector<BusyConnection>& busy) {
+    ++looks;
+    std::vector<CondemnedConnection> condemned;
+    for (const BusyConnection& one : busy) condemned.push_back({one.peer, "it is a test"});
+    return condemned;
+  };
+  Server server({.max_connections = 5, .max_per_address = 5}, std::move(watch));
+  const int calm = Dial(server.listener->port());
+  const int client = Dial(server.listener->port());
+  REQUIRE(Eventually([&] { return server.size() == 2; }));
+  const std::string some(100, 'x');
+  REQUIRE(send(client, some.data(), some.size(), MSG_NOSIGNAL) == 100);
+  REQUIRE(IsClosed(client));
+  const int before = looks;
+  REQUIRE(Eventually([&] { return looks > before + 200; }));  // many periods
+  const int again = Dial(server.listener->port());
+  CHECK(IsClosed(again));
+  CHECK(server.size() == 2);
+  for (const int fd : {calm, client, again}) close(fd);
+}
+
 TEST_CASE(
     "connection listener: a descriptor number that is used again gives its place back at once") {
   Server server({.max_connections = 3, .max_per_address = 3});

@@ -73,6 +73,16 @@ TEST_CASE("a broker joins through any member, and is told who is there") {
   moved.address = "other:1";
   CHECK(Introduce(world, 3, "b4", moved).ok());
   CHECK(world.group.members().back().address == "other:1");
+  // Of one that votes, too: it goes on voting.
+  JoinRequest second = JoinOf(2, "b2");
+  second.address = "another:1";
+  CHECK(Introduce(world, 3, "b2", second).ok());
+  const std::vector<GroupMember> members = world.group.members();
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [](const GroupMember& one) { return one.id == PeerId(2); });
+  REQUIRE(found != members.end());
+  CHECK(found->address == "another:1");
+  CHECK(found->voter);
 }
 
 TEST_CASE("joins that cannot be are refused with what to do, and change nothing") {
