@@ -3,11 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <numeric>
 
+#include "absl/strings/numbers.h"
 #include "nats_bridge/nats_connection.h"
 #include "nats_bridge/outlet.h"
 #include "tests/integration/nats_world.h"
+#include "tests/support/side_thread.h"
 
 namespace bascule {
 namespace {
@@ -100,6 +103,88 @@ TEST_CASE("nats overload: after a burst the egress thread sleeps again") {
     CHECK(nats::Outlet(**egress).Publish("out", "next").ok());
   }
   (*egress)->Stop();
+}
+
+// Checks that what it hears is its own, in order, and nothing once it is closed.
+class CheckingPartition final : public PartitionIngress {
+ public:
+  explicit CheckingPartition(std::string subject) : subject_(std::move(subject)) {}
+  void Enqueue(const std::shared_ptr<const IngressBatch>& batch,
+               const IngressRecord& record) override {
+    wire::RecordView view;
+    int64_t number = -1;
+    const bool sound = !closed && batch->View(record.subject) == subject_ &&
+                       wire::ParseBody(batch->View(record.body), view) && view.value.has_value() &&
+                       absl::SimpleAtoi(ToAbsl(*view.value), &number) && number > last_;
+    wrong += sound ? 0 : 1;
+    last_ = number;
+    ++heard;
+  }
+  void AppendPending() override {}
+  void RecordGap(const GapReport&) override { ++gaps; }
+  std::atomic<uint64_t> heard{0}, wrong{0}, gaps{0};
+  bool closed = false;  // of the shard
+
+ private:
+  const std::string subject_;
+  int64_t last_ = -1;
+};
+
+TEST_CASE("nats overload: feeds open and close in a flood, and each hears its own in order") {
+  const char* wanted = std::getenv("BASCULE_TEST_NATS_FLOOD");
+  int seconds = 2;
+  if (wanted != nullptr) REQUIRE(absl::SimpleAtoi(wanted, &seconds));
+  constexpr size_t kFeeds = 24;
+  NatsWorld w;
+  w.StartBus();
+  SideThread flood([&](const std::atomic<bool>& stop) {
+    PlainClient client(w.server->url());
+    for (int64_t number = 0; !stop; ++number) {
+      for (size_t i = 0; i < kFeeds; ++i) client.Publish(Concat("flood.", i), Concat(number));
+      if (number % 64 == 0) client.Flush();
+    }
+  });
+  std::vector<std::unique_ptr<CheckingPartition>> partitions(kFeeds);
+  std::vector<std::unique_ptr<SubjectFeed>> feeds(kFeeds);
+  uint64_t opened = 0;
+  uint64_t heard = 0;
+  uint64_t wrong = 0;
+  const auto close = [&](size_t i) {
+    if (feeds[i] == nullptr) return;
+    std::promise<void> done;
+    w.shard.Post([&] {
+      feeds[i].reset();
+      partitions[i]->closed = true;
+      done.set_value();
+    });
+    done.get_future().get();
+    // Behind whatever was on its way.
+    std::promise<void> later;
+    w.shard.Post([&] { later.set_value(); });
+    later.get_future().get();
+    heard += partitions[i]->heard;
+    wrong += partitions[i]->wrong;
+    CHECK_UNARY(partitions[i]->gaps == 0);
+    partitions[i].reset();
+  };
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  for (size_t turn = 0; std::chrono::steady_clock::now() < until; ++turn) {
+    const size_t i = (turn * 7) % kFeeds;
+    close(i);
+    FeedOptions options;
+    options.subject = Concat("flood.", i);
+    partitions[i] = std::make_unique<CheckingPartition>(options.subject);
+    auto [feed, told] = w.Open(options, *partitions[i]);
+    feeds[i] = std::move(feed);
+    ++opened;
+    if (turn % 3 == 0) REQUIRE(told.get().ok());
+  }
+  flood.Stop();
+  for (size_t i = 0; i < kFeeds; ++i) close(i);
+  CHECK(wrong == 0);
+  CHECK(heard > 1000);
+  CHECK(w.bus->ReadCounters()["nats_ingest_disconnects"] == 0);
+  MESSAGE(opened, " feeds in ", seconds, " s, ", heard, " messages");
 }
 
 TEST_CASE("nats overload: ten thousand feeds, no thread each, all back after a reconnect") {
