@@ -181,23 +181,20 @@ void IngestConnection::SendAll() {
   for (Slot* slot : {&present_, &next_}) {
     if (slot->link == nullptr) continue;
     speaking_ = slot;
-    const absl::Status proceeded = slot->link->Proceed();
+    absl::Status status = slot->link->Proceed();
     speaking_ = nullptr;
-    if (!proceeded.ok()) {
-      OnEnded(*slot, proceeded);
-    } else {
-      Arm(*slot);
-    }
+    if (status.ok()) status = Arm(*slot);
+    if (!status.ok()) OnEnded(*slot, status);
   }
 }
 
-void IngestConnection::Arm(Slot& slot) {
+absl::Status IngestConnection::Arm(Slot& slot) {
   const ServerLink& link = *slot.link;
   uint32_t wanted = link.wants_write() ? static_cast<uint32_t>(EPOLLOUT) : 0U;
   // While it connects there is nothing to be read; while TLS begins there is.
   if (link.steps() > 0 && reads(slot)) wanted |= static_cast<uint32_t>(EPOLLIN);
   // A socket that is dialled may be another one than before, of the same number.
-  if (slot.in_epoll && slot.waits_for == wanted && link.steps() > 0) return;
+  if (slot.in_epoll && slot.waits_for == wanted && link.steps() > 0) return absl::OkStatus();
   epoll_event event{};
   event.events = wanted;
   event.data.ptr = &slot;
@@ -206,11 +203,13 @@ void IngestConnection::Arm(Slot& slot) {
     epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, link.fd(), nullptr);
     slot.in_epoll = false;
   } else {
-    if (epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, link.fd(), &event) != 0)
-      BASCULE_CHECK_EQ(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, link.fd(), &event), 0);
+    if (epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, link.fd(), &event) != 0 &&
+        epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, link.fd(), &event) != 0)
+      return absl::UnavailableError(Concat("its socket cannot be waited for: ", strerror(errno)));
     slot.in_epoll = true;
   }
   slot.waits_for = wanted;
+  return absl::OkStatus();
 }
 
 void IngestConnection::WaitAndServe() {
@@ -299,8 +298,7 @@ Duration IngestConnection::TimeLeft() const {
     if (present_.link->holds_bytes()) return Duration::zero();
     sooner(ping_at_);
   }
-  const bool dials = present_.link == nullptr || (moving_ && next_.link == nullptr);
-  if (dials) sooner(retry_at_);
+  if (present_.link == nullptr || may_dial_next()) sooner(retry_at_);
   return std::max(Between(now, at), Duration::zero());
 }
 

@@ -110,9 +110,13 @@ class IngestConnection : private SessionListener {
   void Serve(Slot& slot);
   absl::Status ReceiveFrom(Slot& slot);
   void SendAll();
-  void Arm(Slot& slot);
+  absl::Status Arm(Slot& slot);
   Duration TimeLeft() const;
   bool ready() const { return present_.link != nullptr && present_.link->ready(); }
+  // There is another server to move to, and none is tried or at hand.
+  bool may_dial_next() const {
+    return moving_ && ready() && next_.link == nullptr && !drained_.has_value() && pool_.size() > 1;
+  }
   bool may_be_tls_first(const ServerLink& link) const {
     return NeedsTls(options_) && link.silent() && !link.encrypted();
   }

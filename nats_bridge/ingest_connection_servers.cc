@@ -24,7 +24,7 @@ Duration IngestConnection::Backoff(int attempt) {
 void IngestConnection::DialWhatIsDue() {
   if (clock_.Monotonic() < retry_at_) return;
   if (present_.link == nullptr) return Dial(present_);
-  if (!moving_ || next_.link != nullptr || !ready() || pool_.size() < 2) return;
+  if (!may_dial_next()) return;
   if (HostPort(pool_.current().url) == HostPort(present_.link->server().url)) pool_.Advance();
   Dial(next_);
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "tests/integration/nats_certificates.h"
 #include "tests/integration/nats_world.h"
@@ -154,6 +155,25 @@ TEST_CASE("nats ingest: servers that the cluster names are used when the first o
   first.Stop();
   REQUIRE(Eventually([&] { return w.connection->server_url() == second.url(); }));
   CHECK(w.connection->max_payload() == 1'048'576);
+}
+
+TEST_CASE(
+    "nats ingest: a server that goes and names no other is listened to, in peace, to its end") {
+  ScriptedServer server([&](ScriptedPeer& peer, int connection) {
+    peer.LetIn();
+    peer.Serve([&, said = false](const std::string& line) mutable {
+      if (connection == 0 && line == "PING" && !std::exchange(said, true))
+        peer.Send("INFO {\"headers\":true,\"max_payload\":99,\"ldm\":true}\r\n");
+    });
+  });
+  ConnectionWorld w({server.url()});
+  w.Start();
+  REQUIRE(Eventually([&] { return w.connection->max_payload() == 99; }));
+  const std::clock_t begin = std::clock();
+  CHECK_FALSE(Eventually([] { return false; }, std::chrono::milliseconds(500)));
+  CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 0.25);
+  CHECK(w.connection->connected());
+  CHECK(w.connection->counts().moves == 0);
 }
 
 TEST_CASE("nats ingest: max_payload is what the server said last") {
