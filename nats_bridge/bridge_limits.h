@@ -47,7 +47,7 @@ inline constexpr size_t kNatsReceiveBytes = 256 * kKiB;
 // what comes, until the queue holds less than kIngressResumeBytes again, or for this long. After it messages
 // are dropped and counted where there is no room: a server's max_pending (64 MiB unless set) and write_deadline
 // end the whole connection, with all its feeds.
-inline constexpr std::chrono::milliseconds kNatsPauseMax{500};
+inline constexpr std::chrono::milliseconds kNatsPauseMax{50};
 // How often a paused connection looks whether there is room again.
 inline constexpr std::chrono::milliseconds kNatsPauseLook{1};
 // A server that must be encrypted and says nothing for this long waits for TLS to begin (TLS-first).
