@@ -36,8 +36,8 @@ inline constexpr size_t kMaxBatchBytes = kMaxMessageBytes + kRecordOverheadBytes
 // Bytes queued between the bus and one shard. Full: the message is dropped, counted, and reported
 // by a gap record.
 inline constexpr size_t kIngressQueueBytes = 2 * kMaxMessageBytes;
-// nats.c pending limits of one subscription; past them NATS reports a slow consumer, which becomes
-// a gap record.
+// nats.c pending limits of one subscription of the egress connection (acks that we wait for, discovery); past
+// them it drops messages and says so, which is logged and counted as an error of the connection.
 inline constexpr int kNatsPendingMessages = 1'000'000;
 inline constexpr int kNatsPendingBytes = 256 * static_cast<int>(kMiB);
 // What a NATS server takes in one line of its protocol unless configured (max_control_line); over a
