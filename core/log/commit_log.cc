@@ -159,7 +159,8 @@ std::optional<FlushTicket> CommitLog::TakeFlush() {
   dirty_directory_ = false;
   ticket.end = log_end();
   BASCULE_CHECK_GT(ticket.end, flushed_end_);
-  last_flush_bytes_ = BytesBetween(flushed_facts_, active().footer);
+  flush_bytes_ =
+      std::max(BytesBetween(flushed_facts_, active().footer), flush_bytes_ - flush_bytes_ / 16);
   ticket.poisoned = poisoned_;
   ticket.generation = generation_;
   flushing_facts_ = active().footer;
@@ -253,8 +254,9 @@ void CommitLog::OnSealed(const absl::StatusOr<SegmentFooter>& sealed,
 
 void CommitLog::MaybePreallocate() {
   if (!options_.preallocate || preallocating_ || !trust_.ok()) return;
-  // A large flush gains nothing from blocks made ahead, and would pay for writing them twice.
-  if (last_flush_bytes_ > limits::kPreallocateFlushBytes) return;
+  // A large flush gains nothing from blocks made ahead, and would pay for writing them twice. Under
+  // load large ones and small ones alternate.
+  if (flush_bytes_ > limits::kPreallocateFlushBytes) return;
   const FilePosition data_end = active().footer.data_end;
   if (zeroed_end_ < data_end) zeroed_end_ = data_end;
   if (zeroed_end_ - data_end > next_chunk_ / 2) return;

@@ -220,7 +220,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   SegmentFooter flushed_facts_;  // of the active segment, when flushed_end_ was reached
   bool dirty_directory_ = false;
   bool flushing_ = false;
-  uint64_t last_flush_bytes_ = 0;
+  uint64_t flush_bytes_ = 0;  // of the largest of late; forgotten by a sixteenth with each flush
   SegmentFooter flushing_facts_;
   uint64_t generation_ = 0;
   std::shared_ptr<std::atomic<bool>> poisoned_ = std::make_shared<std::atomic<bool>>(false);

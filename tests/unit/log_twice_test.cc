@@ -29,6 +29,37 @@ TEST_CASE("zeros laid ahead begin small with each segment, and grow with it") {
   }
 }
 
+TEST_CASE(
+    "no zeros are laid while large flushes come by, small ones between them or not; then again") {
+  LogAtWork world(uint64_t{64} << 20);
+  world.options.preallocate = true;
+  world.Open();
+  const std::string path = LogPath(world.log->active_base());
+  const auto zeros = [&] {
+    return world.fs.VisibleBytes(path).size() - world.log->Point().active.data_end.value();
+  };
+  const auto append = [&](size_t bytes) {
+    REQUIRE(world.AppendMany(1, bytes).ok());
+    world.scheduler.RunUntilIdle();  // an append waits where zeros are being laid
+  };
+  for (int round = 0; round < 5; ++round) {
+    CAPTURE(round);
+    for (int i = 0; i < 20; ++i) append(10'000);
+    REQUIRE(world.Flush().ok());
+    for (int i = 0; i < 3; ++i) {
+      append(100);
+      REQUIRE(world.Flush().ok());
+    }
+    // The first ones were laid before anything was flushed, and are used up first.
+    if (round > 2) CHECK(zeros() == 0);
+  }
+  for (int i = 0; i < 60; ++i) {
+    append(100);
+    REQUIRE(world.Flush().ok());
+  }
+  CHECK(zeros() > 0);
+}
+
 TEST_CASE("a look at the files that a roll overtook is not the last one") {
   LogAtWork world;
   world.Open();
