@@ -256,7 +256,7 @@ std::string LogJson(const log::LogReport& log, bool verified) {
     one["gap_records"] = facts.gap_records;
     one["messages_in_gaps"] = facts.messages_in_gaps;
     one["epochs"] = Json::array();
-    for (const log::EpochStart& start : facts.epochs) {
+    for (const EpochStart& start : facts.epochs) {
       one["epochs"].push_back(
           Json{{"epoch", start.epoch.value()}, {"first_offset", start.start.value()}});
     }

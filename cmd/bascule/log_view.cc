@@ -20,7 +20,7 @@ std::string Time(Timestamp time) {
 
 std::string Epochs(const log::SegmentFooter& facts) {
   std::vector<std::string> epochs;
-  for (const log::EpochStart& start : facts.epochs)
+  for (const EpochStart& start : facts.epochs)
     epochs.push_back(std::to_string(start.epoch.value()));
   // The first and the last say enough where a log has seen many elections.
   if (epochs.size() > 3) return absl::StrCat(epochs.front(), "..", epochs.back());

@@ -68,6 +68,13 @@ constexpr int64_t ToWire(Offset exclusive_end) { return exclusive_end.value() - 
 // Inclusive newest offset (or -1) -> exclusive end.
 constexpr Offset FromWire(int64_t inclusive) { return Offset(inclusive + 1); }
 
+// The first offset of a leader epoch's records in a log, or in a part of one.
+struct EpochStart {
+  LeaderEpoch epoch;
+  Offset start;
+  constexpr bool operator==(const EpochStart&) const = default;
+};
+
 // Which partition of which stream, as ids: how the process names a partition internally.
 struct PartitionKey {
   StreamId stream;

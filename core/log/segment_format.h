@@ -58,13 +58,6 @@ void AppendIndexEntry(std::string& out, const IndexEntry& entry);
 std::optional<IndexEntry> ParseIndexEntry(
     std::string_view bytes);  // nullopt: wrong length or checksum
 
-// First offset of each leader epoch that has records here.
-struct EpochStart {
-  LeaderEpoch epoch;
-  Offset start;
-  bool operator==(const EpochStart&) const = default;
-};
-
 // What a sealed segment says of itself, so that opening it costs one read.
 struct SegmentFooter {
   Offset base_offset;

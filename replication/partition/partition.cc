@@ -61,7 +61,6 @@ void Partition::Open(log::RecoveredLog recovered) {
   log_ = log::CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
   if (!clean_timer_.armed()) CleanEvery(options_.settings.cleaner_interval);
-  opened_ = true;
   failure_told_ = false;
   acked_unsynced_ = Offset();
   for (auto& [id, reader] : readers_) reader.place = log::ReadPlace{};
@@ -71,8 +70,7 @@ void Partition::Open(log::RecoveredLog recovered) {
   if (replica_) {
     // Readers of what a failed reign committed go on; it moves no more.
     const Offset known = std::clamp(replica_->high_watermark(), log_->log_start(), log_->log_end());
-    replica_.emplace(options_.broker, replica_->epoch(), std::vector{options_.broker}, 1,
-                     options_.settings.durability, log_->log_end(), log_->flushed_end(), known);
+    Reign(replica_->epoch(), {options_.broker}, 1, known);
   } else if (state_ == State::kFailed) {
     state_ = State::kOpening;  // it could not be opened before
   }
@@ -96,18 +94,24 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
       acked_unsynced_ = log_->log_end();
     options_.settings.durability = *next;
   }
-  // Everything recovery kept is durable here; alone in the ISR that is committed.
-  const bool all = std::exchange(opened_, false) && isr.size() == 1;
   const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();  // R5c
-  replica_.emplace(options_.broker, epoch, isr, min_isr, options_.settings.durability,
-                   log_->log_end(), log_->flushed_end(),
-                   all ? log_->log_end() : std::clamp(knew, log_->log_start(), log_->log_end()));
+  Reign(epoch, isr, min_isr, std::clamp(knew, log_->log_start(), log_->log_end()));
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());
   Advance(replica_->high_watermark());
   CheckInvariants();
   AppendPending();
+}
+
+void Partition::Reign(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr,
+                      Offset high_watermark) {
+  view_ = {0, min_isr, {}};
+  for (const std::string& broker : isr) view_.replicas.push_back({broker, 0, true, true, false});
+  replica_.emplace(
+      isr::LeaderReplica::Options{options_.broker, epoch, options_.settings.durability, {}}, view_,
+      isr::LeaderReplica::Positions{log_->log_end(), log_->flushed_end(), high_watermark},
+      env_.log.clock.Monotonic());
 }
 
 void Partition::StandBy() {
@@ -151,7 +155,10 @@ void Partition::Reconfigure(const StreamSettings& settings, int min_isr) {
   acks_.SetLeaderAcks(settings.leader_acks);
   if (feed_) feed_->SetRules(RulesOf(settings));
   if (log_) log_->SetLimits(LimitsOf(settings));
-  if (state_ == State::kLeading) Advance(replica_->SetMinIsr(min_isr));
+  if (state_ == State::kLeading) {
+    view_.min_isr = min_isr;
+    Advance(replica_->OnView(view_, env_.log.clock.Monotonic()));
+  }
   Clean();
 }
 

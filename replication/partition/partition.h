@@ -146,6 +146,8 @@ class Partition final : public PartitionPort,
 
   void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
 
+  void Reign(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr,
+             Offset high_watermark);
   void CleanEvery(std::chrono::milliseconds interval);
   void Clean();
 
@@ -192,9 +194,9 @@ class Partition final : public PartitionPort,
   absl::Status why_;  // of kStandby, kFailed and kClosed
   std::shared_ptr<log::CommitLog> log_;
   std::shared_ptr<log::CommitLog> closing_;  // what was log_, till the pools are done with it
-  bool opened_ = false;                      // since it was led last
   bool failure_told_ = false;                // of log_
   std::optional<isr::LeaderReplica> replica_;
+  isr::PartitionView view_;  // that replica_ knows
   std::unique_ptr<SubjectFeed> feed_;
   PendingAcks acks_;
   CommitWatch watch_;

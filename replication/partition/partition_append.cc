@@ -164,7 +164,7 @@ bool Partition::AppendBatch() {
   if (!appended.ok()) return OnAppendError(appended);
   if (!stored) return true;
   appended_since_tick_ = true;
-  Advance(replica_->OnAppended(log_->log_end()));
+  Advance(replica_->OnAppended(log_->log_end(), env_.log.clock.Monotonic()));
   return true;
 }
 
@@ -189,7 +189,7 @@ bool Partition::AppendGap() {
   } else {
     pending_gaps_.pop_front();
   }
-  Advance(replica_->OnAppended(log_->log_end()));
+  Advance(replica_->OnAppended(log_->log_end(), env_.log.clock.Monotonic()));
   return true;
 }
 
