@@ -23,6 +23,15 @@ struct StreamSpec {
   StreamOverrides overrides;
 };
 
+// R7b: a member of ISR or ELR whose log may be shorter than it was, with the position that it
+// registered with: epoch of its newest record, log end.
+struct ReplicaDoubt {
+  std::string broker;
+  LeaderEpoch epoch;
+  Offset end;
+  bool operator==(const ReplicaDoubt&) const = default;
+};
+
 struct PartitionDescription {
   PartitionId id;
   std::string leader;  // broker id; empty while there is none
@@ -31,6 +40,7 @@ struct PartitionDescription {
   std::vector<std::string> isr;
   std::vector<std::string> elr;  // eligible leader replicas: out of the ISR, holding all of it (R6)
   uint64_t version = 0;          // raised by every change of leader, ISR or ELR (R1b)
+  std::vector<ReplicaDoubt> doubtful{};  // among ISR and ELR
 };
 
 struct StreamDescription {

@@ -73,6 +73,8 @@ TEST_CASE("commands: the numbers of commands never change") {
   CHECK(kInitClusterCommand.number == 8);
   CHECK(kRaiseFeatureLevelCommand.number == 9);
   CHECK(kNoteGenerationsCommand.number == 10);
+  CHECK(kAlterIsrCommand.number == 11);
+  CHECK(kMoveLeaderCommand.number == 12);
 }
 
 TEST_CASE("commands: none minds an empty table, or what is no sense") {

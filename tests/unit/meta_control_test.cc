@@ -104,7 +104,7 @@ TEST_CASE("joins that cannot be are refused with what to do, and change nothing"
         "broker b4 belongs to the cluster other, this is cluster-1: give it an empty data "
         "directory to join");
   CHECK(refused("b4", [](JoinRequest& j) { j.feature_level = 0; }) ==
-        "broker b4 has feature level 0, the cluster needs 2; install a newer version of the "
+        "broker b4 has feature level 0, the cluster needs 3; install a newer version of the "
         "program on it");
   CHECK(refused("b4", [](JoinRequest& j) { j.node = PeerId(); }) ==
         "a join names a server id, a node id and an address");

@@ -137,8 +137,8 @@ TEST_CASE(
         "a, isr a, elr, epoch 9, version 2");
   BrokerChange restarted;
   restarted.restarted = "a";
-  CHECK(Changed(Partition("a", {"a", "b"}), restarted, {"a", "b"}) ==
-        "a, isr a b, elr, epoch 9, version 2");
+  CHECK(Changed(Partition("a", {"a"}, {"b"}), restarted, {"a", "b"}) ==
+        "a, isr a, elr b, epoch 9, version 2");
   restarted.restarted = "b";
   CHECK(Changed(Partition("a", {"a", "b"}), restarted, {"a", "b"}) == "same");
   // An epoch that is ahead of the index (an old log) still rises.

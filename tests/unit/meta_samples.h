@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "core/base/text.h"
+#include "replication/meta/table/command_alter_isr.h"
 #include "replication/meta/table/command_create_stream.h"
 #include "replication/meta/table/command_delete_stream.h"
 #include "replication/meta/table/command_fence_brokers.h"
 #include "replication/meta/table/command_init_cluster.h"
+#include "replication/meta/table/command_move_leader.h"
 #include "replication/meta/table/command_note_generations.h"
 #include "replication/meta/table/command_raise_epoch.h"
 #include "replication/meta/table/command_raise_feature_level.h"
@@ -80,7 +82,7 @@ inline std::vector<std::string> SampleHistory(uint64_t seed, int length) {
     StreamOverrides changes;
     changes.min_isr = static_cast<int32_t>(1 + rng.Below(3));
     BrokerRegistration registration = Broker(broker(), 1 + rng.Below(3));
-    switch (rng.Below(9)) {
+    switch (rng.Below(12)) {
       case 0:
         commands.push_back(EncodeDeleteStream(name, origin));
         break;
@@ -88,6 +90,11 @@ inline std::vector<std::string> SampleHistory(uint64_t seed, int length) {
       case 2:
         if (rng.Below(4) == 0)
           registration.lost.push_back({StreamId(rng.Below(30)), PartitionId(0)});
+        if (rng.Below(2) == 0) {
+          registration.doubtful.push_back({{StreamId(rng.Below(30)), PartitionId(0)},
+                                           LeaderEpoch(rng.Below(9)),
+                                           Offset(static_cast<int64_t>(rng.Below(9)))});
+        }
         registration.lost_all = rng.Below(8) == 0;
         if (rng.Below(8) == 0) registration.node = PeerId(50 + rng.Below(3));
         commands.push_back(EncodeRegisterBroker(registration));
@@ -104,6 +111,24 @@ inline std::vector<std::string> SampleHistory(uint64_t seed, int length) {
       case 6:
         commands.push_back(rng.Below(4) == 0 ? EncodeRemoveBroker(broker(), rng.Below(2) == 0)
                                              : EncodeInitCluster("c"));
+        break;
+      case 7:
+        commands.push_back(EncodeMoveLeader({StreamId(rng.Below(30)), PartitionId(0)},
+                                            LeaderEpoch(rng.Below(30)), broker(), origin));
+        break;
+      case 8: {
+        IsrAlteration alteration{{StreamId(rng.Below(30)), PartitionId(0)},
+                                 broker(),
+                                 LeaderEpoch(rng.Below(30)),
+                                 rng.Below(4),
+                                 {}};
+        for (uint64_t members = 1 + rng.Below(3); members > 0; --members)
+          alteration.isr.push_back({broker(), 1 + rng.Below(3), rng.Below(3) == 0});
+        commands.push_back(EncodeAlterIsr({alteration}));
+        break;
+      }
+      case 9:
+        commands.push_back(EncodeRaiseFeatureLevel(kFeatureLevel));
         break;
       default:
         commands.push_back(EncodeCreateStream(

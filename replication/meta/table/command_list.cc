@@ -2,10 +2,12 @@
 #include <algorithm>
 
 #include "replication/meta/table/command.h"
+#include "replication/meta/table/command_alter_isr.h"
 #include "replication/meta/table/command_create_stream.h"
 #include "replication/meta/table/command_delete_stream.h"
 #include "replication/meta/table/command_fence_brokers.h"
 #include "replication/meta/table/command_init_cluster.h"
+#include "replication/meta/table/command_move_leader.h"
 #include "replication/meta/table/command_note_generations.h"
 #include "replication/meta/table/command_raise_epoch.h"
 #include "replication/meta/table/command_raise_feature_level.h"
@@ -20,7 +22,7 @@ constexpr const MetaCommand* kMetaCommands[] = {
     &kCreateStreamCommand,    &kDeleteStreamCommand, &kRegisterBrokerCommand,
     &kRaiseEpochCommand,      &kUpdateStreamCommand, &kFenceBrokersCommand,
     &kRemoveBrokerCommand,    &kInitClusterCommand,  &kRaiseFeatureLevelCommand,
-    &kNoteGenerationsCommand,
+    &kNoteGenerationsCommand, &kAlterIsrCommand,     &kMoveLeaderCommand,
 };
 
 }  // namespace

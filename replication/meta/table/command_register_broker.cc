@@ -1,6 +1,7 @@
 #include "replication/meta/table/command_register_broker.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/base/text.h"
@@ -93,12 +94,20 @@ CommandOutcome RegisterBroker(TableState& table, MetadataIndex index,
             registration.rack, registration.feature_level, /*fenced=*/false,
             generation};
   const absl::btree_set<PartitionKey> lost(registration.lost.begin(), registration.lost.end());
+  // A table of an older feature level is the same on versions that know of no doubt.
+  std::map<PartitionKey, ReplicaDoubt> doubtful;
+  if (table.feature_level() >= kReplicasLevel) {
+    for (const DoubtfulReplica& replica : registration.doubtful)
+      doubtful[replica.partition] = {registration.id, replica.epoch, replica.end};
+  }
   const bool all_gone = registration.lost_all || (other_disk && !registration.kept_all);
   CommandOutcome outcome;
   for (const PartitionKey& key : table.ReplicasOf(registration.id)) {
     BrokerChange change;
     if (other_process) change.restarted = registration.id;              // R2a
     if (all_gone || lost.contains(key)) change.lost = registration.id;  // R6b
+    const auto doubt = doubtful.find(key);
+    if (doubt != doubtful.end()) change.doubt = doubt->second;  // R7b
     table.Change(change, index, key, outcome.deltas);
   }
   return outcome;
@@ -129,6 +138,12 @@ void ToProto(const BrokerRegistration& in, meta::RegisterBroker& out) {
   out.set_kept_all(in.kept_all);
   out.set_generation(in.generation);
   for (const PartitionKey& key : in.lost) ToProto(key, *out.add_lost());
+  for (const DoubtfulReplica& replica : in.doubtful) {
+    meta::RegisterBroker::Doubt& doubt = *out.add_doubtful();
+    ToProto(replica.partition, *doubt.mutable_partition());
+    doubt.set_epoch(replica.epoch.value());
+    doubt.set_end(replica.end.value());
+  }
 }
 
 BrokerRegistration FromProto(const meta::RegisterBroker& in) {
@@ -145,6 +160,10 @@ BrokerRegistration FromProto(const meta::RegisterBroker& in) {
   out.kept_all = in.kept_all();
   out.generation = in.generation();
   for (const meta::PartitionKey& lost : in.lost()) out.lost.push_back(FromProto(lost));
+  for (const meta::RegisterBroker::Doubt& doubt : in.doubtful()) {
+    out.doubtful.push_back(
+        {FromProto(doubt.partition()), LeaderEpoch(doubt.epoch()), Offset(doubt.end())});
+  }
   return out;
 }
 

@@ -14,6 +14,13 @@ namespace bascule::metadata {
 
 extern const MetaCommand kRegisterBrokerCommand;
 
+// A replica whose log may be short, and what it ends with (R7b).
+struct DoubtfulReplica {
+  PartitionKey partition;
+  LeaderEpoch epoch;
+  Offset end;
+};
+
 // How a broker enters the cluster, or comes back.
 struct BrokerRegistration {
   std::string id;
@@ -30,6 +37,7 @@ struct BrokerRegistration {
   // another one (its metadata was damaged and moved away).
   bool kept_all = false;
   std::vector<PartitionKey> lost;
+  std::vector<DoubtfulReplica> doubtful;
   uint64_t generation = 0;  // of the data directory (RegistrationRecord); 0: unsaid
 };
 

@@ -42,6 +42,12 @@ void ToProto(const StreamDescription& stream, meta::Stream& out) {
     for (const std::string& member : partition.isr) p.add_isr(member);
     for (const std::string& member : partition.elr) p.add_elr(member);
     p.set_version(partition.version);
+    for (const ReplicaDoubt& doubt : partition.doubtful) {
+      meta::ReplicaDoubt& d = *p.add_doubtful();
+      d.set_broker(doubt.broker);
+      d.set_epoch(doubt.epoch.value());
+      d.set_end(doubt.end.value());
+    }
   }
 }
 
@@ -60,7 +66,12 @@ StreamDescription FromProto(const meta::Stream& in) {
                                  {p.replicas().begin(), p.replicas().end()},
                                  {p.isr().begin(), p.isr().end()},
                                  {p.elr().begin(), p.elr().end()},
-                                 p.version()});
+                                 p.version(),
+                                 {}});
+    for (const meta::ReplicaDoubt& d : p.doubtful()) {
+      stream.partitions.back().doubtful.push_back(
+          {d.broker(), LeaderEpoch(d.epoch()), Offset(d.end())});
+    }
   }
   return stream;
 }

@@ -10,8 +10,10 @@ namespace bascule::metadata {
 // What this version of the program understands. Raised with each version that adds a command or a
 // setting of streams or gives one another meaning; in force only when every broker of the cluster has it.
 // 2: generations of data directories, kept results with short texts, message.max.bytes of streams.
-inline constexpr uint32_t kFeatureLevel = 2;
+// 3: what replicas need: changes of the ISR, moved leaders, doubt.
+inline constexpr uint32_t kFeatureLevel = 3;
 inline constexpr uint32_t kGenerationsLevel = 2;
+inline constexpr uint32_t kReplicasLevel = 3;
 
 // Who asked for a command, so that it is carried out once. incarnation 0: nobody repeats it.
 struct CommandOrigin {

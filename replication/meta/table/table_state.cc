@@ -113,12 +113,41 @@ void TableState::Change(const BrokerChange& change, MetadataIndex index, Partiti
   const bool changed = ApplyBrokerChange(
       change, [this](const std::string& broker) { return IsLive(broker); },
       MinIsr(stream.overrides.min_isr.value_or(0), partition.replicas.size()), index, partition);
-  if (!changed) return;
-  if (before != partition.leader) {
-    if (!before.empty()) --hosting_[before].leading;
+  if (changed) Changed(before, stream, partition, deltas);
+}
+
+void TableState::Changed(const std::string& leader_before, const StreamDescription& stream,
+                         const PartitionDescription& partition, std::vector<MetaDelta>& deltas) {
+  if (leader_before != partition.leader) {
+    if (!leader_before.empty()) --hosting_[leader_before].leading;
     if (!partition.leader.empty()) ++hosting_[partition.leader].leading;
   }
   deltas.push_back(PartitionChanged{stream.id, stream.name, partition});
+}
+
+IsrVerdict TableState::Change(const IsrChange& change, PartitionKey key,
+                              std::vector<MetaDelta>& deltas) {
+  StreamDescription& stream = *Mutable(key.stream);
+  PartitionDescription& partition = stream.partitions[static_cast<size_t>(key.partition.value())];
+  const IsrVerdict verdict = ApplyIsrChange(
+      change, [this](const std::string& broker) { return IsLive(broker); },
+      MinIsr(stream.overrides.min_isr.value_or(0), partition.replicas.size()), partition);
+  if (verdict == IsrVerdict::kChanged) Changed(partition.leader, stream, partition, deltas);
+  return verdict;
+}
+
+bool TableState::MoveLead(const std::string& to, MetadataIndex index, PartitionKey key,
+                          std::vector<MetaDelta>& deltas) {
+  StreamDescription& stream = *Mutable(key.stream);
+  PartitionDescription& partition = stream.partitions[static_cast<size_t>(key.partition.value())];
+  const int32_t min_isr = MinIsr(stream.overrides.min_isr.value_or(0), partition.replicas.size());
+  const bool may = MayLead(
+      partition, to, [this](const std::string& broker) { return IsLive(broker); }, min_isr);
+  if (!may) return false;
+  const std::string before = partition.leader;
+  metadata::MoveLead(to, min_isr, index, partition);
+  Changed(before, stream, partition, deltas);
+  return true;
 }
 
 size_t StreamBytes(const StreamDescription& stream) {
@@ -126,15 +155,16 @@ size_t StreamBytes(const StreamDescription& stream) {
   constexpr size_t kStream = 256;
   constexpr size_t kPartition = 64;
   constexpr size_t kName = 8;
+  constexpr size_t kDoubt = 32;
   size_t bytes = kStream + stream.name.size() + stream.subject.size() + stream.group.size();
   for (const PartitionDescription& partition : stream.partitions) {
     size_t names = 0;
     size_t longest = 0;
     for (const std::string& replica : partition.replicas) {
-      names += replica.size() + kName;
+      names += 4 * (replica.size() + kName) + kDoubt;
       longest = std::max(longest, replica.size());
     }
-    bytes += kPartition + longest + 3 * names;  // replicas, ISR, ELR
+    bytes += kPartition + longest + names;  // replicas, ISR, ELR, doubt
   }
   return bytes;
 }

@@ -83,6 +83,11 @@ class TableState {
   // Applies the partition rules to one partition, which is there, and notes what changed.
   void Change(const BrokerChange& change, MetadataIndex index, PartitionKey key,
               std::vector<MetaDelta>& deltas);
+  // Likewise a change of its ISR. That the incarnations fit (R1c) is the command's to check.
+  IsrVerdict Change(const IsrChange& change, PartitionKey key, std::vector<MetaDelta>& deltas);
+  // Gives the partition, which is there and led by another or nobody, to `to`. False: it may not lead now.
+  bool MoveLead(const std::string& to, MetadataIndex index, PartitionKey key,
+                std::vector<MetaDelta>& deltas);
   RegisteredBroker* MutableBroker(std::string_view id);
   // The broker of that id, made if there is none, and the exactly-once state of its process.
   RegisteredBroker& EnsureBroker(const std::string& id) { return brokers_[id]; }
@@ -99,6 +104,8 @@ class TableState {
   };
 
   StreamDescription* Mutable(StreamId id);  // null: there is none
+  void Changed(const std::string& leader_before, const StreamDescription& stream,
+               const PartitionDescription& partition, std::vector<MetaDelta>& deltas);
   // Counts a stream in, and out.
   void Host(const StreamDescription& stream);
   void Unhost(const StreamDescription& stream);
