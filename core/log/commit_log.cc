@@ -94,6 +94,7 @@ absl::Status CommitLog::Roll() {
   BASCULE_CHECK(env_.shard.OnThisThread());
   RETURN_IF_ERROR(trust_);
   BASCULE_CHECK(!preallocating_);
+  BASCULE_CHECK(!cutting_);
   BASCULE_CHECK_GT(active().end(), active().base());  // or the next one would take its name
   Segment next;
   next.footer.base_offset = next.footer.end_offset = log_end();
@@ -124,6 +125,7 @@ absl::Status CommitLog::Roll() {
 absl::Status CommitLog::Append(std::string batch) {
   BASCULE_CHECK(env_.shard.OnThisThread());
   RETURN_IF_ERROR(trust_);
+  BASCULE_CHECK(!cutting_);
   wire::BatchHeader header;
   std::string_view payload;
   wire::ParseTrustedBatch(batch, header, payload);
@@ -148,7 +150,7 @@ absl::Status CommitLog::Append(std::string batch) {
 
 std::optional<FlushTicket> CommitLog::TakeFlush() {
   BASCULE_CHECK(env_.shard.OnThisThread());
-  if (flushing_ || !dirty() || !trust_.ok()) return std::nullopt;
+  if (flushing_ || cutting_ || !dirty() || !trust_.ok()) return std::nullopt;
   FlushTicket ticket;
   // Only what has bytes past the flushed end: the files of other segments may go meanwhile.
   for (const auto& [base, file] : unsealed_) {
@@ -213,7 +215,7 @@ void CommitLog::SaveIndex() {
 }
 
 void CommitLog::StartSealing() {
-  if (sealing_ || sealing_failed_ || unsealed_.empty() || !trust_.ok()) return;
+  if (sealing_ || sealing_failed_ || unsealed_.empty() || !trust_.ok() || cutting_) return;
   const Segment& segment = segments_[IndexOfSegment(unsealed_.front().first)];
   // A footer says that the data before it is durable, so it is written only then.
   if (segment.base() != unsealed_.front().first || flushed_end_ < segment.end()) return;
@@ -314,7 +316,7 @@ void CommitLog::Unlink(std::vector<std::string> paths) {
 void CommitLog::Trim() {
   BASCULE_CHECK(env_.shard.OnThisThread());
   const FilePosition data_end = active().footer.data_end;
-  if (preallocating_ || !trust_.ok() || active().file_bytes <= data_end.value()) return;
+  if (preallocating_ || cutting_ || !trust_.ok() || active().file_bytes <= data_end.value()) return;
   if (const absl::Status status = active_file_->Truncate(data_end.value()); !status.ok()) return;
   active().file_bytes = data_end.value();
   zeroed_end_ = data_end;

@@ -24,6 +24,7 @@
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
+#include "core/log/cut.h"
 #include "core/log/recovery.h"
 #include "core/log/retention.h"
 #include "core/log/segment_reader.h"
@@ -108,6 +109,18 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // Appends one finished batch whose base offset is log_end(). On error nothing was appended.
   absl::Status Append(std::string batch);
 
+  // --- cutting (R3): gives up everything behind an offset, in two steps (cut.h) ---
+  // From the call on nothing may be appended, and nothing is flushed, rolled, sealed, saved or
+  // expired, until Cut is done. Once no pool works on the log's files `planned` runs with where it
+  // will end: at `to`, or where the batch that `to` is inside of begins. Everything before is durable
+  // then, and Point() is that of the shorter log. Errors: DataLoss, and the log is as it was; any
+  // other is final: see trust().
+  void PlanCut(Offset to, absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned);
+  // That Point() is durable in recovery.points. When `done` runs the log ends there, durably, and
+  // flush tickets taken before are void (R3b). An error is final: see trust().
+  void Cut(absl::AnyInvocable<void(absl::Status)> done);
+  bool cutting() const { return cutting_; }
+
   // --- durability ---
   bool dirty() const { return flushed_end_ < log_end(); }
   // Nullopt when all is flushed or a flush is under way. Every ticket comes back through FlushDone.
@@ -189,6 +202,10 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void DropBefore(Offset start);
   void Dropped(const LogBounds& bounds);
   void NoteFiles(const std::vector<Offset>& looked_for, const std::set<std::string>& names);
+  void StartPlan(Offset to, absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned);
+  void OnPlanned(absl::StatusOr<CutPlan> plan,
+                 absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned);
+  void OnCut(const LogBounds& bounds, const absl::Status& status);
   void Distrust(const absl::Status& why);
   void RunOnPool(absl::AnyInvocable<void()> work);
   void EndOfWork();
@@ -224,6 +241,9 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   SegmentFooter flushing_facts_;
   uint64_t generation_ = 0;
   std::shared_ptr<std::atomic<bool>> poisoned_ = std::make_shared<std::atomic<bool>>(false);
+
+  bool cutting_ = false;
+  std::optional<CutPlan> cut_;  // what Point() tells already
 
   // Preallocated zeros end here; [data_end, zeroed_end_) may be written at once.
   FilePosition zeroed_end_;

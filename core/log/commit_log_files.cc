@@ -11,7 +11,7 @@ namespace bascule::log {
 
 void CommitLog::Clean() {
   BASCULE_CHECK(env_.shard.OnThisThread());
-  if (!trust_.ok()) return;
+  if (!trust_.ok() || cutting_) return;
   sealing_failed_ = false;
   StartSealing();
   if (ShouldRoll()) {
@@ -181,6 +181,7 @@ void CommitLog::CheckInvariants() const {
   BASCULE_CHECK_LE(index_saved_, active().index.size());
   BASCULE_CHECK(!sealing_ || !unsealed_.empty());
   BASCULE_CHECK_LT(unsealed_.size(), segments_.size());
+  BASCULE_CHECK(cutting_ || !cut_);
 }
 
 void CommitLog::CheckChain() const {

@@ -83,6 +83,12 @@ struct RecoveryRequest {
 // another's name (then no more is touched than what an earlier opening left under way).
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& fs, const RecoveryRequest& request);
 
+// Gives up all that the log holds and begins an empty one at `at`, past its end: what was before is
+// committed and dropped elsewhere. After a crash the log is as it was, or begins there. Blocks; errors
+// as those of RecoverLog.
+absl::StatusOr<RecoveredLog> BeginLogAnew(FileSystem& fs, const RecoveryRequest& request,
+                                          Offset at);
+
 // The footer at the end of an open segment file; NotFound when it has none, DataLoss when it is
 // damaged. Blocks.
 absl::StatusOr<SegmentFooter> ReadFooter(File& file, uint64_t file_bytes);
