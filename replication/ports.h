@@ -2,7 +2,11 @@
 // only the metadata log can grant (a new leader epoch) the other.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <set>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -32,6 +36,15 @@ struct PartitionChanged {
 // Of the metadata log: after `first`, up to `second`.
 using IndexRanges = std::vector<std::pair<MetadataIndex, MetadataIndex>>;
 
+// What of a broker its partitions' leaders have to know: whose acknowledgements count (R4a), who may
+// join an ISR (R1c).
+struct BrokerLife {
+  uint64_t incarnation = 0;
+  bool live = false;  // registered and not fenced
+  bool operator==(const BrokerLife&) const = default;
+};
+using BrokerLives = std::map<std::string, BrokerLife, std::less<>>;  // by id
+
 using MetaDelta = std::variant<StreamCreated, StreamDeleted, PartitionChanged, StreamUpdated>;
 
 // The only door through which a partition comes, goes or changes its role (R1).
@@ -42,6 +55,9 @@ class DeltaSink {
   // in it were deleted, but for those whose id is doubtful: nobody knows what became of them.
   virtual void OnTakeOver(const std::set<StreamId>& /*streams*/, MetadataIndex /*applied*/,
                           const IndexRanges& /*doubtful*/) {}
+  // All brokers, when one of them is another one: before the deltas of the same command, and behind
+  // OnTakeOver.
+  virtual void OnBrokers(const BrokerLives& /*brokers*/) {}
   // On the metadata thread, in log order. `settled` runs there when this broker has done its part:
   // partitions open and listening, or closed and gone; with the first error otherwise (the stream
   // exists all the same).

@@ -41,6 +41,7 @@ struct PartitionDescription {
   std::vector<std::string> elr;  // eligible leader replicas: out of the ISR, holding all of it (R6)
   uint64_t version = 0;          // raised by every change of leader, ISR or ELR (R1b)
   std::vector<ReplicaDoubt> doubtful{};  // among ISR and ELR
+  bool operator==(const PartitionDescription&) const = default;
 };
 
 struct StreamDescription {

@@ -70,14 +70,14 @@ void Partition::Open(log::RecoveredLog recovered) {
   if (replica_) {
     // Readers of what a failed reign committed go on; it moves no more.
     const Offset known = std::clamp(replica_->high_watermark(), log_->log_start(), log_->log_end());
-    Reign(replica_->epoch(), {options_.broker}, 1, known);
+    Reign(replica_->epoch(), {0, 1, {{options_.broker, 0, true, true, false}}}, known);
   } else if (state_ == State::kFailed) {
     state_ = State::kOpening;  // it could not be opened before
   }
   CheckInvariants();
 }
 
-void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr) {
+void Partition::Lead(LeaderEpoch epoch, const isr::PartitionView& view) {
   CheckOnShard();
   if (state_ == State::kClosed) return;
   acks_.SetEpoch(epoch);  // refusals too
@@ -95,7 +95,7 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
     options_.settings.durability = *next;
   }
   const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();  // R5c
-  Reign(epoch, isr, min_isr, std::clamp(knew, log_->log_start(), log_->log_end()));
+  Reign(epoch, view, std::clamp(knew, log_->log_start(), log_->log_end()));
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());
@@ -104,14 +104,17 @@ void Partition::Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int
   AppendPending();
 }
 
-void Partition::Reign(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr,
-                      Offset high_watermark) {
-  view_ = {0, min_isr, {}};
-  for (const std::string& broker : isr) view_.replicas.push_back({broker, 0, true, true, false});
+void Partition::Reign(LeaderEpoch epoch, const isr::PartitionView& view, Offset high_watermark) {
   replica_.emplace(
-      isr::LeaderReplica::Options{options_.broker, epoch, options_.settings.durability, {}}, view_,
+      isr::LeaderReplica::Options{options_.broker, epoch, options_.settings.durability, {}}, view,
       isr::LeaderReplica::Positions{log_->log_end(), log_->flushed_end(), high_watermark},
       env_.log.clock.Monotonic());
+}
+
+void Partition::OnView(LeaderEpoch epoch, const isr::PartitionView& view) {
+  CheckOnShard();
+  if (state_ != State::kLeading || replica_->epoch() != epoch) return;
+  Advance(replica_->OnView(view, env_.log.clock.Monotonic()));
 }
 
 void Partition::StandBy() {
@@ -141,7 +144,7 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done
   });
 }
 
-void Partition::Reconfigure(const StreamSettings& settings, int min_isr) {
+void Partition::Reconfigure(const StreamSettings& settings) {
   CheckOnShard();
   if (settings.cleaner_interval != options_.settings.cleaner_interval && clean_timer_.armed())
     CleanEvery(settings.cleaner_interval);
@@ -155,10 +158,6 @@ void Partition::Reconfigure(const StreamSettings& settings, int min_isr) {
   acks_.SetLeaderAcks(settings.leader_acks);
   if (feed_) feed_->SetRules(RulesOf(settings));
   if (log_) log_->SetLimits(LimitsOf(settings));
-  if (state_ == State::kLeading) {
-    view_.min_isr = min_isr;
-    Advance(replica_->OnView(view_, env_.log.clock.Monotonic()));
-  }
   Clean();
 }
 

@@ -83,8 +83,10 @@ class Partition final : public PartitionPort,
   // which it is led. What the log held before ended further on is
   // reported as a gap once it may be appended to. A log before it is at rest (Rest).
   void Open(log::RecoveredLog recovered);
-  // Leads `epoch`. A log that is trusted no more is not led: OnFailed has told.
-  void Lead(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr);
+  // Leads `epoch`, in whose ISR we are. A log that is trusted no more is not led: OnFailed has told.
+  void Lead(LeaderEpoch epoch, const isr::PartitionView& view);
+  // What the metadata says within `epoch`; of no interest to who does not lead it.
+  void OnView(LeaderEpoch epoch, const isr::PartitionView& view);
   // Leads no more: the tap is closed, reads end, publishers who wait get no answer (R14).
   void StandBy();
   // `done` runs when no pool works on the log's files, with what a log that failed is known to have
@@ -92,8 +94,8 @@ class Partition final : public PartitionPort,
   // the disk, and what the page cache shows goes on being served.
   void Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done);
   // Other settings for the same stream: each counts from now on, in the open tap too, but for the
-  // durability, which counts from the next epoch on. `min_isr`: what the settings' one comes to.
-  void Reconfigure(const StreamSettings& settings, int min_isr);
+  // durability, which counts from the next epoch on, and for min ISR, which comes with a view.
+  void Reconfigure(const StreamSettings& settings);
   // Opens the tap; `listening` as in SubjectFeeds. With `away`: nobody listened since the newest
   // record, which a gap record says once the tap is open (C4).
   enum class Since { kCreation, kAway };
@@ -146,8 +148,7 @@ class Partition final : public PartitionPort,
 
   void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
 
-  void Reign(LeaderEpoch epoch, const std::vector<std::string>& isr, int min_isr,
-             Offset high_watermark);
+  void Reign(LeaderEpoch epoch, const isr::PartitionView& view, Offset high_watermark);
   void CleanEvery(std::chrono::milliseconds interval);
   void Clean();
 
@@ -196,7 +197,6 @@ class Partition final : public PartitionPort,
   std::shared_ptr<log::CommitLog> closing_;  // what was log_, till the pools are done with it
   bool failure_told_ = false;                // of log_
   std::optional<isr::LeaderReplica> replica_;
-  isr::PartitionView view_;  // that replica_ knows
   std::unique_ptr<SubjectFeed> feed_;
   PendingAcks acks_;
   CommitWatch watch_;

@@ -120,8 +120,9 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
       });
       return;
     case LifeAction::Kind::kLead:
-      return shard.Post([partition, epoch = action.epoch, isr = entry.description.isr,
-                         min_isr = entry.min_isr] { partition->Lead(epoch, isr, min_isr); });
+      return shard.Post([partition, epoch = action.epoch, view = ViewOf(entry)] {
+        partition->Lead(epoch, view);
+      });
     case LifeAction::Kind::kStandBy:
       return shard.Post([partition] { partition->StandBy(); });
     case LifeAction::Kind::kRest:

@@ -64,6 +64,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   // `applied`, and doubtful ones, are never touched.
   void OnTakeOver(const std::set<StreamId>& streams, MetadataIndex applied,
                   const IndexRanges& doubtful) override;
+  void OnBrokers(const BrokerLives& brokers) override;
   // Starts the periodic work (disk space, background syncs). Deltas from here on wait for their
   // feeds to listen, for 2 s at most (there may be no NATS).
   void Start();
@@ -94,6 +95,9 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Update(const StreamUpdated& updated, absl::AnyInvocable<void(absl::Status)> settled);
   void Show(StreamId id, std::shared_ptr<const CatalogEntry> entry);
   PartitionDesire DesireOf(const PartitionDescription& partition) const;
+  isr::PartitionView ViewOf(const Entry& entry) const;
+  // To the partition, if it is to lead: what its replicas are now.
+  void TellView(const Entry& entry) const;
   std::shared_ptr<Partition> Make(const StreamDescription& stream, const StreamSettings& settings,
                                   PartitionKey key);
   // Whoever waits for `key` is called when it has come to rest.
@@ -126,6 +130,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   std::map<PartitionKey, Entry> partitions_;  // those with a replica here
   // All of them, as they are now; in the catalog once what is led here is open.
   std::map<StreamId, std::shared_ptr<const CatalogEntry>> streams_;
+  BrokerLives brokers_;
   std::atomic<bool> disk_full_{false};
   uint64_t ticks_ = 0;
   bool serving_ = false;

@@ -37,6 +37,38 @@ PartitionDesire PartitionSet::DesireOf(const PartitionDescription& partition) co
   return {role, partition.leader_epoch};
 }
 
+isr::PartitionView PartitionSet::ViewOf(const Entry& entry) const {
+  const PartitionDescription& partition = entry.description;
+  isr::PartitionView view{partition.version, entry.min_isr, {}};
+  for (const std::string& broker : partition.replicas) {
+    const auto life = brokers_.find(broker);
+    const bool known = life != brokers_.end();
+    const bool in_isr =
+        std::find(partition.isr.begin(), partition.isr.end(), broker) != partition.isr.end();
+    const bool doubtful =
+        std::any_of(partition.doubtful.begin(), partition.doubtful.end(),
+                    [&broker](const ReplicaDoubt& doubt) { return doubt.broker == broker; });
+    view.replicas.push_back({broker, known ? life->second.incarnation : 0,
+                             known && life->second.live, in_isr, doubtful});
+  }
+  return view;
+}
+
+void PartitionSet::TellView(const Entry& entry) const {
+  if (entry.description.leader != options_.broker) return;
+  entry.partition->shard().Post([partition = entry.partition,
+                                 epoch = entry.description.leader_epoch,
+                                 view = ViewOf(entry)] { partition->OnView(epoch, view); });
+}
+
+void PartitionSet::OnBrokers(const BrokerLives& brokers) {
+  BASCULE_CHECK(env_.home.OnThisThread());
+  brokers_ = brokers;
+  for (const auto& [key, entry] : partitions_) {
+    if (entry.description.replicas.size() > 1) TellView(entry);
+  }
+}
+
 void PartitionSet::Desire(PartitionKey key, PartitionDesire desire, Settled settled) {
   partitions_.at(key).waiting.push_back(std::move(settled));
   Feed(key, {.kind = LifeEvent::Kind::kDesired, .desire = desire});
@@ -137,6 +169,7 @@ void PartitionSet::Change(const PartitionChanged& changed,
   if (it == partitions_.end()) return settled(absl::OkStatus());
   it->second.description = changed.partition;
   it->second.min_isr = MinIsr(entry->settings.min_isr, changed.partition.replicas.size());
+  TellView(it->second);
   Desire(key, DesireOf(changed.partition), std::move(settled));
 }
 
@@ -152,11 +185,10 @@ void PartitionSet::Update(const StreamUpdated& updated,
   for (const PartitionDescription& description : entry->stream.partitions) {
     const auto it = partitions_.find({updated.stream.id, description.id});
     if (it == partitions_.end()) continue;
-    const int32_t min_isr = MinIsr(settings.min_isr, description.replicas.size());
-    it->second.min_isr = min_isr;
+    it->second.min_isr = MinIsr(settings.min_isr, description.replicas.size());
     const std::shared_ptr<Partition> partition = it->second.partition;
-    partition->shard().Post(
-        [partition, settings, min_isr] { partition->Reconfigure(settings, min_isr); });
+    partition->shard().Post([partition, settings] { partition->Reconfigure(settings); });
+    TellView(it->second);
   }
   settled(absl::OkStatus());
 }

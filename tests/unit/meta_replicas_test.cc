@@ -109,6 +109,7 @@ TEST_CASE("replicas: the lead is moved in its epoch, to who is live and in sync,
 TEST_CASE(
     "replicas: doubt is registered, kept in snapshots, and ended by an ISR change of that life") {
   ReplicatedTable world;
+  const ReplicatedTable before;
   const CommandOutcome registered = world.Apply(EncodeRegisterBroker(world.Doubtful("b3", 33)));
   CHECK(registered.deltas.size() == 1);
   CHECK(world.Shown() == "b1 isr b1 b2 b3 doubt b3(10,7) e10 v0");
@@ -116,6 +117,10 @@ TEST_CASE(
   REQUIRE(again.Restore(world.table.applied(), world.table.Snapshot()).ok());
   CHECK(again.Find(kKey)->doubtful == world.partition().doubtful);
   CHECK(again.Snapshot() == world.table.Snapshot());
+  // Who gets it as a snapshot is told too: doubt raises no version.
+  const std::vector<MetaDelta> deltas = Differences(before.table, again);
+  REQUIRE(deltas.size() == 1);
+  CHECK(std::get<PartitionChanged>(deltas[0]).partition.doubtful.size() == 1);
   CHECK_FALSE(
       world.Apply(EncodeAlterIsr({world.Alteration({{"b1", 1}, {"b2", 2}, {"b3", 3, true}})}))
           .result.ok());

@@ -139,7 +139,7 @@ TEST_CASE("a stream's own limit holds beside the broker's, and can change") {
   CHECK(world.acks.Find("large")->error == AckError::kTooLarge);
   StreamSettings wider;
   wider.max_message_bytes = 5000;
-  world.partition->Reconfigure(wider, 1);
+  world.partition->Reconfigure(wider);
   world.Publish({sized("fits now", 501), sized("too large for the broker", 1001)});
   CHECK(world.acks.Find("fits now")->error == AckError::kOk);
   CHECK(world.acks.Find("too large for the broker")->error == AckError::kTooLarge);
@@ -212,12 +212,12 @@ TEST_CASE("another durability counts from the next epoch on") {
   CHECK(world.Status().flushed_end == Offset(0));
   StreamSettings synced = options.settings;
   synced.durability = Durability::kFsync;
-  world.partition->Reconfigure(synced, 1);
+  world.partition->Reconfigure(synced);
   world.partition->CheckInvariants();  // what was committed without the disk stays committed
   world.Send({Wanting("in this epoch", AckPolicy::kAll)});
   CHECK(world.acks.Find("in this epoch") != nullptr);
   CHECK(world.Status().flushed_end == Offset(0));
-  world.partition->Lead(LeaderEpoch(2), {"self"}, 1);
+  world.partition->Lead(LeaderEpoch(2), ViewOf({"self"}, 1));
   CHECK(world.Status().high_watermark == Offset(2));
   world.Send({Wanting("in the next", AckPolicy::kAll)});
   CHECK(world.acks.Find("in the next") == nullptr);

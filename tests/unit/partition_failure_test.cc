@@ -67,7 +67,7 @@ TEST_CASE(
   world.partition->StandBy();
   world.Run();
   REQUIRE(world.failures.size() == 1);
-  world.partition->Lead(LeaderEpoch(9), {"self"}, 1);
+  world.partition->Lead(LeaderEpoch(9), ViewOf({"self"}, 1));
   world.partition->Listen(Partition::Since::kAway, [](const absl::Status&) {});
   CHECK(world.partition->failed());
   world.Publish(Values(6, 8, "early"));

@@ -145,9 +145,9 @@ TEST_CASE("what was acked under os before the stream became durable is not given
   CHECK(Acked(world.acks).size() == 5);
   StreamSettings synced = options.settings;
   synced.durability = Durability::kFsync;
-  world.partition->Reconfigure(synced, 1);
+  world.partition->Reconfigure(synced);
   world.fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
-  world.partition->Lead(LeaderEpoch(2), {"self"}, 1);
+  world.partition->Lead(LeaderEpoch(2), ViewOf({"self"}, 1));
   world.Publish(Values(5, 8, "synced"));
   REQUIRE(world.failures.size() == 1);
   std::optional<log::KnownEnd> known;

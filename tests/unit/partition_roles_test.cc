@@ -1,6 +1,8 @@
 // What a change of role or settings does to a partition that runs.
+#include "replication/meta/table/command_alter_isr.h"
 #include "replication/meta/table/command_create_stream.h"
 #include "replication/meta/table/command_fence_brokers.h"
+#include "replication/meta/table/command_register_broker.h"
 #include "replication/meta/table/command_update_stream.h"
 #include "tests/unit/partition_broker.h"
 
@@ -76,6 +78,46 @@ TEST_CASE("a read that waits ends when the partition is led here no more") {
   REQUIRE(ended.has_value());
   CHECK(absl::IsFailedPrecondition(*ended));
   CHECK(ended->message() == "Server not partition leader");
+}
+
+TEST_CASE(
+    "R1, R5: what metadata changes within an epoch counts at once: another ISR, another broker") {
+  for (const bool fenced : {false, true}) {
+    CAPTURE(fenced);
+    Machine machine(7);
+    metadata::BrokerRegistration other;
+    other.id = "b2";
+    other.incarnation = 22;
+    REQUIRE(Propose(machine, metadata::EncodeRegisterBroker(other)).ok());
+    StreamDescription stream;
+    stream.name = stream.subject = "s";
+    stream.overrides.min_isr = 1;
+    stream.partitions.push_back({PartitionId(0), "", LeaderEpoch(), {"b1", "b2"}, {}, {}, 0});
+    REQUIRE(Propose(machine, metadata::EncodeCreateStream(stream)).ok());
+    machine.RunFor(kSecond);
+    machine.Publish("s", Values(0, 1, "a"));
+    machine.RunFor(kSecond);
+    // b2 is in the ISR and acknowledges nothing.
+    CHECK(machine.acks.Find("a0") == nullptr);
+    CHECK(machine.Status("s").high_watermark == Offset(0));
+    const LeaderEpoch epoch = machine.Status("s").leader_epoch;
+    const metadata::MetaTable& table = machine.broker->metadata.table();
+    const uint64_t ours = table.FindBroker("b1")->incarnation;
+    const StreamId id = table.Find("s")->id;
+    const std::string command =
+        fenced ? metadata::EncodeFenceBrokers({{"b2", 22}})
+               : metadata::EncodeAlterIsr({{{id, PartitionId(0)},
+                                            "b1",
+                                            epoch,
+                                            table.Find("s")->partitions[0].version,
+                                            {{"b1", ours}}}});
+    REQUIRE(Propose(machine, command).ok());
+    machine.RunFor(kSecond);
+    CHECK(machine.Status("s").leader_epoch == epoch);
+    CHECK(machine.Status("s").high_watermark == Offset(1));
+    REQUIRE(machine.acks.Find("a0") != nullptr);
+    CHECK(machine.acks.Find("a0")->error == AckError::kOk);
+  }
 }
 
 TEST_CASE("a stream that stands elsewhere is known, but not opened") {
@@ -159,7 +201,9 @@ TEST_CASE("a min ISR that is lowered commits at once, not in the next epoch") {
   message.policy = AckPolicy::kAll;
   world.Publish({message});
   CHECK(world.acks.Find("i") == nullptr);
-  world.partition->Reconfigure(options.settings, 1);
+  world.partition->OnView(LeaderEpoch(2), ViewOf({"self"}, 1));  // of another epoch
+  CHECK(world.acks.Find("i") == nullptr);
+  world.partition->OnView(LeaderEpoch(1), ViewOf({"self"}, 1));
   CHECK(world.Status().high_watermark == Offset(1));
   CHECK(world.acks.Find("i")->error == AckError::kOk);
 }
@@ -173,7 +217,7 @@ TEST_CASE(
   for (int i = 0; i < 20; ++i) world.Publish(Values(i, i + 1));
   options.settings.retention_max_messages = 2;
   options.settings.cleaner_interval = std::chrono::seconds(1);
-  world.partition->Reconfigure(options.settings, 1);
+  world.partition->Reconfigure(options.settings);
   world.Run();
   Offset start = world.Status().log_start;  // it was cleaned at that
   for (int i = 20; i < 40; ++i) world.Publish(Values(i, i + 1));
@@ -181,7 +225,7 @@ TEST_CASE(
   world.scheduler.RunFor(std::chrono::milliseconds(1500));
   CHECK(world.Status().log_start > start);
   options.settings.cleaner_interval = std::chrono::seconds(60);
-  world.partition->Reconfigure(options.settings, 1);
+  world.partition->Reconfigure(options.settings);
   world.Run();
   start = world.Status().log_start;
   for (int i = 40; i < 60; ++i) world.Publish(Values(i, i + 1));

@@ -79,7 +79,7 @@ TEST_CASE("a new epoch commits nothing that is not durable, however often it com
   for (uint64_t epoch = 2; epoch < 5; ++epoch) {
     const std::string inbox = Concat("epoch", epoch);
     world.Send({Asking(inbox, AckPolicy::kAll)});
-    world.partition->Lead(LeaderEpoch(epoch), {"self"}, 1);
+    world.partition->Lead(LeaderEpoch(epoch), ViewOf({"self"}, 1));
     CHECK(world.acks.Find(inbox) == nullptr);
     world.Run();
     REQUIRE(world.acks.Find(inbox) != nullptr);
@@ -95,7 +95,7 @@ TEST_CASE("acks.leader counts as it was set last, back and forth") {
   StreamSettings settings = options.settings;
   for (int round = 0; round < 4; ++round) {
     settings.leader_acks = round % 2 == 0 ? LeaderAcks::kCommitted : LeaderAcks::kLocal;
-    world.partition->Reconfigure(settings, 1);
+    world.partition->Reconfigure(settings);
     const std::string inbox = Concat("round", round);
     world.Publish({Asking(inbox, AckPolicy::kLeader)});
     CHECK((world.acks.Find(inbox) != nullptr) == (round % 2 == 1));

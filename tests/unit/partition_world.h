@@ -194,6 +194,12 @@ inline PartitionContent ReadCommitted(SimScheduler& scheduler, PartitionPort& po
   return content;
 }
 
+inline isr::PartitionView ViewOf(const std::vector<std::string>& isr, int min_isr) {
+  isr::PartitionView view{1, min_isr, {}};
+  for (const std::string& broker : isr) view.replicas.push_back({broker, 1, true, true, false});
+  return view;
+}
+
 struct PartitionWorldOptions {
   StreamSettings settings{};
   uint64_t seed = 1;
@@ -247,7 +253,7 @@ class PartitionWorld final : private PartitionEvents {
         log::RecoverLog(fs, {kDirectory, kKey.stream, kKey.partition, point, known_end});
     REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
     partition->Open(*std::move(recovered));
-    partition->Lead(epoch, isr, min_isr);
+    partition->Lead(epoch, ViewOf(isr, min_isr));
   }
   // The machine dies and a new process takes over.
   void CrashAndRestart(LeaderEpoch epoch) {

@@ -46,6 +46,7 @@ absl::Status AppliedMetadata::Restore(MetadataIndex index, std::string_view snap
 
 void AppliedMetadata::AfterChange(const std::vector<MetaDelta>& deltas) {
   if (sink_ != nullptr) {
+    DeliverBrokers();
     for (const MetaDelta& delta : deltas) Deliver(delta);
   }
   view_.Renew();
@@ -70,7 +71,18 @@ void AppliedMetadata::HandOver(DeltaSink& sink) {
   std::set<StreamId> known;
   for (const auto& [name, stream] : table_.streams()) known.insert(stream.id);
   sink.OnTakeOver(known, table_.applied(), table_.doubtful());
+  brokers_.clear();
+  DeliverBrokers();
   for (const auto& [name, stream] : table_.streams()) Deliver(StreamCreated{stream});
+}
+
+void AppliedMetadata::DeliverBrokers() {
+  BrokerLives brokers;
+  for (const auto& [id, broker] : table_.brokers())
+    brokers.emplace_hint(brokers.end(), id, BrokerLife{broker.incarnation, !broker.fenced});
+  if (brokers == brokers_) return;
+  brokers_ = std::move(brokers);
+  sink_->OnBrokers(brokers_);
 }
 
 void AppliedMetadata::Deliver(const MetaDelta& delta) {

@@ -49,12 +49,14 @@ class AppliedMetadata final : public MetadataState {
  private:
   void AfterChange(const std::vector<MetaDelta>& deltas);
   void Deliver(const MetaDelta& delta);
+  void DeliverBrokers();
 
   Executor& home_;
   MetaTable table_;
   BrokerView view_;
   AppliedWatch applied_;
   Settlement settlement_;
+  BrokerLives brokers_;  // as the sink was told
   DeltaSink* sink_ = nullptr;
   std::vector<absl::AnyInvocable<void()>> observers_;
   Lifetime lifetime_{home_};

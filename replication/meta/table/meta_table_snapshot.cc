@@ -19,16 +19,11 @@ google::protobuf::ArenaOptions LargeBlocks() {
   return options;
 }
 
-bool SamePartition(const PartitionDescription& a, const PartitionDescription& b) {
-  return a.leader == b.leader && a.leader_epoch == b.leader_epoch && a.replicas == b.replicas &&
-         a.isr == b.isr && a.elr == b.elr && a.version == b.version;
-}
-
 void AppendChanges(const StreamDescription& before, const StreamDescription& after,
                    std::vector<MetaDelta>& deltas) {
   if (!(before.overrides == after.overrides)) deltas.push_back(StreamUpdated{after});
   for (size_t i = 0; i < after.partitions.size(); ++i) {
-    if (i < before.partitions.size() && SamePartition(before.partitions[i], after.partitions[i]))
+    if (i < before.partitions.size() && before.partitions[i] == after.partitions[i])
       continue;
     deltas.push_back(PartitionChanged{after.id, after.name, after.partitions[i]});
   }
