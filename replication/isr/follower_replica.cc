@@ -74,8 +74,10 @@ FollowerReplica::Verdict FollowerReplica::OnAnswer(const ReconcileAnswer& answer
 void FollowerReplica::OnCut(Offset log_end) {
   BASCULE_CHECK(phase_ == Phase::kCutting);
   // Anew: behind everything that there was, and all before it is committed and dropped.
-  if (log_end > log_end_) high_watermark_ = log_end;
-  log_end_ = flushed_end_ = log_end;
+  if (log_end > log_end_) high_watermark_ = flushed_end_ = log_end;
+  // That the cut is durable says nothing of what it left.
+  flushed_end_ = std::min(flushed_end_, log_end);
+  log_end_ = log_end;
   phase_ = Phase::kFollowing;
   CheckInvariants();
 }

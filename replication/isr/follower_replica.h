@@ -55,7 +55,8 @@ class FollowerReplica {
     std::string why{};
   };
   Verdict OnAnswer(const ReconcileAnswer& answer);
-  // The cut is durable, and flush tickets taken before it are void (R3b).
+  // The cut is durable, and flush tickets taken before it are void (R3b). Of what it leaves no more
+  // is durable than was told before: a flush tells the rest (OnFlushed).
   void OnCut(Offset log_end);
 
   // --- following ---

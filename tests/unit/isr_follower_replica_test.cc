@@ -82,6 +82,17 @@ TEST_CASE("R3a: an answer is good for the last question of this process in this 
   CHECK(follower.OnAnswer(AnswerTo(101, 11)).todo == Todo::kNothing);
 }
 
+TEST_CASE("R4: what a cut leaves is durable no further than it was") {
+  FollowerReplica follower = Follower();
+  follower.Ask(Log());
+  REQUIRE(follower.OnAnswer(AnswerTo(100, 19)).todo == Todo::kCut);
+  follower.OnCut(Offset(19));
+  CHECK(follower.log_end() == Offset(19));
+  CHECK(follower.Acknowledge()->position == Offset(18));
+  follower.OnFlushed(Offset(19));
+  CHECK(follower.Acknowledge()->position == Offset(19));
+}
+
 TEST_CASE("R3a: records of the present epoch are not cut: asked again, then an alarm") {
   FollowerReplica follower = Follower();
   const LogEpochs log = Log({{LeaderEpoch(5), Offset(0)}, {kPresent, Offset(15)}});
