@@ -34,7 +34,7 @@ started=$SECONDS
 log_dir=build/test-logs
 
 # The sanitizers' steps build what they run and no more: the load programs' tests carry the label unit and stay out.
-asan_targets=(unit_tests sim_tests raft_sim_tests)
+asan_targets=(unit_tests sim_tests raft_sim_tests isr_sim_tests)
 for source in tests/fuzz/*_fuzz.cc; do
   asan_targets+=("$(basename "$source" .cc)")
 done
@@ -242,7 +242,8 @@ step_threads() {
 step_asan() {
   build asan "${asan_targets[@]}" || return 0
   # The simulation has seen all its seeds in dev; here fewer will do.
-  BASCULE_TEST_RAFT_RUNS=1000 BASCULE_TEST_SEEDS=10 run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
+  BASCULE_TEST_RAFT_RUNS=1000 BASCULE_TEST_ISR_SEEDS=3000 BASCULE_TEST_SEEDS=10 \
+    run_ctest asan -L '^(unit|sim|fuzz)$' -E '^bench_tests$'
 }
 
 step_tsan() {
