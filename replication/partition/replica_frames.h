@@ -3,7 +3,7 @@
 // head and slices of memory that is there already.
 //
 //   frame  = "BSRF" version:u8 0:u8[3] part_count:u32 head_crc:u32 part* body*
-//   part   = kind:u8 0:u8[3] body_bytes:u32 stream:u64 partition:i32 0:u32 epoch:u64 a:u64 b:u64 c:u64 d:u64    64 bytes
+//   part   = kind:u8 0:u8[3] body_bytes:u32 stream:u64 partition:i32 0:u32 epoch:u64 a:u64 b:u64 c:u64 d:u64   64 bytes
 //   body   = of the parts in their order: batches (append), ( epoch:u64 start:i64 )* (question)
 //
 //   kind                 a               b            c            d              body

@@ -1,4 +1,4 @@
-// Anything a peer may send on the replication stream: no bytes crash the reading of a frame or of the batches in it, and
+// Anything a peer may send on the replication stream: no bytes crash the reading of a frame or of its batches, and
 // what is read is within its bounds and is written as it was.
 #include <cstddef>
 #include <cstdint>

@@ -23,8 +23,7 @@ void AppendChanges(const StreamDescription& before, const StreamDescription& aft
                    std::vector<MetaDelta>& deltas) {
   if (!(before.overrides == after.overrides)) deltas.push_back(StreamUpdated{after});
   for (size_t i = 0; i < after.partitions.size(); ++i) {
-    if (i < before.partitions.size() && before.partitions[i] == after.partitions[i])
-      continue;
+    if (i < before.partitions.size() && before.partitions[i] == after.partitions[i]) continue;
     deltas.push_back(PartitionChanged{after.id, after.name, after.partitions[i]});
   }
 }
