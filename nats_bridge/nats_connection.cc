@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/logging.h"
 #include "core/base/text.h"
+#include "core/base/url.h"
 #include "nats_bridge/bridge_limits.h"
 #include "nats_bridge/control_line.h"
 #include "nats_bridge/server_url.h"
@@ -308,7 +309,7 @@ void NatsConnection::NoteConnected() {
   natsConnection* nc = Current().get();
   char url[1024] = "";
   natsConnection_GetConnectedUrl(nc, url, sizeof(url));
-  const std::string shown = WithoutSecrets(url);
+  const std::string shown = WithoutUserInfo(url);
   max_payload_.store(natsConnection_GetMaxPayload(nc), std::memory_order_relaxed);
   {
     const absl::MutexLock lock(&mutex_);

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "core/base/text.h"
+#include "core/base/url.h"
 
 namespace bascule::nats {
 namespace {
@@ -17,16 +18,7 @@ constexpr int kMaxPort = 65535;
 
 absl::Status Wrong(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(
-      Concat("nats: the server's URL '", WithoutSecrets(text), "' ", why));
-}
-
-// Where what stands before "://" ends, if that is a scheme and no part of a password; npos: there is none.
-size_t SchemeEnd(std::string_view url) {
-  const size_t end = url.find("://");
-  if (end == std::string_view::npos) return end;
-  const std::string_view scheme = url.substr(0, end);
-  const bool letters = std::all_of(scheme.begin(), scheme.end(), absl::ascii_isalpha);
-  return letters ? end : std::string_view::npos;
+      Concat("nats: the server's URL '", WithoutUserInfo(text), "' ", why));
 }
 
 // Takes the scheme off the front of `rest`; false: an unknown one.
@@ -103,14 +95,6 @@ bool IsIpAddress(const std::string& host) {
   in6_addr ignored;  // large enough for both
   return inet_pton(AF_INET, host.c_str(), &ignored) == 1 ||
          inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
-}
-
-std::string WithoutSecrets(std::string_view url) {
-  const size_t scheme = SchemeEnd(url);
-  const size_t host = scheme == std::string_view::npos ? 0 : scheme + 3;
-  const size_t at = url.rfind('@');
-  if (at == std::string_view::npos || at < host) return std::string(url);
-  return Concat(url.substr(0, host), url.substr(at + 1));
 }
 
 }  // namespace bascule::nats

@@ -32,7 +32,4 @@ std::string Shown(const ServerUrl& url);
 // Whether `host` is an address, not a name.
 bool IsIpAddress(const std::string& host);
 
-// A URL without the password or token that may stand in it, whatever else stands there.
-std::string WithoutSecrets(std::string_view url);
-
 }  // namespace bascule::nats

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/limits.h"
 #include "core/base/quantity.h"
+#include "core/base/url.h"
 #include "core/config/kind.h"
 
 namespace bascule::config {
@@ -20,6 +21,7 @@ constexpr int kMaxPort = 65535;
 constexpr int kPeerPort = 9293;
 constexpr size_t kMaxNamespaceBytes = 128;
 constexpr double kMaxReservePercent = 90;
+constexpr char kHidden[] = "***@";  // a server's user, password or token
 
 // Splits "host:port", "[v6]:port", "host", ":port". False when it is none of them; without a port
 // it is left alone.
@@ -71,10 +73,10 @@ absl::Status CheckItems(const std::vector<std::string>& items, const std::string
 
 std::string WrongNatsServer(const std::string& url) {
   const auto refuse = [&url](const std::string& why) {
-    return absl::StrCat(Quoted(WithoutUserInfo(url)), " ", why);
+    return absl::StrCat(Quoted(WithoutUserInfo(url, kHidden)), " ", why);
   };
   std::string rest = url;
-  if (const size_t scheme = url.find("://"); scheme != std::string::npos) {
+  if (const size_t scheme = SchemeEnd(url); scheme != std::string::npos) {
     const std::string name = absl::AsciiStrToLower(url.substr(0, scheme));
     if (name != "nats" && name != "tls")
       return refuse(absl::StrCat("has the scheme ", Quoted(name)));
@@ -106,14 +108,6 @@ std::string ToText(const Address& address) {
 }
 
 bool IsEveryInterface(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
-
-std::string WithoutUserInfo(const std::string& url) {
-  const size_t scheme = url.find("://");
-  const size_t start = scheme == std::string::npos ? 0 : scheme + 3;
-  const size_t at = url.rfind('@');
-  if (at == std::string::npos || at < start) return url;
-  return absl::StrCat(url.substr(0, start), "***", url.substr(at));
-}
 
 Kind<Address> AddressKind() {
   const std::string wanted = "host:port such as 0.0.0.0:9292, localhost:9292 or [::1]:9292";
@@ -203,7 +197,7 @@ Kind<std::vector<std::string>> NatsServersKind() {
   };
   kind.show = [](const std::vector<std::string>& servers) {
     std::vector<std::string> shown;
-    for (const std::string& server : servers) shown.push_back(WithoutUserInfo(server));
+    for (const std::string& server : servers) shown.push_back(WithoutUserInfo(server, kHidden));
     return absl::StrCat("[", absl::StrJoin(shown, ", "), "]");
   };
   return kind;

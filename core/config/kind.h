@@ -72,7 +72,4 @@ absl::StatusOr<std::string> OneText(const Value& value, const std::string& wante
 // 0.0.0.0 and ::, which can be listened on and not dialled.
 bool IsEveryInterface(const std::string& host);
 
-// A server address without user and password.
-std::string WithoutUserInfo(const std::string& url);
-
 }  // namespace bascule::config

@@ -88,6 +88,16 @@ TEST_CASE("config rules: secrets do not show in errors and descriptions") {
   CHECK(Holds(DescribeConfig(*config), "nats.password: ***\n"));
 }
 
+TEST_CASE("config rules: a password that looks like the end of a scheme is not shown either") {
+  const auto config = LoadFile("nats.servers: 'u:hush://hush@h'");
+  REQUIRE(config.ok());
+  CHECK_FALSE(Holds(DescribeConfig(*config), "hush"));
+  CHECK(Holds(DescribeConfig(*config), "[***@h]"));
+  CHECK(FileFaults("nats.servers: 'u:hush://hush@h:none'") ==
+        "bascule.yaml:1: \"nats.servers\" must hold addresses such as nats://host:4222 or "
+        "tls://host:4222; \"***@h:none\" is not one");
+}
+
 TEST_CASE("config rules: no secret is shown, of whatever kind") {
   for (const std::string text :
        {"nats: {user: u, password: hush}", "nats: {token: hush}", "nats.servers: 'nats://u:hush@h'",

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "core/base/url.h"
 #include "tests/support/temp_dir.h"
 
 namespace bascule::nats {
@@ -68,11 +69,11 @@ TEST_CASE("nats setup: no part of a password or token is shown, whatever is in i
     CAPTURE(secret);
     for (const char* scheme : {"nats://", "tls://", ""}) {
       const std::string url = std::string(scheme) + secret + "@host:4222";
-      CHECK(WithoutSecrets(url) == std::string(scheme) + "host:4222");
+      CHECK(WithoutUserInfo(url) == std::string(scheme) + "host:4222");
     }
   }
-  CHECK(WithoutSecrets("nats://host:4222") == "nats://host:4222");
-  CHECK(WithoutSecrets("") == "");
+  CHECK(WithoutUserInfo("nats://host:4222") == "nats://host:4222");
+  CHECK(WithoutUserInfo("") == "");
 }
 
 }  // namespace
