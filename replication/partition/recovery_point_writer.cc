@@ -60,6 +60,18 @@ void RecoveryPointWriter::List(PartitionKey key, absl::AnyInvocable<void(absl::S
   Write();
 }
 
+void RecoveryPointWriter::Lower(PartitionKey key, log::RecoveryPoint point,
+                                absl::AnyInvocable<void(absl::Status)> done) {
+  BASCULE_CHECK(home_.OnThisThread());
+  const auto it = set_.partitions.find(key);
+  if (it == set_.partitions.end()) return done(absl::NotFoundError("the partition is not listed"));
+  it->second = point;
+  lowered_.insert_or_assign(key, Lowered{std::move(point), gatherings_});
+  // A write that is on its way to the disk already has the higher one: the next one is ours.
+  waiting_.push_back(std::move(done));
+  Write();
+}
+
 // Between two calls: whoever waits, is waited for by a write.
 void RecoveryPointWriter::CheckInvariants() const {
   if (writing_) return;
@@ -69,7 +81,10 @@ void RecoveryPointWriter::CheckInvariants() const {
   BASCULE_CHECK_LE(durable_sequence_, set_.sequence);
 }
 
-void RecoveryPointWriter::Forget(PartitionKey key) { set_.partitions.erase(key); }
+void RecoveryPointWriter::Forget(PartitionKey key) {
+  set_.partitions.erase(key);
+  lowered_.erase(key);
+}
 
 void RecoveryPointWriter::NoteApplied(MetadataIndex index) {
   BASCULE_CHECK(home_.OnThisThread());
@@ -92,9 +107,17 @@ void RecoveryPointWriter::Write() {
   }
   writing_ = true;
   last_write_ = clock_.Monotonic();
-  collect_([weak = weak_from_this()](Points points) {
+  collect_([weak = weak_from_this(), gathering = ++gatherings_](Points points) {
     auto self = weak.lock();
     if (!self) return;
+    for (auto it = self->lowered_.begin(); it != self->lowered_.end();) {
+      if (it->second.gatherings >= gathering) {
+        points.insert_or_assign(it->first, it->second.point);
+        ++it;
+      } else {
+        it = self->lowered_.erase(it);
+      }
+    }
     for (auto& [key, point] : points) {
       // A partition forgotten meanwhile stays forgotten.
       const auto it = self->set_.partitions.find(key);

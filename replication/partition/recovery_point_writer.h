@@ -36,6 +36,10 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   // `done` runs when the partition is durably listed: from then on its directory cannot vanish
   // unnoticed.
   void List(PartitionKey key, absl::AnyInvocable<void(absl::Status)> done);
+  // A listed partition's log is about to be cut (CommitLog::PlanCut): `done` runs when no higher
+  // point than `point` is on the disk. What is gathered from its log from now on is not higher.
+  void Lower(PartitionKey key, log::RecoveryPoint point,
+             absl::AnyInvocable<void(absl::Status)> done);
   void Forget(PartitionKey key);
   // The metadata of this member has come to `index`; in the next write.
   void NoteApplied(MetadataIndex index);
@@ -61,6 +65,13 @@ class RecoveryPointWriter : public std::enable_shared_from_this<RecoveryPointWri
   const std::string data_directory_;
   Collect collect_;
   log::RecoveryPointSet set_;
+  // Of logs that are being cut: what was gathered before that counts no more.
+  struct Lowered {
+    log::RecoveryPoint point;
+    uint64_t gatherings;  // those begun by then
+  };
+  std::map<PartitionKey, Lowered> lowered_;
+  uint64_t gatherings_ = 0;
   uint64_t durable_sequence_ = 0;  // what was found may stand in the page cache only
   std::vector<absl::AnyInvocable<void(absl::Status)>> waiting_;
   bool writing_ = false;
