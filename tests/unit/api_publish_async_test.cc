@@ -262,6 +262,8 @@ class ShiftedClock final : public Clock {
   MonotonicTime Monotonic() override { return Add(RealClock().Monotonic(), Duration(shift_)); }
   Timestamp Wall() override { return RealClock().Wall(); }
   void Shift(Duration by) { shift_ = by.count(); }
+  // So that it is `then` now.
+  void ShiftTo(MonotonicTime then) { Shift(Between(RealClock().Monotonic(), then)); }
 
  private:
   std::atomic<int64_t> shift_{0};
@@ -299,6 +301,41 @@ TEST_CASE(
   session.context.TryCancel();
   CHECK(session.stream->Finish().error_code() == grpc::StatusCode::CANCELLED);
   CHECK(Eventually([&] { return world.bus.inboxes() == 0; }));
+}
+
+TEST_CASE(
+    "publish async: a window whose oldest was acked in time awaits the next oldest, no longer") {
+  ShiftedClock clock;
+  ApiWorld world({}, clock);
+  world.AddStream("s", "foo");
+  std::atomic<size_t> published{0};
+  world.bus.on_publish = [&](const Published&) -> std::optional<std::string> {
+    ++published;
+    return std::nullopt;
+  };
+  Session session(world);
+  const auto send = [&](size_t until) {
+    for (size_t i = published; i < until; ++i) session.Send("s", "");
+    REQUIRE(Eventually([&] { return published == until; }));
+  };
+  constexpr std::chrono::milliseconds kLeft{1000};
+  const MonotonicTime first = clock.Monotonic();
+  send(1);
+  clock.Shift(std::chrono::seconds(10));  // the others are younger
+  send(limits::kMaxAsyncInFlight - 1);
+  clock.ShiftTo(Add(first, InFlightWindow::kAge - kLeft));
+  send(limits::kMaxAsyncInFlight);
+  // Full until the first one's time is up; but that one is acked, and another takes its place.
+  const Published oldest = world.bus.published().front();
+  world.bus.Deliver(oldest.ack_inbox, world.bus.Ack(oldest));
+  session.Receive();
+  send(limits::kMaxAsyncInFlight + 1);
+  // No ack comes any more. When the first one's time is up, that of the others is not quite.
+  clock.ShiftTo(Add(first, InFlightWindow::kAge + std::chrono::seconds(9)));
+  session.Send("s", "");
+  CHECK(Eventually([&] { return published == limits::kMaxAsyncInFlight + 2; }));
+  session.context.TryCancel();
+  CHECK(session.stream->Finish().error_code() == grpc::StatusCode::CANCELLED);
 }
 
 TEST_CASE("publish async: cancelling frees the session, whatever is under way") {

@@ -129,6 +129,27 @@ TEST_CASE("stream police: open streams of one address, of all; who has most goes
   }
 }
 
+TEST_CASE("stream police: streams of a connection whose name another has now count no more") {
+  for (const bool in_all : {false, true}) {
+    CAPTURE(in_all);
+    StreamBounds bounds = SmallBounds();
+    (in_all ? bounds.open_in_all : bounds.open_per_address) = 15;
+    Law law(bounds);
+    for (int round = 0; round < 3; ++round) {
+      law.counts["10.0.0.1:1"] = {100, 90, 0, 0};
+      CHECK_FALSE(law.Ends("10.0.0.1:1", 0));
+      law.counts["10.0.0.1:1"] = {10, 0, 0, 0};  // its own ten, beside no others
+      CHECK_FALSE(law.Ends("10.0.0.1:1", 0));
+      law.counts["10.0.0.1:2"] = {5, 0, 0, 0};
+      CHECK_FALSE(law.Ends("10.0.0.1:2", 0));
+      law.counts["10.0.0.1:2"].started = 6;  // one too many
+      CHECK(law.Ends("10.0.0.1:2", 0));
+      law.counts.clear();
+      CHECK(law.Wait(100).empty());
+    }
+  }
+}
+
 TEST_CASE("stream police: all at once may be dropped, and a few each time, twice over") {
   Law law;
   StreamCounts& counts = law.counts["a"];

@@ -87,6 +87,21 @@ clustering:
   CHECK(config->MaxRequestBytes() == (64 << 20) + limits::kRecordOverheadBytes);
 }
 
+TEST_CASE("config load: the disk's reserve is that share of it, parts of a percent too") {
+  constexpr uint64_t kDisk = 1'000'000'000'000;
+  const std::pair<const char*, uint64_t> cases[] = {{"0.5%", 5'000'000'000},
+                                                    {"2.5%", 25'000'000'000},
+                                                    {"12.25%", 122'500'000'000},
+                                                    {"5%", 50'000'000'000},
+                                                    {"0%", 0}};
+  for (const auto& [share, bytes] : cases) {
+    CAPTURE(share);
+    const auto config = LoadFile(Concat("disk.reserve: ", share));
+    REQUIRE(config.ok());
+    CHECK(config->disk_reserve.Of(kDisk) == bytes);
+  }
+}
+
 TEST_CASE("config load: an unknown key names file, line and the nearest key") {
   const std::pair<const char*, const char*> cases[] = {
       {"port: 1\nstreams.retenton.max.age: 1h\n",

@@ -16,6 +16,7 @@
 #include "core/base/bounded_output.h"
 #include "core/base/check.h"
 #include "tests/support/eventually.h"
+#include "tests/support/side_thread.h"
 #include "tests/support/temp_dir.h"
 
 namespace bascule {
@@ -144,6 +145,24 @@ TEST_CASE("bounded output: a socket that nobody reads, and the descriptor stays 
   CHECK((fcntl(pair[0], F_GETFL) & O_NONBLOCK) == 0);
   close(pair[0]);
   close(pair[1]);
+}
+
+TEST_CASE(
+    "bounded output: a reader that takes a little now and then does not lengthen the time limit") {
+  using SteadyClock = std::chrono::steady_clock;
+  Pipe pipe;
+  constexpr milliseconds kLimit(200);
+  constexpr milliseconds kPace(10);
+  const std::string text(100 * 4096, 'x');  // at a page each time: five times the limit
+  SideThread reader([&](const std::atomic<bool>& stop) {
+    while (!stop) {
+      const SteadyClock::time_point next = SteadyClock::now() + kPace;
+      Eventually([&] { return stop || SteadyClock::now() >= next; });
+      char page[4096];
+      [[maybe_unused]] const ssize_t n = read(pipe.fds[0], page, sizeof(page));
+    }
+  });
+  CHECK_FALSE(WriteWithin(pipe.fds[1], text, kLimit));
 }
 
 TEST_CASE("log lines: control characters do not make lines of their own") {

@@ -2,6 +2,7 @@
 // queue is full.
 #include <doctest/doctest.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -159,6 +160,22 @@ TEST_CASE("nats ingest: an envelope brings key, headers and ack wishes") {
   CHECK(got.record.ack_format == AckFormat::kEnvelope);
   CHECK(got.record.payload_bytes == bytes.size());
   CHECK(got.record.expected_offset == -1);  // not asked of a stream without concurrency control
+}
+
+TEST_CASE(
+    "nats ingest: of a header that NATS and the envelope both have, the envelope's value is "
+    "shown") {
+  World w;
+  const wire::HeaderList of_nats{{"both", "NATS"}, {"nats", "1"}, {"A", "NATS"}};
+  PublishMessage publish;
+  publish.headers = {{"A", "envelope"}, {"envelope", "2"}, {"both", "envelope"}};
+  const std::string bytes = Envelope(publish);
+  const Seen& got = w.Only(Plain(bytes, "", &of_nats));
+  // As a reader of the record takes them into a map.
+  std::map<std::string, std::string> shown;
+  for (const auto& [name, value] : got.view().headers) shown[std::string(name)] = value;
+  CHECK(shown == std::map<std::string, std::string>{
+                     {"A", "envelope"}, {"both", "envelope"}, {"envelope", "2"}, {"nats", "1"}});
 }
 
 TEST_CASE(

@@ -309,6 +309,27 @@ TEST_CASE("a disk without room refuses what it cannot take, and goes on when the
   CHECK(world.failures.empty());
 }
 
+TEST_CASE(
+    "a disk without room: who waits behind the batch that met it is told as well, and at once") {
+  PartitionWorld world;
+  for (int round = 0; round < 2; ++round) {
+    world.fs.SetCapacity(0);
+    std::vector<TestMessage> messages;
+    for (int i = 0; i < 9; ++i) {  // several batches
+      messages.push_back(Wanting(Concat("i", round, ".", i), AckPolicy::kAll));
+      messages.back().value.assign(200'000, 'x');
+      messages.back().payload_bytes = 10;
+    }
+    world.acks.sent.clear();
+    world.Publish(messages);
+    CHECK(world.acks.sent.size() == messages.size());
+    for (const SentAck& ack : world.acks.sent) CHECK(ack.error == AckError::kUnavailable);
+    world.fs.SetCapacity(uint64_t{1} << 40);
+    world.Publish({Wanting("after", AckPolicy::kAll)});
+    CHECK(world.acks.Find("after")->error == AckError::kOk);
+  }
+}
+
 TEST_CASE("R11: the clock may jump back, timestamps do not") {
   PartitionWorld world;
   world.Publish(Values(0, 1));

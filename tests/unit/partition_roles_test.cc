@@ -166,6 +166,42 @@ TEST_CASE("other limits count for a log that is open, and after a restart") {
   CHECK(machine.Status("s").log_start == start);
 }
 
+TEST_CASE("what changed of a stream is still shown after the next change, of whatever kind") {
+  Machine machine(6);
+  CHECK(machine.Create("s", 3).ok());
+  const auto shown = [&] { return machine.broker->catalog.Find("s"); };
+  const auto update = [&](const StreamOverrides& changes) {
+    CHECK(Ask<absl::Status>(machine.scheduler, [&](auto done) {
+            machine.broker->metadata.UpdateStream("s", changes, 5 * kSecond, std::move(done));
+          }).ok());
+  };
+  for (int64_t round = 1; round <= 2; ++round) {
+    CAPTURE(round);
+    StreamOverrides first;
+    first.retention_max_messages = 4 * round;
+    update(first);
+    StreamOverrides second;
+    second.retention_max_bytes = 1'000'000 * round;
+    update(second);
+    CHECK(shown()->settings.retention_max_messages == 4 * round);
+    // The broker leads all partitions anew, each by a change of its own.
+    machine.broker->group->Propose(
+        metadata::EncodeFenceBrokers(
+            {{"b1", machine.broker->metadata.table().FindBroker("b1")->incarnation}}),
+        [](const absl::Status&) {});
+    machine.RunFor(10 * kSecond);
+    CHECK(shown()->settings.retention_max_messages == 4 * round);
+    CHECK(shown()->settings.retention_max_bytes == 1'000'000 * round);
+    const auto& known = machine.broker->metadata.table().Find("s")->partitions;
+    REQUIRE(shown()->stream.partitions.size() == known.size());
+    for (size_t i = 0; i < known.size(); ++i) {
+      CHECK(known[i].leader == "b1");
+      CHECK(shown()->stream.partitions[i].leader == known[i].leader);
+      CHECK(shown()->stream.partitions[i].leader_epoch == known[i].leader_epoch);
+    }
+  }
+}
+
 TEST_CASE("what a metadata leader binds in a stream counts in its open partition") {
   Machine machine(8);
   // Of an older version, which wrote nothing of it into the stream.

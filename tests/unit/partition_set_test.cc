@@ -81,6 +81,22 @@ TEST_CASE("a partition that cannot be listed is not opened") {
   CHECK(DurablePoints(machine).partitions.contains({kFirstStream, PartitionId(0)}));
 }
 
+TEST_CASE(
+    "a partition is not opened for as long as it cannot be listed, however often that is tried") {
+  Machine machine(3);
+  for (const std::string name : {"s", "t"}) {
+    machine.fs.faults().FailAfter(1, kRename, absl::StatusCode::kInternal, 4);
+    CHECK(absl::IsInternal(machine.Create(name)));
+    machine.RunFor(2 * kSecond);  // tries again
+    CHECK_FALSE(machine.Listens(name));
+    CHECK_FALSE(machine.fs.Exists(machine.DirectoryOf(name)));
+    machine.RunFor(5 * kSecond);
+    CHECK(machine.Listens(name));
+    CHECK(DurablePoints(machine).partitions.contains(
+        {machine.broker->catalog.Find(name)->stream.id, PartitionId(0)}));
+  }
+}
+
 TEST_CASE("a directory that was listed and is gone is damage, not a new partition") {
   Machine machine(4);
   CHECK(machine.Create("s").ok());

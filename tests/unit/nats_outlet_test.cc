@@ -1,0 +1,51 @@
+// What leaves by one connection: bounded, within a batch too.
+#include "nats_bridge/outlet.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "nats_bridge/bridge_limits.h"
+#include "nats_bridge/nats_connection.h"
+#include "tests/integration/scripted_server.h"
+#include "tests/support/eventually.h"
+
+namespace bascule::nats {
+namespace {
+
+TEST_CASE(
+    "nats outlet: one batch takes no more than the outgoing buffer may hold, time and again") {
+  std::atomic<size_t> arrived{0};
+  ScriptedServer server([&](ScriptedPeer& peer, int) {
+    peer.LetIn();
+    peer.Serve([&](const std::string& line) { arrived += line.starts_with("PUB out ") ? 1 : 0; });
+  });
+  NatsOptions options;
+  options.urls = {server.url()};
+  const auto egress = NatsConnection::Start(options, RealClock(), 1);
+  REQUIRE(egress.ok());
+  REQUIRE(Eventually([&] { return (*egress)->connected(); }));
+  // Of lines, which the server reads fast, and none of them empty.
+  std::string payload(limits::kMiB, 'x');
+  for (size_t at = 4094; at + 2 < payload.size(); at += 4096) payload.replace(at, 2, "\r\n");
+  const size_t room = limits::kEgressBufferBytes / payload.size();
+  size_t all = 0;
+  for (int round = 0; round < 2; ++round) {
+    size_t taken = 0;
+    absl::Status status;
+    {
+      Outlet outlet(**egress);
+      while (taken < 2 * room && (status = outlet.Publish("out", payload)).ok()) ++taken;
+    }
+    CHECK_MESSAGE(absl::IsResourceExhausted(status), status.ToString());
+    CHECK(taken <= room);
+    CHECK(taken >= room / 2);
+    // What was taken gets there, and makes room.
+    all += taken;
+    CHECK(Eventually([&] { return arrived == all; }));
+  }
+  (*egress)->Stop();
+}
+
+}  // namespace
+}  // namespace bascule::nats
