@@ -1,4 +1,4 @@
-#include "cmd/bascule/line_source.h"
+#include "line_source.h"
 
 #include <poll.h>
 #include <unistd.h>
