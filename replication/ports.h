@@ -55,8 +55,9 @@ class DeltaSink {
   // in it were deleted, but for those whose id is doubtful: nobody knows what became of them.
   virtual void OnTakeOver(const std::set<StreamId>& /*streams*/, MetadataIndex /*applied*/,
                           const IndexRanges& /*doubtful*/) {}
-  // All brokers, when one of them is another one: before the deltas of the same command, and behind
-  // OnTakeOver.
+  // All brokers, when one of them is another one: behind the deltas of the same command, so that
+  // whoever counts acknowledgements of a broker's new life knows that it lost its place, or is
+  // doubted, when it is told of that life.
   virtual void OnBrokers(const BrokerLives& /*brokers*/) {}
   // On the metadata thread, in log order. `settled` runs there when this broker has done its part:
   // partitions open and listening, or closed and gone; with the first error otherwise (the stream

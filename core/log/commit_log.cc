@@ -41,6 +41,7 @@ CommitLog::CommitLog(Private, const LogEnvironment& env, LogOptions options, Rec
 }
 
 bool CommitLog::CanAppend(size_t bytes) const {
+  if (cutting_) return false;
   return !preallocating_ || active().footer.data_end + bytes <= preallocating_from_;
 }
 
@@ -198,7 +199,7 @@ RecoveryPoint CommitLog::Point() {
 // whatever happens to the log's end.
 void CommitLog::SaveIndex() {
   const Segment& segment = active();
-  if (flushed_facts_.base_offset != segment.base() || !trust_.ok()) return;
+  if (flushed_facts_.base_offset != segment.base() || !trust_.ok() || cutting_) return;
   const size_t saved = index_saved_;
   std::string bytes;
   while (index_saved_ < segment.index.size() &&

@@ -96,8 +96,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void WhenAtRest(absl::AnyInvocable<void()> rest);
 
   // --- appending ---
-  // False while the place to write to is being preallocated; `ready` runs when that is over, and
-  // when the work of a pool has cost the log its trust.
+  // False while the place to write to is being preallocated, or the log is being cut; `ready` runs
+  // when that is over, and when the work of a pool has cost the log its trust.
   bool CanAppend(size_t bytes) const;
   void SetReady(std::function<void()> ready) { ready_ = std::move(ready); }
   // Whether the next batch is to begin a new segment: size or age reached. The leader decides
@@ -119,7 +119,13 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // That Point() is durable in recovery.points. When `done` runs the log ends there, durably, and
   // flush tickets taken before are void (R3b). An error is final: see trust().
   void Cut(absl::AnyInvocable<void(absl::Status)> done);
+  // Instead of Cut: the log is as it was, and what was planned away is not durable until it is
+  // flushed again.
+  void AbandonCut();
   bool cutting() const { return cutting_; }
+  // No offset at or past it is given out any more or can have to be kept: log_end(), but for a log
+  // that is being cut, or whose cut has failed.
+  Offset given_end() const { return cut_end_.value_or(log_end()); }
 
   // --- durability ---
   bool dirty() const { return flushed_end_ < log_end(); }
@@ -202,6 +208,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void DropBefore(Offset start);
   void Dropped(const LogBounds& bounds);
   void NoteFiles(const std::vector<Offset>& looked_for, const std::set<std::string>& names);
+  void PlanAtRest(Offset to, absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned);
   void StartPlan(Offset to, absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned);
   void OnPlanned(absl::StatusOr<CutPlan> plan,
                  absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned);
@@ -244,6 +251,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
 
   bool cutting_ = false;
   std::optional<CutPlan> cut_;  // what Point() tells already
+  std::optional<Offset> cut_end_;
 
   // Preallocated zeros end here; [data_end, zeroed_end_) may be written at once.
   FilePosition zeroed_end_;

@@ -13,10 +13,19 @@ void CommitLog::PlanCut(Offset to, absl::AnyInvocable<void(absl::StatusOr<Offset
   BASCULE_CHECK_GE(to, log_start());
   BASCULE_CHECK_LE(to, log_end());
   cutting_ = true;
+  PlanAtRest(to, std::move(planned));
+}
+
+void CommitLog::PlanAtRest(Offset to, absl::AnyInvocable<void(absl::StatusOr<Offset>)> planned) {
   WhenAtRest([weak = weak_from_this(), to, planned = std::move(planned)]() mutable {
     const std::shared_ptr<CommitLog> log = weak.lock();
     if (log == nullptr) return;
-    if (!log->trust_.ok()) return planned(log->trust_);
+    // What was posted before the cut was begun may have begun since.
+    if (log->busy()) return log->PlanAtRest(to, std::move(planned));
+    if (!log->trust_.ok()) {
+      log->cutting_ = false;
+      return planned(log->trust_);
+    }
     log->StartPlan(to, std::move(planned));
   });
 }
@@ -56,6 +65,7 @@ void CommitLog::OnPlanned(absl::StatusOr<CutPlan> plan,
   }
   flushed_end_ = plan->end();
   flushed_facts_ = plan->segment.footer;
+  cut_end_ = plan->end();
   cut_ = *std::move(plan);
   CheckInvariants();
   planned(cut_->end());
@@ -77,6 +87,7 @@ void CommitLog::Cut(absl::AnyInvocable<void(absl::Status)> done) {
       log->OnCut(bounds, cut);
       log->EndOfWork();
       done(log->trust_);
+      if (log->ready_) log->ready_();
     });
   });
 }
@@ -85,6 +96,7 @@ void CommitLog::OnCut(const LogBounds& bounds, const absl::Status& status) {
   CutPlan plan = *std::exchange(cut_, std::nullopt);
   cutting_ = false;
   if (!status.ok()) return Distrust(status);
+  cut_end_.reset();
   bounds_ = bounds;
   while (active().base() > plan.segment.base()) segments_.pop_back();
   segments_.back() = std::move(plan.segment);
@@ -104,6 +116,16 @@ void CommitLog::OnCut(const LogBounds& bounds, const absl::Status& status) {
   ++generation_;  // R3b
   CheckInvariants();
   CheckChain();
+}
+
+void CommitLog::AbandonCut() {
+  BASCULE_CHECK(env_.shard.OnThisThread());
+  BASCULE_CHECK(cut_.has_value() && !busy());
+  cut_.reset();
+  cut_end_.reset();
+  cutting_ = false;
+  StartSealing();
+  if (ready_) ready_();
 }
 
 }  // namespace bascule::log

@@ -81,7 +81,7 @@ void CommitLog::Dropped(const LogBounds& bounds) {
 void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
   BASCULE_CHECK(env_.shard.OnThisThread());
   const MonotonicTime now = env_.clock.Monotonic();
-  if (checking_files_) return;
+  if (checking_files_ || cutting_) return;
   if (files_checked_ && Between(*files_checked_, now) < limits::kLogFilesCheckPeriod) return;
   files_checked_ = now;
   checking_files_ = true;
@@ -89,19 +89,21 @@ void CommitLog::CheckFiles(std::function<void(const absl::Status&)> gone) {
   for (size_t i = 0; i + 1 < segments_.size(); ++i) looked_for.push_back(segments_[i].base());
   env_.disk_pool.Post([self = weak_from_this(), &shard = env_.shard, &fs = env_.fs,
                        directory = options_.directory, active = active_file_,
-                       looked_for = std::move(looked_for), gone = std::move(gone)]() mutable {
+                       generation = generation_, looked_for = std::move(looked_for),
+                       gone = std::move(gone)]() mutable {
     const absl::StatusOr<std::vector<DirectoryEntry>> entries = fs.List(directory);
     absl::Status here = entries.status();
     if (here.ok()) here = active->CheckInPlace();
     std::set<std::string> names;
     if (entries.ok())
       for (const DirectoryEntry& entry : *entries) names.insert(entry.name);
-    shard.Post([self, directory, active, here, names = std::move(names),
+    shard.Post([self, directory, active, generation, here, names = std::move(names),
                 looked_for = std::move(looked_for), gone = std::move(gone)] {
       const std::shared_ptr<CommitLog> log = self.lock();
       if (!log) return;
       log->checking_files_ = false;
-      if (log->active_file_ != active) return;  // rolled meanwhile: the next look sees
+      // Rolled or cut meanwhile: the next look sees.
+      if (log->active_file_ != active || log->cutting_ || log->generation_ != generation) return;
       // Of a log that is being opened anew a name may be under way.
       if (here.ok() && !log->trust_.ok()) return;
       if (here.ok()) return log->NoteFiles(looked_for, names);

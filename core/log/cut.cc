@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/log/batch_scanner.h"
+#include "core/log/file_owner.h"
 #include "core/log/recovery.h"
 
 namespace bascule::log {
@@ -79,18 +80,33 @@ absl::Status CarryOut(FileSystem& fs, const std::string& directory, PartitionKey
 absl::StatusOr<RecoveredLog> BeginLogAnew(FileSystem& fs, const RecoveryRequest& request,
                                           Offset at) {
   const PartitionKey key{request.stream, request.partition};
-  const absl::StatusOr<StoredLogBounds> found = LoadLogBounds(fs, request.directory);
+  const std::string& directory = request.directory;
+  const absl::StatusOr<StoredLogBounds> found = LoadLogBounds(fs, directory);
   LogBounds bounds;
   if (found.ok()) {
+    if (found->key != key) {
+      return ForeignFile(fs, directory, {JoinPath(directory, kLogBoundsFileName), found->key}, key);
+    }
     bounds = found->bounds;
-    BASCULE_CHECK_LE(bounds.end, at);
   } else if (!absl::IsNotFound(found.status()) && !absl::IsDataLoss(found.status())) {
     return found.status();
   }
-  // As retention does: the bounds are durable, then the files go.
-  bounds = {at, at, bounds.sequence + 1};
-  RETURN_IF_ERROR(StoreLogBounds(fs, request.directory, {key, bounds}));
-  RETURN_IF_ERROR(fs.SyncDir(request.directory));
+  // First nothing vouches for what is to go, then it goes, the newest first.
+  const auto store = [&](Offset start, Offset end) -> absl::Status {
+    bounds = {start, end, bounds.sequence + 1};
+    RETURN_IF_ERROR(StoreLogBounds(fs, directory, {key, bounds}));
+    return fs.SyncDir(directory);
+  };
+  RETURN_IF_ERROR(store(bounds.start, bounds.start));
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs.List(directory));
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    const std::optional<Offset> base = ParseSegmentFileName(entry->name);
+    if (!base) continue;
+    RETURN_IF_ERROR(RemoveIndex(fs, directory, *base));
+    RETURN_IF_ERROR(fs.Remove(JoinPath(directory, entry->name)));
+  }
+  RETURN_IF_ERROR(fs.SyncDir(directory));
+  RETURN_IF_ERROR(store(at, at));
   return RecoverLog(fs, request);
 }
 

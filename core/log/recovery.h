@@ -83,9 +83,10 @@ struct RecoveryRequest {
 // another's name (then no more is touched than what an earlier opening left under way).
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& fs, const RecoveryRequest& request);
 
-// Gives up all that the log holds and begins an empty one at `at`, past its end: what was before is
-// committed and dropped elsewhere. After a crash the log is as it was, or begins there. Blocks; errors
-// as those of RecoverLog.
+// Gives up all that the log holds and begins an empty one at `at`: what was before is committed and
+// dropped elsewhere. The log is not open, and its point in recovery.points, which `request` has, says no
+// more than that it begins and ends at `at`. After a crash it is a whole beginning of what it was, or
+// begins there. Blocks; errors as those of RecoverLog.
 absl::StatusOr<RecoveredLog> BeginLogAnew(FileSystem& fs, const RecoveryRequest& request,
                                           Offset at);
 

@@ -45,11 +45,17 @@ FollowerReplica::Verdict FollowerReplica::OnAnswer(const ReconcileAnswer& answer
     return stop(Concat("the log ends at ", log_end_,
                        ", before what this replica has acknowledged in the same epoch"));
   }
-  if (answer.common_end > log_end_ || answer.common_end < Offset(0))
+  if (answer.common_end > log_end_ || answer.common_end < asked_.start)
     return stop(Concat("the leader names ", answer.common_end,
                        " as the end of what both have, and the log ends at ", log_end_));
-  if (log_end_ < answer.leader_start) {  // what is between them the leader has dropped
+  if (answer.anew) {
+    if (answer.leader_start < high_watermark_) {  // R9
+      return stop(Concat("the leader's log begins at ", answer.leader_start,
+                         " and has nothing in common with this one, where everything below ",
+                         high_watermark_, " is committed"));
+    }
     phase_ = Phase::kCutting;
+    anew_ = true;
     return {Todo::kBeginAnew, answer.leader_start};
   }
   if (answer.common_end < high_watermark_) {  // R9
@@ -71,13 +77,12 @@ FollowerReplica::Verdict FollowerReplica::OnAnswer(const ReconcileAnswer& answer
   return {Todo::kFollow};
 }
 
-void FollowerReplica::OnCut(Offset log_end) {
+void FollowerReplica::OnCut(Offset log_end, Offset flushed_end) {
   BASCULE_CHECK(phase_ == Phase::kCutting);
-  // Anew: behind everything that there was, and all before it is committed and dropped.
-  if (log_end > log_end_) high_watermark_ = flushed_end_ = log_end;
-  // That the cut is durable says nothing of what it left.
-  flushed_end_ = std::min(flushed_end_, log_end);
+  // What was before is committed and dropped elsewhere.
+  if (std::exchange(anew_, false)) high_watermark_ = log_end;
   log_end_ = log_end;
+  flushed_end_ = flushed_end;
   phase_ = Phase::kFollowing;
   CheckInvariants();
 }

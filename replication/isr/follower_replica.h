@@ -55,9 +55,9 @@ class FollowerReplica {
     std::string why{};
   };
   Verdict OnAnswer(const ReconcileAnswer& answer);
-  // The cut is durable, and flush tickets taken before it are void (R3b). Of what it leaves no more
-  // is durable than was told before: a flush tells the rest (OnFlushed).
-  void OnCut(Offset log_end);
+  // The cut is durable, and flush tickets taken before it are void (R3b). The log's positions now:
+  // that the cut is durable does not say that what it left is.
+  void OnCut(Offset log_end, Offset flushed_end);
 
   // --- following ---
   enum class FrameVerdict {
@@ -92,6 +92,7 @@ class FollowerReplica {
   uint64_t next_question_;
   LogEpochs asked_;  // with the last question
   bool asked_again_ = false;
+  bool anew_ = false;  // what is being cut is all
   Offset log_end_;
   Offset flushed_end_;
   Offset high_watermark_;  // never past log_end_

@@ -105,6 +105,8 @@ std::optional<Offset> LeaderReplica::OnAcknowledged(const Acknowledgement& ack, 
   if (ack.epoch != options_.epoch) return std::nullopt;
   Follower* follower = Find(ack.broker);
   if (follower == nullptr || follower->view.incarnation != ack.incarnation) return std::nullopt;
+  // Nobody has what we have not: it would count for what comes to stand there.
+  if (ack.position > log_end_) return std::nullopt;
   const Offset position = std::max(follower->acknowledged.value_or(ack.position), ack.position);
   // R8. Whoever comes to what we had when it last spoke is as far behind as that is long ago.
   if (position >= log_end_) {
@@ -135,7 +137,6 @@ std::optional<Offset> LeaderReplica::Advance() {
     if (!follower.acknowledged || follower.view.doubtful) return std::nullopt;
     least = std::min(least, *follower.acknowledged);
   }
-  // What a follower claims to have beyond our log is no concern of ours: `least` includes us.
   if (least <= high_watermark_) return std::nullopt;
   BASCULE_CHECK_LE(least, log_end_);
   high_watermark_ = least;
@@ -188,9 +189,12 @@ std::optional<ReconcileAnswer> LeaderReplica::Answer(const ReconcileQuestion& qu
   if (follower == nullptr || follower->view.incarnation != question.incarnation)
     return std::nullopt;
   const bool lost = follower->acknowledged && question.log.end < *follower->acknowledged;
-  return ReconcileAnswer{question.epoch,  question.incarnation,
-                         question.number, CommonEnd(own, question.log),
-                         own.start,       lost};
+  const std::optional<Offset> common = CommonEnd(own, question.log);
+  Offset kept = question.log.start;
+  if (common && *common > kept) kept = *common;
+  const bool anew = kept < own.start;
+  return ReconcileAnswer{
+      question.epoch, question.incarnation, question.number, kept, own.start, anew, lost};
 }
 
 std::optional<LeaderReplica::Standing> LeaderReplica::StandingOf(const std::string& broker) const {

@@ -50,7 +50,8 @@ class LeaderReplica {
   std::optional<Offset> OnView(const PartitionView& view, MonotonicTime now);
   std::optional<Offset> OnAppended(Offset log_end, MonotonicTime now);
   std::optional<Offset> OnFlushed(Offset flushed_end);
-  // Ignored unless it is of this epoch (R2) and of the incarnation that is registered (R4a).
+  // Ignored unless it is of this epoch (R2), of the incarnation that is registered (R4a) and within
+  // our log.
   std::optional<Offset> OnAcknowledged(const Acknowledgement& ack, MonotonicTime now);
 
   // What the ISR should be now, if it is to change, a member is to be verified, or the outcome of an

@@ -25,9 +25,8 @@ bool LogEpochs::Valid() const {
   return true;
 }
 
-Offset CommonEnd(const LogEpochs& mine, const LogEpochs& theirs) {
+std::optional<Offset> CommonEnd(const LogEpochs& mine, const LogEpochs& theirs) {
   BASCULE_CHECK(mine.Valid() && theirs.Valid());
-  const Offset least_end = std::min(mine.end, theirs.end);
   size_t i = mine.epochs.size();
   size_t j = theirs.epochs.size();
   while (i > 0 && j > 0) {
@@ -36,7 +35,7 @@ Offset CommonEnd(const LogEpochs& mine, const LogEpochs& theirs) {
     if (ours == other) return std::min(EndOf(mine, i - 1), EndOf(theirs, j - 1));
     (ours > other ? i : j) -= 1;
   }
-  return std::min(std::max(mine.start, theirs.start), least_end);
+  return std::nullopt;
 }
 
 }  // namespace bascule::isr

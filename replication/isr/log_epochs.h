@@ -6,6 +6,7 @@
 // quick failovers).
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core/base/types.h"
@@ -24,8 +25,10 @@ struct LogEpochs {
   LeaderEpoch last() const { return epochs.empty() ? LeaderEpoch() : epochs.back().epoch; }
 };
 
-// The greatest offset below which both hold the same records. Between their starts and their ends;
-// where they have no epoch in common, the later start (or an end before it). Both are valid.
-Offset CommonEnd(const LogEpochs& mine, const LogEpochs& theirs);
+// The greatest offset below which both hold the same records, as far as they reach back: it may be
+// before the start of either. Nullopt: they have no epoch in common, and nothing is known to be the
+// same: not what stands before the later start either, since what the other held there is gone. Both
+// are valid.
+std::optional<Offset> CommonEnd(const LogEpochs& mine, const LogEpochs& theirs);
 
 }  // namespace bascule::isr

@@ -22,8 +22,12 @@ struct ReconcileAnswer {
   LeaderEpoch epoch;
   Incarnation incarnation = 0;  // whose question
   uint64_t number = 0;
-  Offset common_end;    // CommonEnd of both logs
-  Offset leader_start;  // a follower that ends before it begins anew there
+  // Where the follower's log is to end: CommonEnd of both, and not before its own start.
+  Offset common_end;
+  Offset leader_start;
+  // That is before `leader_start`, and what is between them the leader has not got any more: the
+  // follower begins anew there.
+  bool anew = false;
   // The follower's log ends before what it has acknowledged in this epoch: it has lost data (R9).
   bool lost = false;
 };

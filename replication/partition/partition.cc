@@ -139,7 +139,8 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done
     if (!self || !self->log_ || self->log_->trust().ok()) return done(std::nullopt);
     const log::CommitLog& log = *self->log_;
     const bool synced = self->options_.settings.durability == Durability::kFsync;
-    const Offset acked = synced ? self->acked_unsynced_ : log.log_end();
+    const Offset acked =
+        synced ? std::min(self->acked_unsynced_, log.given_end()) : log.given_end();
     done(log::KnownEnd{log.flushed_end(), std::max(log.flushed_end(), acked)});
   });
 }

@@ -155,6 +155,10 @@ void RecoveryPointWriter::WriteLast(Points points, absl::AnyInvocable<void(absl:
   // One writer at a time: both would use the same temporary file.
   last_ = [this, points = std::move(points), done = std::move(done)]() mutable {
     for (auto& [key, point] : points) set_.partitions[key] = std::move(point);
+    // Whoever was about to cut has not cut: what it said counts until the log says more.
+    for (const auto& [key, lowered] : lowered_) set_.partitions[key] = lowered.point;
+    for (auto& waiting : std::exchange(waiting_, {}))
+      waiting(absl::UnavailableError("the broker is stopping"));
     ++set_.sequence;
     const absl::Status status = log::SaveRecoveryPoints(fs_, data_directory_, set_);
     if (status.ok()) durable_sequence_ = set_.sequence;

@@ -25,6 +25,7 @@ enum Kind : uint8_t {
   kAnswer = 5,
   kLost = 6,
   kRefusal = 7,
+  kAnew = 8,
 };
 
 // A part as its 64 bytes have it.
@@ -98,6 +99,7 @@ unsigned FieldsOf(uint8_t kind) {
     case kQuestion:
     case kAnswer:
     case kLost:
+    case kAnew:
       return 15;
     default:
       return 0;
@@ -110,7 +112,7 @@ absl::StatusOr<ReplicaPart> ToPart(size_t at, const Raw& raw, std::string_view b
     return Bad(at, "it has a body, and none of its kind has one");
   const unsigned set = (raw.a != 0 ? 1U : 0U) | (raw.b != 0 ? 2U : 0U) | (raw.c != 0 ? 4U : 0U) |
                        (raw.d != 0 ? 8U : 0U);
-  if (raw.kind >= kAppend && raw.kind <= kRefusal && (set & ~FieldsOf(raw.kind)) != 0)
+  if (raw.kind >= kAppend && raw.kind <= kAnew && (set & ~FieldsOf(raw.kind)) != 0)
     return Bad(at, "bytes that are to be zero are not");
   switch (raw.kind) {
     case kAppend:
@@ -133,9 +135,11 @@ absl::StatusOr<ReplicaPart> ToPart(size_t at, const Raw& raw, std::string_view b
     }
     case kAnswer:
     case kLost:
+    case kAnew:
       if (raw.c < 0 || raw.d < 0) return Bad(at, "its positions are no offsets");
-      part.what = isr::ReconcileAnswer{raw.epoch,     raw.a,         raw.b,
-                                       Offset(raw.c), Offset(raw.d), raw.kind == kLost};
+      part.what = isr::ReconcileAnswer{raw.epoch,        raw.a,         raw.b,
+                                       Offset(raw.c),    Offset(raw.d), raw.kind == kAnew,
+                                       raw.kind == kLost};
       return part;
     case kRefusal:
       return part;
@@ -179,7 +183,7 @@ void ReplicaFrameBuilder::Add(const ReplicaPart& part) {
       AppendFixed<int64_t>(body, start.start.value());
     }
   } else if (const auto* answer = std::get_if<isr::ReconcileAnswer>(&part.what)) {
-    raw.kind = answer->lost ? kLost : kAnswer;
+    raw.kind = answer->lost ? kLost : answer->anew ? kAnew : kAnswer;
     raw.a = answer->incarnation;
     raw.b = answer->number;
     raw.c = answer->common_end.value();
@@ -188,6 +192,7 @@ void ReplicaFrameBuilder::Add(const ReplicaPart& part) {
   raw.body_bytes = static_cast<uint32_t>(body.size());
   AppendRaw(table_, raw);
   body_bytes_ += body.size();
+  asked_ += body;
   if (!body.empty()) bodies_.push_back(Bytes(std::move(body)));
   ++parts_;
 }
@@ -198,7 +203,7 @@ std::vector<Bytes> ReplicaFrameBuilder::Take() {
   head.push_back(static_cast<char>(kVersion));
   head.append(3, '\0');
   AppendFixed<uint32_t>(head, static_cast<uint32_t>(parts_));
-  AppendFixed<uint32_t>(head, Crc32c(table_));
+  AppendFixed<uint32_t>(head, ExtendCrc32c(Crc32c(table_), asked_));
   head += table_;
   std::vector<Bytes> pieces;
   pieces.reserve(1 + bodies_.size());
@@ -219,25 +224,31 @@ absl::StatusOr<std::vector<ReplicaPart>> ParseReplicaFrame(std::string_view fram
   std::string_view rest = frame.substr(kReplicaFrameHeadBytes);
   if (count == 0 || count > rest.size() / kReplicaPartBytes) return bad("its parts are torn");
   const std::string_view table = rest.substr(0, count * kReplicaPartBytes);
-  if (Crc32c(table) != GetFixed<uint32_t>(&frame[12])) return bad("its checksum does not hold");
   rest.remove_prefix(table.size());
-  std::vector<ReplicaPart> parts;
-  parts.reserve(count);
+  uint32_t crc = Crc32c(table);
+  std::vector<std::pair<Raw, std::string_view>> raws;
+  raws.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(const Raw raw, ParseRaw(i, &table[i * kReplicaPartBytes]));
     if (raw.body_bytes > rest.size()) return Bad(i, "its body is torn");
-    ASSIGN_OR_RETURN(ReplicaPart part, ToPart(i, raw, rest.substr(0, raw.body_bytes)));
-    parts.push_back(std::move(part));
+    raws.emplace_back(raw, rest.substr(0, raw.body_bytes));
+    if (raw.kind != kAppend) crc = ExtendCrc32c(crc, raws.back().second);
     rest.remove_prefix(raw.body_bytes);
   }
   if (!rest.empty()) return bad(Concat(rest.size(), " bytes follow its last part"));
+  if (crc != GetFixed<uint32_t>(&frame[12])) return bad("its checksum does not hold");
+  std::vector<ReplicaPart> parts;
+  parts.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(ReplicaPart part, ToPart(i, raws[i].first, raws[i].second));
+    parts.push_back(std::move(part));
+  }
   return parts;
 }
 
 absl::StatusOr<std::vector<CheckedBatch>> CheckBatches(std::string_view batches, Offset base,
-                                                       LeaderEpoch epoch) {
+                                                       LeaderEpoch last, LeaderEpoch epoch) {
   std::vector<CheckedBatch> checked;
-  LeaderEpoch newest;
   while (!batches.empty()) {
     CheckedBatch batch;
     std::string_view payload;
@@ -253,12 +264,12 @@ absl::StatusOr<std::vector<CheckedBatch>> CheckBatches(std::string_view batches,
       return absl::DataLossError(
           Concat("a batch begins at offset ", batch.header.base_offset, ", due is ", base));
     }
-    if (batch.header.leader_epoch > epoch || batch.header.leader_epoch < newest) {
+    if (batch.header.leader_epoch > epoch || batch.header.leader_epoch < last) {
       return absl::DataLossError(Concat("the batch at offset ", base, " is of leader epoch ",
-                                        batch.header.leader_epoch, ", behind ", newest, " and in ",
+                                        batch.header.leader_epoch, ", behind ", last, " and in ",
                                         epoch));
     }
-    newest = batch.header.leader_epoch;
+    last = batch.header.leader_epoch;
     base = batch.header.end();
     batch.bytes = batches.substr(0, batch.header.total_bytes());
     batches.remove_prefix(batch.bytes.size());

@@ -14,9 +14,10 @@
 //   5 answer             incarnation     number       common end   leader's start  -
 //   6 lost (an answer)   incarnation     number       common end   leader's start  -
 //   7 refusal            -               -            -            -              -     `epoch` is the newer one (R2)
+//   8 anew (an answer)   incarnation     number       common end   leader's start  -
 //
-// All integers little-endian, what is unused is zero; head_crc is a CRC-32C of the parts' table.
-// Batches have checksums of their own. Pure; any thread.
+// All integers little-endian, what is unused is zero; head_crc is a CRC-32C of the parts' table and
+// of the questions' bodies. Batches have checksums of their own. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -71,6 +72,7 @@ class ReplicaFrameBuilder {
  private:
   std::string table_;
   std::vector<Bytes> bodies_;
+  std::string asked_;  // the questions' bodies, for the checksum
   size_t body_bytes_ = 0;
   size_t parts_ = 0;
 };
@@ -84,9 +86,9 @@ struct CheckedBatch {
   std::string_view bytes;
 };
 // What a follower may append at `base` in `epoch`: whole batches whose checksums hold, without a hole
-// between them, of ascending epochs that are not past `epoch`. DataLoss says what is wrong with them,
-// and none of them counts.
+// between them, of ascending epochs from `last`, that of its newest record, to `epoch`. DataLoss says
+// what is wrong with them, and none of them counts.
 absl::StatusOr<std::vector<CheckedBatch>> CheckBatches(std::string_view batches, Offset base,
-                                                       LeaderEpoch epoch);
+                                                       LeaderEpoch last, LeaderEpoch epoch);
 
 }  // namespace bascule::partition

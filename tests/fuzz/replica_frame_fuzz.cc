@@ -18,7 +18,7 @@ void Check(std::string_view frame) {
   for (const ReplicaPart& part : *parts) {
     if (const auto* append = std::get_if<AppendPart>(&part.what)) {
       BASCULE_CHECK_GE(append->high_watermark, Offset(0));
-      const auto batches = CheckBatches(append->batches, Offset(0), part.epoch);
+      const auto batches = CheckBatches(append->batches, Offset(0), LeaderEpoch(), part.epoch);
       if (batches.ok()) BASCULE_CHECK(!batches->empty());
       builder.AddAppend(part.key, part.epoch, append->high_watermark, Bytes::Copy(append->batches));
       continue;

@@ -254,7 +254,7 @@ void IsrMachine::Cut(size_t end) {
   if (!Mutated("trunc_not_durable") && durable_.size() > end) durable_.resize(end);
   flushed_ = std::min(flushed_, LogEnd());
   ++generation_;
-  follower_->OnCut(LogEnd());
+  follower_->OnCut(LogEnd(), Mutated("cut_is_durable") ? LogEnd() : flushed_);
   Note();
 }
 

@@ -19,8 +19,9 @@ LogEpochs Log(std::vector<EpochStart> epochs = {{LeaderEpoch(5), Offset(0)}}, in
   return {Offset(0), Offset(end), std::move(epochs)};
 }
 
-ReconcileAnswer AnswerTo(uint64_t number, int64_t common_end, int64_t leader_start = 0) {
-  return {kPresent, 3, number, Offset(common_end), Offset(leader_start), false};
+ReconcileAnswer AnswerTo(uint64_t number, int64_t common_end, int64_t leader_start = 0,
+                         bool anew = false) {
+  return {kPresent, 3, number, Offset(common_end), Offset(leader_start), anew, false};
 }
 
 FollowerReplica InLine() {
@@ -50,7 +51,7 @@ TEST_CASE("R3c: until its log is in line a follower appends, acknowledges and sh
   CHECK(follower.OnFrame(kPresent, Offset(12), Offset(13)) == Frame::kNotYet);
   CHECK_FALSE(follower.Acknowledge().has_value());
   CHECK_FALSE(follower.OnHighWatermark(kPresent, Offset(15)).has_value());
-  follower.OnCut(Offset(12));
+  follower.OnCut(Offset(12), Offset(12));
   CHECK(follower.OnFrame(kPresent, Offset(12), Offset(13)) == Frame::kAppend);
   const auto ack = follower.Acknowledge();
   REQUIRE(ack.has_value());
@@ -78,7 +79,7 @@ TEST_CASE("R3a: an answer is good for the last question of this process in this 
   CHECK(follower.phase() == FollowerReplica::Phase::kAsking);
   CHECK(follower.OnAnswer(AnswerTo(101, 12)).todo == Todo::kCut);
   CHECK(follower.OnAnswer(AnswerTo(101, 11)).todo == Todo::kNothing);
-  follower.OnCut(Offset(12));
+  follower.OnCut(Offset(12), Offset(12));
   CHECK(follower.OnAnswer(AnswerTo(101, 11)).todo == Todo::kNothing);
 }
 
@@ -86,7 +87,7 @@ TEST_CASE("R4: what a cut leaves is durable no further than it was") {
   FollowerReplica follower = Follower();
   follower.Ask(Log());
   REQUIRE(follower.OnAnswer(AnswerTo(100, 19)).todo == Todo::kCut);
-  follower.OnCut(Offset(19));
+  follower.OnCut(Offset(19), Offset(18));
   CHECK(follower.log_end() == Offset(19));
   CHECK(follower.Acknowledge()->position == Offset(18));
   follower.OnFlushed(Offset(19));
@@ -145,16 +146,36 @@ TEST_CASE("an answer that cannot be stops the follower: nothing is cut on its wo
 TEST_CASE("a log that ends before the leader's begins is begun anew there") {
   FollowerReplica follower = Follower();
   follower.Ask(Log());
-  const auto verdict = follower.OnAnswer(AnswerTo(100, 20, 50));
+  const auto verdict = follower.OnAnswer(AnswerTo(100, 20, 50, true));
   CHECK(verdict.todo == Todo::kBeginAnew);
   CHECK(verdict.offset == Offset(50));
-  follower.OnCut(Offset(50));
+  follower.OnCut(Offset(50), Offset(50));
   CHECK(follower.high_watermark() == Offset(50));
   CHECK(follower.OnFrame(kPresent, Offset(50), Offset(51)) == Frame::kAppend);
   CHECK(follower.Acknowledge()->position == Offset(50));
   FollowerReplica edge = Follower();  // nothing is missing between the two
   edge.Ask(Log());
   CHECK(edge.OnAnswer(AnswerTo(100, 20, 20)).todo == Todo::kFollow);
+}
+
+TEST_CASE(
+    "R9: a log is not begun anew before what it showed as committed, nor cut before its own "
+    "beginning") {
+  FollowerReplica follower = Follower();  // everything below 6 is committed
+  follower.Ask(Log());
+  const auto verdict = follower.OnAnswer(AnswerTo(100, 0, 5, true));
+  CHECK(verdict.todo == Todo::kStop);
+  CHECK(verdict.why ==
+        "the leader's log begins at 5 and has nothing in common with this one, where everything "
+        "below 6 is committed");
+  FollowerReplica edge = Follower();
+  edge.Ask(Log());
+  CHECK(edge.OnAnswer(AnswerTo(100, 0, 6, true)).todo == Todo::kBeginAnew);
+  // Retention has dropped what is before 10, and what it knew as committed is not known any more.
+  FollowerReplica late({"b", 3, kPresent, Durability::kFsync, 100}, Offset(20), Offset(18),
+                       Offset(0));
+  late.Ask({Offset(10), Offset(20), {{LeaderEpoch(5), Offset(10)}}});
+  CHECK(late.OnAnswer(AnswerTo(100, 9)).todo == Todo::kStop);
 }
 
 TEST_CASE("R2, R3c: frames of other epochs and off the log's end are told apart") {

@@ -315,4 +315,49 @@ TEST_CASE("R3a: a question is answered in its epoch, to the registered life, fro
   CHECK(leader.Answer(question, own)->lost);
 }
 
+TEST_CASE(
+    "R4a: nobody has acknowledged what the leader has not written: it would count for what comes "
+    "there") {
+  LeaderReplica leader = Leader({"a", "b"}, 1);
+  CHECK_FALSE(leader.OnAcknowledged(Ack("b", 11), At(0)).has_value());
+  CHECK(leader.StandingOf("b")->acknowledged == std::nullopt);
+  CHECK(leader.OnAcknowledged(Ack("b", 10), At(0)) == Offset(10));
+  leader.OnAppended(Offset(20), At(0));
+  CHECK_FALSE(leader.OnFlushed(Offset(20)).has_value());
+}
+
+TEST_CASE(
+    "R3: who holds nothing that is known to be right before the leader's log begins is to begin "
+    "anew") {
+  const LeaderReplica leader = Leader({"a", "b"}, 1);
+  const LogEpochs own{Offset(5), Offset(10), {{LeaderEpoch(6), Offset(5)}}};
+  const auto answer = [&](LogEpochs log) {
+    return *leader.Answer({kEpoch, "b", 1, 1, std::move(log)}, own);
+  };
+  // Its records before offset 5 may be those of a leader that was replaced.
+  CHECK(answer({Offset(0), Offset(9), {{LeaderEpoch(1), Offset(0)}, {LeaderEpoch(5), Offset(3)}}})
+            .anew);
+  CHECK(answer({Offset(0), Offset(5), {{LeaderEpoch(5), Offset(0)}}}).anew);
+  CHECK(answer({Offset(0), Offset(3), {{LeaderEpoch(5), Offset(0)}}}).anew);
+  CHECK(answer({Offset(0), Offset(0), {}}).anew);
+  const auto shared =
+      answer({Offset(0), Offset(9), {{LeaderEpoch(1), Offset(0)}, {LeaderEpoch(6), Offset(4)}}});
+  CHECK_FALSE(shared.anew);
+  CHECK(shared.common_end == Offset(9));
+  // An epoch in common that ends before the leader's log begins.
+  const LogEpochs late{
+      Offset(5), Offset(10), {{LeaderEpoch(5), Offset(5)}, {LeaderEpoch(6), Offset(7)}}};
+  const auto before = *leader.Answer(
+      {kEpoch, "b", 1, 1, {Offset(0), Offset(4), {{LeaderEpoch(5), Offset(2)}}}}, late);
+  CHECK(before.anew);
+  // Or before the follower's: all that it has goes.
+  const auto none = *leader.Answer(
+      {kEpoch, "b", 1, 1, {Offset(8), Offset(12), {{LeaderEpoch(5), Offset(8)}}}}, late);
+  CHECK_FALSE(none.anew);
+  CHECK(none.common_end == Offset(8));
+  const auto later = answer({Offset(7), Offset(9), {{LeaderEpoch(5), Offset(7)}}});
+  CHECK_FALSE(later.anew);
+  CHECK(later.common_end == Offset(7));
+}
+
 }  // namespace bascule::isr

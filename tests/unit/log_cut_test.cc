@@ -328,41 +328,139 @@ TEST_CASE(
   CHECK(kept > 50);
 }
 
-TEST_CASE("a log begun anew is empty at its new place, and through any crash the old one or that") {
+TEST_CASE(
+    "a log begun anew is empty at its new place, and through any crash a beginning of the old one "
+    "or that") {
   int anew = 0;
   int old = 0;
-  for (uint64_t nth = 1; nth <= 60; ++nth) {
-    CAPTURE(nth);
+  for (const int64_t at : {100, 15, 10}) {
+    for (uint64_t nth = 1; nth <= 70; ++nth) {
+      CAPTURE(at);
+      CAPTURE(nth);
+      CutLog world;
+      SimRng rng(nth);
+      world.Open();
+      world.Fill(15);
+      REQUIRE(world.Flush().ok());
+      (void)world.log->Point();  // an index for the active segment
+      world.scheduler.RunUntilIdle();
+      REQUIRE(StoreLogBounds(world.fs, kLogDirectory,
+                             {{kLogStream, PartitionId(0)}, {Offset(0), Offset(15), 100}})
+                  .ok());
+      world.log.reset();
+      world.scheduler.DropAll();
+      // The owner's step.
+      RecoveryPoint point;
+      point.active.data_end = FilePosition(kSegmentHeaderBytes);
+      world.fs.faults().PowerOffAfter(nth);
+      const auto begun = BeginLogAnew(world.fs, Request(point), Offset(at));
+      const bool off = world.fs.faults().power_is_off();
+      if (!off) {
+        REQUIRE(begun.ok());
+        CHECK(begun->segments.size() == 1);
+        CHECK(begun->damaged.empty());
+      }
+      world.fs.Crash(rng);
+      world.Open(point);
+      CHECK(world.log->damaged().empty());
+      if (world.log->log_start() == Offset(at)) {
+        ++anew;
+        CHECK(world.log->log_end() == Offset(at));
+      } else {
+        ++old;
+        CHECK_FALSE(begun.ok());
+        CHECK(world.Values() == Expected(world.log->log_end().value()));
+      }
+      world.Fill(2, 9);
+      CHECK(world.Flush().ok());
+    }
+  }
+  CHECK(anew > 30);
+  CHECK(old > 30);
+}
+
+TEST_CASE("a log begun anew touches nothing of another partition's directory") {
+  CutLog world;
+  world.Open();
+  world.Fill(15);
+  REQUIRE(world.Flush().ok());
+  REQUIRE(StoreLogBounds(world.fs, kLogDirectory,
+                         {{kLogStream, PartitionId(3)}, {Offset(0), Offset(15), 100}})
+              .ok());
+  const std::vector<std::string> files = world.Files();
+  const auto begun = BeginLogAnew(world.fs, Request(), Offset(100));
+  CHECK(absl::IsFailedPrecondition(begun.status()));
+  CHECK(world.Files() == files);
+}
+
+TEST_CASE("a planned cut that is given up leaves the log as it was, and it goes on") {
+  CutLog world;
+  int ready = 0;
+  world.Open();
+  world.log->SetReady([&] { ++ready; });
+  world.Fill(15);
+  REQUIRE(world.Flush().ok());
+  REQUIRE(world.Plan(Offset(6)).ok());
+  CHECK_FALSE(world.log->CanAppend(10));
+  CHECK(world.log->given_end() == Offset(6));
+  world.log->AbandonCut();
+  CHECK(ready == 1);
+  CHECK_FALSE(world.log->cutting());
+  CHECK(world.log->given_end() == Offset(15));
+  CHECK(world.log->dirty());
+  world.Fill(2);
+  REQUIRE(world.Flush().ok());
+  CHECK(world.log->flushed_end() == Offset(17));
+  CHECK(world.Values() == Expected(17));
+  const RecoveryPoint point = world.log->Point();
+  world.log.reset();
+  world.fs.Kill();
+  world.Open(point);
+  CHECK(world.log->damaged().empty());
+  CHECK(world.Values() == Expected(17));
+}
+
+TEST_CASE("of a log whose cut failed nothing past the cut is asked for again") {
+  CutLog world;
+  world.Open();
+  world.Fill(15);
+  REQUIRE(world.Flush().ok());
+  REQUIRE(world.Plan(Offset(7)).ok());
+  const RecoveryPoint point = world.log->Point();
+  world.fs.faults().FailAfter(1, kTruncate, absl::StatusCode::kInternal);
+  CHECK(absl::IsInternal(world.Finish()));
+  CHECK(world.log->given_end() == Offset(7));
+  // As the owner recovers a log that has failed under `os`.
+  RecoveryRequest request = Request(point);
+  request.known_end = KnownEnd{world.log->flushed_end(),
+                               std::max(world.log->flushed_end(), world.log->given_end())};
+  world.log.reset();
+  world.scheduler.DropAll();
+  const RecoveredLog recovered = Recover(world.fs, request);
+  CHECK(recovered.damaged.empty());
+  CHECK(End(recovered) >= Offset(7));  // it may be all that is left of a sealed segment
+  CHECK(End(recovered) < Offset(15));
+}
+
+TEST_CASE("a look at the files that a cut overtakes sees nothing wrong") {
+  for (const bool before : {true, false}) {
     CutLog world;
-    SimRng rng(nth);
     world.Open();
     world.Fill(15);
     REQUIRE(world.Flush().ok());
-    const RecoveryPoint point = world.log->Point();
-    world.log.reset();
-    world.scheduler.DropAll();
-    world.fs.faults().PowerOffAfter(nth);
-    const auto begun = BeginLogAnew(world.fs, Request(point), Offset(100));
-    const bool off = world.fs.faults().power_is_off();
-    if (!off) {
-      REQUIRE(begun.ok());
-      CHECK(begun->segments.size() == 1);
-      CHECK(begun->damaged.empty());
+    int gone = 0;
+    const auto look = [&] { world.log->CheckFiles([&](const absl::Status&) { ++gone; }); };
+    if (before) {
+      look();
+      world.scheduler.Step();  // what it found is on its way
     }
-    world.fs.Crash(rng);
-    world.Open(point);
+    REQUIRE(world.Plan(Offset(2)).ok());
+    look();
+    REQUIRE(world.Finish().ok());
+    CHECK(gone == 0);
+    CHECK(world.log->trust().ok());
     CHECK(world.log->damaged().empty());
-    if (world.log->log_end() == Offset(100)) {
-      ++anew;
-      CHECK(world.log->log_start() == Offset(100));
-    } else {
-      ++old;
-      CHECK_FALSE(begun.ok());
-      CHECK(world.Values() == Expected(15));
-    }
   }
-  CHECK(anew > 10);
-  CHECK(old > 3);
 }
 
 }  // namespace bascule::log

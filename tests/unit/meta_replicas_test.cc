@@ -129,6 +129,17 @@ TEST_CASE(
   CHECK(world.Shown() == "b1 isr b1 b2 b3 e10 v1");
 }
 
+TEST_CASE("replicas: a registration that is repeated brings no doubt back") {
+  ReplicatedTable world;
+  const std::string doubtful = EncodeRegisterBroker(world.Doubtful("b3", 33));
+  REQUIRE(world.Apply(doubtful).result.ok());
+  REQUIRE(world.Apply(EncodeAlterIsr({world.Alteration({{"b1", 1}, {"b2", 2}, {"b3", 33, true}})}))
+              .result.ok());
+  REQUIRE(world.partition().doubtful.empty());
+  CHECK(world.Apply(doubtful).deltas.empty());
+  CHECK(world.partition().doubtful.empty());
+}
+
 TEST_CASE("replicas: before feature level 3 a registration's doubt means nothing, on any version") {
   ReplicatedTable world(kReplicasLevel - 1);
   CHECK(world.Apply(EncodeRegisterBroker(world.Doubtful("b3", 33))).deltas.empty());

@@ -47,11 +47,13 @@ std::string Sample(std::string batches = "some batches") {
            3,
            {Offset(2), Offset(30), {{LeaderEpoch(1), Offset(2)}, {LeaderEpoch(4), Offset(9)}}}}});
   builder.Add({kOther, LeaderEpoch(6),
-               isr::ReconcileAnswer{LeaderEpoch(6), 78, 3, Offset(9), Offset(2), false}});
+               isr::ReconcileAnswer{LeaderEpoch(6), 78, 3, Offset(9), Offset(2), false, false}});
   builder.Add({kOther, LeaderEpoch(6),
-               isr::ReconcileAnswer{LeaderEpoch(6), 78, 4, Offset(9), Offset(2), true}});
+               isr::ReconcileAnswer{LeaderEpoch(6), 78, 4, Offset(9), Offset(2), false, true}});
   builder.Add({kOne, LeaderEpoch(8), RefusalPart{}});
-  CHECK(builder.parts() == 7);
+  builder.Add({kOther, LeaderEpoch(6),
+               isr::ReconcileAnswer{LeaderEpoch(6), 78, 5, Offset(9), Offset(2), true, false}});
+  CHECK(builder.parts() == 8);
   const size_t bytes = builder.bytes();
   std::string frame = Joined(builder.Take());
   CHECK(frame.size() == bytes);
@@ -60,12 +62,20 @@ std::string Sample(std::string batches = "some batches") {
   return frame;
 }
 
-// With a checksum that holds again.
+// With a checksum that holds again, as far as its parts are there.
 std::string Sealed(std::string frame) {
+  const std::string_view all(frame);
   const size_t count = wire::GetFixed<uint32_t>(&frame[8]);
   const size_t table = std::min(frame.size() - kReplicaFrameHeadBytes, count * kReplicaPartBytes);
-  wire::PutFixed<uint32_t>(&frame[12],
-                           Crc32c(std::string_view(frame).substr(kReplicaFrameHeadBytes, table)));
+  uint32_t crc = Crc32c(all.substr(kReplicaFrameHeadBytes, table));
+  size_t body = kReplicaFrameHeadBytes + table;
+  for (size_t part = kReplicaFrameHeadBytes;
+       part < kReplicaFrameHeadBytes + table && body <= all.size(); part += kReplicaPartBytes) {
+    const size_t length = wire::GetFixed<uint32_t>(&frame[part + 4]);
+    if (frame[part] != 1) crc = ExtendCrc32c(crc, all.substr(body, length));
+    body += length;
+  }
+  wire::PutFixed<uint32_t>(&frame[12], crc);
   return frame;
 }
 
@@ -80,7 +90,7 @@ TEST_CASE("replica frames: what is added is what is read, in its order, batches 
   const std::string frame = Sample();
   const auto parsed = ParseReplicaFrame(frame);
   REQUIRE(parsed.ok());
-  REQUIRE(parsed->size() == 7);
+  REQUIRE(parsed->size() == 8);
   const auto& parts = *parsed;
   CHECK(parts[0].key == kOne);
   CHECK(parts[0].epoch == LeaderEpoch(5));
@@ -107,9 +117,12 @@ TEST_CASE("replica frames: what is added is what is read, in its order, batches 
     CHECK(answer.common_end == Offset(9));
     CHECK(answer.leader_start == Offset(2));
     CHECK(answer.lost == (i == 5));
+    CHECK_FALSE(answer.anew);
   }
   CHECK(std::holds_alternative<RefusalPart>(parts[6].what));
   CHECK(parts[6].epoch == LeaderEpoch(8));
+  CHECK(std::get<isr::ReconcileAnswer>(parts[7].what).anew);
+  CHECK_FALSE(std::get<isr::ReconcileAnswer>(parts[7].what).lost);
 }
 
 TEST_CASE("replica frames: the bytes of a frame, for good") {
@@ -140,7 +153,7 @@ TEST_CASE("replica frames: torn or changed anywhere, nothing of it counts") {
   for (size_t length = 0; length < frame.size(); ++length)
     CHECK_FALSE(ParseReplicaFrame(std::string_view(frame).substr(0, length)).ok());
   CHECK(Refused(frame + "x") == "replica frame: 1 bytes follow its last part");
-  const size_t head = kReplicaFrameHeadBytes + 7 * kReplicaPartBytes;
+  const size_t head = kReplicaFrameHeadBytes + 8 * kReplicaPartBytes;
   for (size_t at = 0; at < head; ++at) {
     std::string changed = frame;
     changed[at] = static_cast<char>(changed[at] ^ 0x10);
@@ -187,6 +200,7 @@ TEST_CASE(
         "replica frame: part 1: it has a body, and none of its kind has one");
   frame = Sample();
   frame[part(0) + 4] = 0;
+  frame.erase(part(8), 12);
   CHECK(Refused(Sealed(frame)) == "replica frame: part 0: an append without a batch");
   frame = Sample();
   wire::PutFixed<uint32_t>(&frame[part(0) + 4], UINT32_MAX);
@@ -203,7 +217,7 @@ TEST_CASE(
 
 TEST_CASE("replica frames: a follower takes whole, sound, unbroken batches of epochs that can be") {
   const std::string batches = Batch(10, 3, 4) + Batch(13, 1, 4) + Batch(14, 2, 5);
-  const auto checked = CheckBatches(batches, Offset(10), LeaderEpoch(5));
+  const auto checked = CheckBatches(batches, Offset(10), LeaderEpoch(4), LeaderEpoch(5));
   REQUIRE(checked.ok());
   REQUIRE(checked->size() == 3);
   std::string again;
@@ -211,7 +225,8 @@ TEST_CASE("replica frames: a follower takes whole, sound, unbroken batches of ep
   CHECK(again == batches);
   CHECK((*checked)[2].header.end() == Offset(16));
   const auto refused = [&](std::string_view bytes, int64_t base, uint64_t epoch) {
-    return std::string(CheckBatches(bytes, Offset(base), LeaderEpoch(epoch)).status().message());
+    return std::string(
+        CheckBatches(bytes, Offset(base), LeaderEpoch(2), LeaderEpoch(epoch)).status().message());
   };
   CHECK(refused(batches, 9, 5) == "a batch begins at offset 10, due is 9");
   CHECK(refused(batches, 10, 4) ==
@@ -224,11 +239,13 @@ TEST_CASE("replica frames: a follower takes whole, sound, unbroken batches of ep
         "what should be the batch at offset 14 is torn");
   CHECK(refused("nonsense that is long enough to be looked at", 10, 5) ==
         "what should be the batch at offset 10 is none");
+  CHECK(refused(Batch(10, 1, 1), 10, 5) ==
+        "the batch at offset 10 is of leader epoch 1, behind 2 and in 5");
   SimRng rng(3);
   for (int i = 0; i < 500; ++i) {
     std::string changed = batches;
     changed[rng.Below(changed.size())] ^= static_cast<char>(1 << rng.Below(8));
-    CHECK_FALSE(CheckBatches(changed, Offset(10), LeaderEpoch(5)).ok());
+    CHECK_FALSE(CheckBatches(changed, Offset(10), LeaderEpoch(1), LeaderEpoch(5)).ok());
   }
 }
 

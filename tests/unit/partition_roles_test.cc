@@ -95,7 +95,11 @@ TEST_CASE(
     stream.partitions.push_back({PartitionId(0), "", LeaderEpoch(), {"b1", "b2"}, {}, {}, 0});
     REQUIRE(Propose(machine, metadata::EncodeCreateStream(stream)).ok());
     machine.RunFor(kSecond);
-    machine.Publish("s", Values(0, 1, "a"));
+    TestMessage message;
+    message.value = "v";
+    message.inbox = "a0";
+    message.policy = AckPolicy::kAll;
+    machine.Publish("s", {message});
     machine.RunFor(kSecond);
     // b2 is in the ISR and acknowledges nothing.
     CHECK(machine.acks.Find("a0") == nullptr);

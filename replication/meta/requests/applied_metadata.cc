@@ -46,8 +46,8 @@ absl::Status AppliedMetadata::Restore(MetadataIndex index, std::string_view snap
 
 void AppliedMetadata::AfterChange(const std::vector<MetaDelta>& deltas) {
   if (sink_ != nullptr) {
-    DeliverBrokers();
     for (const MetaDelta& delta : deltas) Deliver(delta);
+    DeliverBrokers();
   }
   view_.Renew();
   for (auto& changed : observers_) changed();
@@ -71,9 +71,9 @@ void AppliedMetadata::HandOver(DeltaSink& sink) {
   std::set<StreamId> known;
   for (const auto& [name, stream] : table_.streams()) known.insert(stream.id);
   sink.OnTakeOver(known, table_.applied(), table_.doubtful());
+  for (const auto& [name, stream] : table_.streams()) Deliver(StreamCreated{stream});
   brokers_.clear();
   DeliverBrokers();
-  for (const auto& [name, stream] : table_.streams()) Deliver(StreamCreated{stream});
 }
 
 void AppliedMetadata::DeliverBrokers() {

@@ -107,7 +107,8 @@ CommandOutcome RegisterBroker(TableState& table, MetadataIndex index,
     if (other_process) change.restarted = registration.id;              // R2a
     if (all_gone || lost.contains(key)) change.lost = registration.id;  // R6b
     const auto doubt = doubtful.find(key);
-    if (doubt != doubtful.end()) change.doubt = doubt->second;  // R7b
+    // R7b. Of a process that registers again what it said first has been dealt with.
+    if (other_process && doubt != doubtful.end()) change.doubt = doubt->second;
     table.Change(change, index, key, outcome.deltas);
   }
   return outcome;

@@ -25,11 +25,12 @@ struct BrokerChange {
 
 using IsLive = absl::FunctionRef<bool(const std::string& broker)>;
 
-// Puts `change` and what follows from it into `partition`; true: something of it is another one,
-// and its version is raised. `live` is true after the change. A leader that changes, or goes, ends
-// the epoch; an epoch is the index of the command that began it, or one more than the one before.
-// A leader that a new process runs stays the leader only where no other member of the ISR could
-// lead at once.
+// Puts `change` and what follows from it into `partition`; true: something of it is another one;
+// its version is raised where leader, epoch, ISR or ELR are. `live` is true after the change. A
+// leader that changes, or goes, ends the epoch; an epoch is the index of the command that began it,
+// or one more than the one before. A leader that a new process runs stays the leader only where no
+// other member of the ISR could lead at once. (Versions of a feature level before replicas leave it
+// the lead; they know of no partition with more than one.)
 bool ApplyBrokerChange(const BrokerChange& change, IsLive live, int32_t min_isr,
                        MetadataIndex index, PartitionDescription& partition);
 
