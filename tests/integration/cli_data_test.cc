@@ -140,6 +140,17 @@ TEST_CASE("a refused line stops the rest and says how far it came") {
   CHECK(broker.Published().size() < 5);
 }
 
+TEST_CASE("of several refused lines the first one is named") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  broker.refuse_from = 2;
+  const RunResult result = RunCli(broker, {"publish", "orders"}, "a\nb\nc\nd\ne\n");
+  CHECK(result.exit.code == 1);
+  CHECK(Has(result.errors, "line 3: not published: readonly partition: 0"));
+  CHECK_FALSE(Has(result.errors, "line 4"));
+  CHECK_FALSE(Has(result.errors, "line 5"));
+}
+
 TEST_CASE("an unknown target of a publish is status 3, with or without acks") {
   FakeBroker broker;
   broker.Add("orders", "orders.>");
