@@ -42,6 +42,15 @@ void Mutex::Lock() {
   __tsan_mutex_post_lock(this, 0, 0);
 }
 
+bool Mutex::TryLock() {
+  static auto* const own = TheirOwn<bool(Mutex*)>("7TryLockEv");
+  __tsan_mutex_pre_lock(this, __tsan_mutex_try_lock);
+  const bool locked = own(this);
+  __tsan_mutex_post_lock(this, __tsan_mutex_try_lock | (locked ? 0U : __tsan_mutex_try_lock_failed),
+                         0);
+  return locked;
+}
+
 void Mutex::Unlock() {
   static auto* const own = TheirOwn<void(Mutex*)>("6UnlockEv");
   __tsan_mutex_pre_unlock(this, 0);

@@ -13,12 +13,10 @@
 namespace bascule::nats {
 namespace {
 
-TEST_CASE(
-    "nats outlet: one batch takes no more than the outgoing buffer may hold, time and again") {
-  std::atomic<size_t> arrived{0};
-  ScriptedServer server([&](ScriptedPeer& peer, int) {
+TEST_CASE("nats outlet: one batch takes no more than the outgoing buffer may hold") {
+  ScriptedServer server([](ScriptedPeer& peer, int) {
     peer.LetIn();
-    peer.Serve([&](const std::string& line) { arrived += line.starts_with("PUB out ") ? 1 : 0; });
+    peer.Serve();
   });
   NatsOptions options;
   options.urls = {server.url()};
@@ -29,21 +27,15 @@ TEST_CASE(
   std::string payload(limits::kMiB, 'x');
   for (size_t at = 4094; at + 2 < payload.size(); at += 4096) payload.replace(at, 2, "\r\n");
   const size_t room = limits::kEgressBufferBytes / payload.size();
-  size_t all = 0;
-  for (int round = 0; round < 2; ++round) {
-    size_t taken = 0;
-    absl::Status status;
-    {
-      Outlet outlet(**egress);
-      while (taken < 2 * room && (status = outlet.Publish("out", payload)).ok()) ++taken;
-    }
-    CHECK_MESSAGE(absl::IsResourceExhausted(status), status.ToString());
-    CHECK(taken <= room);
-    CHECK(taken >= room / 2);
-    // What was taken gets there, and makes room.
-    all += taken;
-    CHECK(Eventually([&] { return arrived == all; }));
+  size_t taken = 0;
+  absl::Status status;
+  {
+    Outlet outlet(**egress);
+    while (taken < 2 * room && (status = outlet.Publish("out", payload)).ok()) ++taken;
   }
+  CHECK_MESSAGE(absl::IsResourceExhausted(status), status.ToString());
+  CHECK(taken <= room);
+  CHECK(taken >= room / 2);
   (*egress)->Stop();
 }
 
