@@ -11,11 +11,12 @@
 
 #include "core/base/status.h"
 #include "replication/peer_transport.h"
+#include "replication/replica_channel.h"
 
 namespace bascule {
 
 // Any thread.
-class PeerPort : public PeerTransport {
+class PeerPort : public PeerTransport, public ReplicaChannel {
  public:
   // The cluster that this broker has joined; before it nobody is a peer.
   virtual void SetCluster(std::string cluster_id) = 0;

@@ -14,6 +14,7 @@
 #include "absl/functional/any_invocable.h"
 #include "core/base/status.h"
 #include "core/stream/description.h"
+#include "replication/isr/reconciliation.h"
 
 namespace bascule {
 
@@ -71,6 +72,17 @@ class EpochRequests {
   // Any thread. A partition whose log may have become shorter must not go on in its epoch (R2a):
   // asks for a new one. The answer is a PartitionChanged delta.
   virtual void RequestNewEpoch(PartitionKey key) = 0;
+};
+
+// What the leader of a partition proposes about its in-sync replicas.
+class IsrRequests {
+ public:
+  virtual ~IsrRequests() = default;
+  // Any thread. The answer changes nothing: what is granted comes as a PartitionChanged delta (R1a).
+  // `ended`, on the metadata thread: it was refused, or carried out, or nobody knows; the delta of
+  // what was carried out has come before, unless nobody knows.
+  virtual void RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,
+                                absl::AnyInvocable<void()> ended) = 0;
 };
 
 }  // namespace bascule

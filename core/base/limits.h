@@ -178,6 +178,11 @@ inline constexpr size_t kPeerBulkBytes = 256 * kMiB;
 inline constexpr size_t kPeerBulkBodies = 64;
 // The bulk connection ends when nothing was sent for so long.
 inline constexpr std::chrono::seconds kPeerBulkIdle{30};
+// A frame of the replication channel; no batch is added to one that holds so much already.
+inline constexpr size_t kReplicaFrameBytes = kMaxBatchBytes + 2 * kPeerFrameBytes;
+inline constexpr size_t kReplicaFrameTargetBytes = 1 * kMiB;
+// Of one line from a peer: what was read and is not dealt with yet.
+inline constexpr size_t kReplicaCreditBytes = 8 * kMiB;
 // Introductions: one request or answer, and how many are answered (ResourceExhausted) or asked
 // (Unavailable) at once.
 inline constexpr size_t kPeerIntroductionBytes = 64 * kKiB;
