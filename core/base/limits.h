@@ -256,9 +256,9 @@ inline constexpr size_t kHeartbeatBytes = 2 * kKiB;
 inline constexpr size_t kTroubleBytes = 512;
 // Brokers of one cluster; more: a join is refused.
 inline constexpr size_t kClusterMembers = 128;
-// Connections between this broker and others, both ways: control and bulk, and one of each that is
-// just being replaced.
-inline constexpr size_t kPeerConnections = 4 * kClusterMembers;
+// Connections between this broker and others, both ways: control, bulk and two of replicas; one that
+// is just being replaced counts for a bulk connection or one that catches up, which are rarely there.
+inline constexpr size_t kPeerConnections = 8 * kClusterMembers;
 
 static_assert(kDefaultSubscriptionsPerAddress < kMaxSubscribersPerPartition,
               "one address leaves room for others");

@@ -19,9 +19,28 @@ grpc::Status ToGrpc(const absl::Status& status) {
 
 constexpr std::chrono::seconds kLastWrite{1};
 
+// What a frame of replicas costs beside its bytes, so that many empty ones are bounded too.
+constexpr size_t kReplicaFrameCost = 256;
+
 Refused Malformed(absl::Status status) { return {Refusal::kMalformed, std::move(status)}; }
 
 }  // namespace
+
+// Of one frame of replicas, until nobody holds it.
+class AcceptedStream::Credit {
+ public:
+  Credit(std::weak_ptr<AcceptedStream> stream, size_t bytes)
+      : stream_(std::move(stream)), bytes_(bytes) {}
+  Credit(const Credit&) = delete;
+  Credit& operator=(const Credit&) = delete;
+  ~Credit() {
+    if (const auto stream = stream_.lock()) stream->GiveBack(bytes_);
+  }
+
+ private:
+  const std::weak_ptr<AcceptedStream> stream_;
+  const size_t bytes_;
+};
 
 AcceptedStream::AcceptedStream(std::shared_ptr<PeerCore> core, Admission& admission,
                                grpc::CallbackServerContext& context, ChannelKind kind)
@@ -86,7 +105,8 @@ void AcceptedStream::OnReadDone(bool ok) {
   if (!admitted_) return OnHello(bytes);
   Count(core_->counts.messages_received);
   Count(core_->counts.bytes_received, bytes.size());
-  if (auto refused = OnFrame(bytes)) return End(*std::move(refused));
+  auto refused = turn_ != nullptr ? OnReplicaFrame(std::move(held)) : OnFrame(bytes);
+  if (refused.has_value()) return End(*std::move(refused));
   ReadOn();
 }
 
@@ -100,8 +120,60 @@ void AcceptedStream::OnHello(std::string_view bytes) {
     return End(*std::move(refused));
   admitted_ = true;
   peer_ = hello->from;
+  if (turn_ != nullptr && !BeginReplicas()) return;
   QueueFrame(EncodeFrame(MakeHello(core_->names(), peer_.id)));
   ReadOn();
+}
+
+void AcceptedStream::TakeTurn(std::shared_ptr<StreamTurn> turn, uint64_t number) {
+  turn_ = std::move(turn);
+  number_ = number;
+}
+
+bool AcceptedStream::BeginReplicas() {
+  if (core_->replicas == nullptr) {
+    // As a broker says that has never heard of them.
+    EndWith(absl::UnimplementedError("this broker has no replicas of others"));
+    return false;
+  }
+  const absl::MutexLock lock(&turn_->mutex);
+  if (number_ < turn_->newest) return true;  // replaced already, and about to end
+  turn_->newest = number_;
+  core_->gate.Run([&] { core_->replicas->OnReplicaStreamBegan(peer_, *LaneOf(kind_)); });
+  return true;
+}
+
+std::optional<Refused> AcceptedStream::OnReplicaFrame(grpc::Slice slice) {
+  read_.Clear();  // the frame's memory is the frame's
+  const Bytes frame = ToBytes(std::move(slice));
+  if (frame.size() > limits::kReplicaFrameBytes) {
+    return Malformed(absl::InvalidArgumentError(Concat(
+        "a frame of replicas has ", frame.size(), " bytes, at most ", limits::kReplicaFrameBytes,
+        " are "
+        "taken")));
+  }
+  Count(core_->counts.replica_frames_received);
+  Count(core_->counts.replica_bytes_received, frame.size());
+  const size_t cost = frame.size() + kReplicaFrameCost;
+  {
+    const absl::MutexLock lock(&mutex_);
+    credit_bytes_ += cost;
+  }
+  auto credit = std::make_shared<const Credit>(weak_from_this(), cost);
+  const absl::MutexLock lock(&turn_->mutex);
+  if (turn_->newest != number_) return std::nullopt;
+  core_->gate.Run(
+      [&] { core_->replicas->OnReplicaFrame(peer_, *LaneOf(kind_), frame, std::move(credit)); });
+  return std::nullopt;
+}
+
+void AcceptedStream::GiveBack(size_t credit) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    BASCULE_CHECK_GE(credit_bytes_, credit);
+    credit_bytes_ -= credit;
+  }
+  ReadNext();
 }
 
 std::optional<Refused> AcceptedStream::OnFrame(std::string_view bytes) {
@@ -275,7 +347,8 @@ void AcceptedStream::ReadNext() {
   {
     const absl::MutexLock lock(&mutex_);
     read = !reading_ && answer_bytes_ <= limits::kPeerQueueBytes &&
-           unanswered_bytes_ <= limits::kPeerBulkBytes;
+           unanswered_bytes_ <= limits::kPeerBulkBytes &&
+           credit_bytes_ < limits::kReplicaCreditBytes;
     reading_ |= read;
   }
   if (read) StartRead(&read_);

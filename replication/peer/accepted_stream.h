@@ -6,8 +6,13 @@
 //   OnReadDone: frame ─► FrameReceiver::OnFrame ─► PeerHandler ──────► respond ─► Answer
 //   OnWriteDone ◄── answers, one after another ◄─────────────────────────────────┘
 //
+// A line of replicas is not answered:
+//   OnReadDone: hello ─► Admit, TakeTurn ─► ReplicaTraffic::OnReplicaStreamBegan
+//   OnReadDone: bytes ─► ReplicaTraffic::OnReplicaFrame ─── credit ──► ReadNext
+//
 // One frame is read at a time, and none while more than limits::kPeerQueueBytes of answers wait, or
-// the receiver has its fill. At most limits::kPeerHandshakes streams wait for a hello.
+// the receiver has its fill, or limits::kReplicaCreditBytes of credit. At most limits::kPeerHandshakes
+// streams wait for a hello.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -27,11 +32,19 @@ namespace bascule::peer {
 
 class AcceptedStream;
 
+// Which of a peer's streams of one lane is the newest that has begun: nothing of those before is
+// told any more. Outlives them.
+struct StreamTurn {
+  absl::Mutex mutex;  // held while traffic is called: it orders what streams tell
+  uint64_t newest ABSL_GUARDED_BY(mutex) = 0;
+};
+
 // Who is a peer, and which of its streams counts. Any thread.
 class Admission {
  public:
   virtual ~Admission() = default;
-  // The checks of the hello; admits the stream as the peer's only one of its kind.
+  // The checks of the hello; admits the stream as the peer's only one of its kind. One of replicas
+  // is given its turn.
   virtual std::optional<Refused> Admit(const Hello& hello,
                                        const std::optional<std::string>& certificate,
                                        ChannelKind kind,
@@ -48,6 +61,8 @@ class AcceptedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   // The other side is told `why`.
   void End(Refused why);
+  // By Admit. `number` is above those of the streams that were admitted before.
+  void TakeTurn(std::shared_ptr<StreamTurn> turn, uint64_t number);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -72,6 +87,10 @@ class AcceptedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   PeerHandler::Respond Responder(uint64_t id, size_t weight);
   void Answer(uint64_t id, size_t weight, absl::StatusOr<std::string> result);
   void QueueFrame(std::string frame);
+  class Credit;
+  bool BeginReplicas();
+  std::optional<Refused> OnReplicaFrame(grpc::Slice slice);
+  void GiveBack(size_t credit);
 
   // Operations begin between Enter and Leave, so that Finish is never before or beside them.
   bool Enter();
@@ -97,6 +116,8 @@ class AcceptedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   PeerIdentity peer_;
   std::optional<BulkBegin> body_of_;  // the body that is being received
   std::string body_;
+  std::shared_ptr<StreamTurn> turn_;  // of a line of replicas
+  uint64_t number_ = 0;
 
   absl::Mutex mutex_;
   size_t entered_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -112,6 +133,7 @@ class AcceptedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   size_t answer_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t unanswered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t credit_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // that somebody holds
 };
 
 }  // namespace bascule::peer

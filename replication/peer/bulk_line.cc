@@ -52,7 +52,7 @@ Frame BulkLine::Begin(uint64_t id, Pending& pending) {
                    body.header, body.bytes->size(), ExtendCrc32c(Crc32c(body.header), *body.bytes)};
 }
 
-std::optional<std::string> BulkLine::NextFrame() {
+std::optional<grpc::ByteBuffer> BulkLine::NextFrame() {
   std::shared_ptr<const std::string> bytes;
   size_t from = 0;
   std::optional<Frame> frame;
@@ -81,8 +81,8 @@ std::optional<std::string> BulkLine::NextFrame() {
       frame = Begin(found->first, found->second);
     }
   }
-  if (frame.has_value()) return EncodeFrame(*frame);
-  return EncodeFrame(BulkData{bytes->substr(from, limits::kPeerFrameBytes)});
+  if (frame.has_value()) return ToByteBuffer(EncodeFrame(*frame));
+  return ToByteBuffer(EncodeFrame(BulkData{bytes->substr(from, limits::kPeerFrameBytes)}));
 }
 
 absl::Status BulkLine::OnFrame(Frame frame) {

@@ -28,7 +28,7 @@ class BulkLine final : public PeerLine {
   void Send(Body body, Duration timeout, PeerTransport::Done done);
 
   absl::Status OnFrame(Frame frame) override;
-  std::optional<std::string> NextFrame() override;
+  std::optional<grpc::ByteBuffer> NextFrame() override;
 
  private:
   struct Pending {

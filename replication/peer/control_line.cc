@@ -45,7 +45,7 @@ void ControlLine::Call(PeerService service, std::string request, Duration timeou
                                                         : ": too much waits to be sent to it")));
 }
 
-std::optional<std::string> ControlLine::NextFrame() {
+std::optional<grpc::ByteBuffer> ControlLine::NextFrame() {
   std::optional<Outgoing> next;
   Duration left{0};
   {
@@ -61,8 +61,10 @@ std::optional<std::string> ControlLine::NextFrame() {
       left = std::max(Duration(0), Between(now, pending.deadline));
     }
   }
-  if (next->call == 0) return EncodeFrame(Message{next->service, std::move(next->body)});
-  return EncodeFrame(peer::Call{next->call, next->service, left, std::move(next->body)});
+  if (next->call == 0)
+    return ToByteBuffer(EncodeFrame(Message{next->service, std::move(next->body)}));
+  return ToByteBuffer(
+      EncodeFrame(peer::Call{next->call, next->service, left, std::move(next->body)}));
 }
 
 absl::Status ControlLine::OnFrame(Frame frame) {

@@ -32,7 +32,7 @@ class ControlLine final : public PeerLine {
   void Call(PeerService service, std::string request, Duration timeout, PeerTransport::Done done);
 
   absl::Status OnFrame(Frame frame) override;
-  std::optional<std::string> NextFrame() override;
+  std::optional<grpc::ByteBuffer> NextFrame() override;
 
  private:
   void WhenOpen(const PeerIdentity& peer) override;

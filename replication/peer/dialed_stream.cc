@@ -61,6 +61,24 @@ void DialedStream::Wake() {
   Advance();
 }
 
+void DialedStream::WakeOn(Executor& executor) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    wake_ = true;
+    if (!open_ || over_ || writing_ || posted_) return;
+    posted_ = true;
+  }
+  executor.Post([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    {
+      const absl::MutexLock lock(&self->mutex_);
+      self->posted_ = false;
+    }
+    self->Wake();
+  });
+}
+
 // Holds the write token.
 void DialedStream::Advance() {
   while (true) {
@@ -75,11 +93,11 @@ void DialedStream::Advance() {
     }
     if (let_go) RemoveHold();
     if (rest) return;
-    const std::optional<std::string> frame = owner_->NextFrame();
+    std::optional<grpc::ByteBuffer> frame = owner_->NextFrame();
     if (!frame.has_value()) continue;
-    write_ = ToByteBuffer(*frame);
     Count(core_->counts.messages_sent);
-    Count(core_->counts.bytes_sent, frame->size());
+    Count(core_->counts.bytes_sent, frame->Length());
+    write_.Swap(&*frame);
     // After the end too: it fails at once, and the hold is still ours.
     StartWrite(&write_);
     return;
@@ -108,6 +126,7 @@ void DialedStream::Close(absl::Status why) {
 }
 
 void DialedStream::OnWriteDone(bool ok) {
+  write_.Clear();  // what it holds is not ours
   {
     const absl::MutexLock lock(&mutex_);
     wake_ = true;

@@ -1,4 +1,4 @@
-// One stream that this broker opened to a peer: hello both ways, then frames.
+// One stream that this broker opened to a peer: hello both ways, then frames, as its owner has them.
 //
 //   any thread        gRPC thread                       StreamOwner
 //   Start ──────────► hello written, hello read ──────► OnOpen
@@ -29,8 +29,9 @@ class StreamOwner {
   virtual void OnOpen(const PeerIdentity& peer) = 0;
   // Not OK ends the stream.
   virtual absl::Status OnFrame(Frame frame) = 0;
-  // Encoded; one caller at a time, also beside the others.
-  virtual std::optional<std::string> NextFrame() = 0;
+  // The next message, as it is written. One caller at a time, also beside the others; none beside
+  // OnClosed, or after it.
+  virtual std::optional<grpc::ByteBuffer> NextFrame() = 0;
   virtual void OnClosed(const absl::Status& why) = 0;
 };
 
@@ -51,8 +52,10 @@ class DialedStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
                                             const char* method, Destination destination,
                                             std::shared_ptr<StreamOwner> owner);
   void Start();
-  // NextFrame has something.
+  // NextFrame has something; it may be asked before this returns.
   void Wake();
+  // The same, but this thread does not ask: `executor` does if nobody else is at it.
+  void WakeOn(Executor& executor);
   void Close(absl::Status why);
 
   void OnWriteDone(bool ok) override;
@@ -86,6 +89,7 @@ class DialedStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   bool writing_ ABSL_GUARDED_BY(mutex_) =
       true;  // the write token is held: by gRPC, or by whoever runs Advance
   bool wake_ ABSL_GUARDED_BY(mutex_) = false;    // there may be something to write
+  bool posted_ ABSL_GUARDED_BY(mutex_) = false;  // an executor owes us a Wake
   bool held_ ABSL_GUARDED_BY(mutex_) = true;     // gRPC waits for us
   absl::Status reason_ ABSL_GUARDED_BY(mutex_);  // why we closed it
   TimerId handshake_ ABSL_GUARDED_BY(mutex_) = 0;

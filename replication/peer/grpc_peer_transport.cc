@@ -11,6 +11,7 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "core/env/connection_listener.h"
+#include "core/env/thread_executor.h"
 #include "replication/peer/certificates.h"
 #include "replication/peer/grpc_log.h"
 #include "replication/peer/introductions.h"
@@ -38,10 +39,16 @@ constexpr int kStreamsPerConnection = 4;
 constexpr int kServerKeepaliveMs = 2000;
 constexpr int kMinPingIntervalMs = 100;
 constexpr int kWindowBytes = 4 << 20;
+// gRPC has one bound for all streams: that of a frame of replicas, and a little, so that its sender
+// is told by us. What other streams bring is measured before it is parsed.
+constexpr size_t kMaxMessageBytes = limits::kReplicaFrameBytes + limits::kPeerFrameOverheadBytes;
+static_assert(kMaxMessageBytes >= peer::kMaxFrameBytes);
 
-using Base =
-    peer::v1::Peer::WithRawCallbackMethod_Control<peer::v1::Peer::WithRawCallbackMethod_Bulk<
-        peer::v1::Peer::WithRawCallbackMethod_Introduce<peer::v1::Peer::Service>>>;
+using WithIntroduce = peer::v1::Peer::WithRawCallbackMethod_Introduce<peer::v1::Peer::Service>;
+using WithReplicas = peer::v1::Peer::WithRawCallbackMethod_ReplicaTail<
+    peer::v1::Peer::WithRawCallbackMethod_ReplicaCatchUp<WithIntroduce>>;
+using Base = peer::v1::Peer::WithRawCallbackMethod_Control<
+    peer::v1::Peer::WithRawCallbackMethod_Bulk<WithReplicas>>;
 
 // Bytes come in as they are, so that they are measured before they are parsed.
 class Service final : public Base {
@@ -57,6 +64,12 @@ class Service final : public Base {
   }
   Stream* Bulk(Context* context) override {
     return peer::AcceptedStream::Accept(core_, admission_, *context, ChannelKind::kBulk);
+  }
+  Stream* ReplicaTail(Context* context) override {
+    return peer::AcceptedStream::Accept(core_, admission_, *context, ChannelKind::kReplicaTail);
+  }
+  Stream* ReplicaCatchUp(Context* context) override {
+    return peer::AcceptedStream::Accept(core_, admission_, *context, ChannelKind::kReplicaCatchUp);
   }
   grpc::ServerUnaryReactor* Introduce(Context* context, const grpc::ByteBuffer* request,
                                       grpc::ByteBuffer* response) override {
@@ -81,7 +94,7 @@ void Configure(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(peer::kMaxFrameBytes));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
   // No call is synchronous.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
@@ -111,6 +124,7 @@ struct GrpcPeerTransport::Impl {
   peer::PeerRegistry registry;
   const std::shared_ptr<peer::Introductions> introductions;
   Service service;
+  std::unique_ptr<ThreadExecutor> replica_wakes;
   std::unique_ptr<ConnectionListener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
@@ -255,6 +269,7 @@ void GrpcPeerTransport::Stop() {
   // Connections of ours end before the server: the last user of gRPC's callback threads joins them,
   // which must not happen on one of them, and our last users are there.
   core.WaitForCalls();
+  if (impl_->replica_wakes != nullptr) impl_->replica_wakes->Stop();
   if (impl_->server != nullptr) {
     // A deadline that has passed: what runs is cancelled.
     impl_->server->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));
@@ -342,6 +357,17 @@ void GrpcPeerTransport::IntroduceTo(std::string server_id, std::string address, 
                             std::move(done));
 }
 
+void GrpcPeerTransport::CarryReplicas(ReplicaTraffic& traffic) {
+  BASCULE_CHECK(impl_->replica_wakes == nullptr && !impl_->stopped);
+  impl_->replica_wakes = std::make_unique<ThreadExecutor>("peer-replicas", 1);
+  impl_->core->replica_wakes = impl_->replica_wakes.get();
+  impl_->core->replicas = &traffic;
+}
+
+void GrpcPeerTransport::WakeReplicas(PeerId to, ReplicaLane lane) {
+  impl_->registry.WakeReplicas(to, lane);
+}
+
 std::vector<std::string> GrpcPeerTransport::Degraded() const {
   const auto& state = impl_->core->credentials.state();
   return state == nullptr ? std::vector<std::string>() : state->Warnings(impl_->registry.Names());
@@ -363,6 +389,10 @@ std::map<std::string, uint64_t> GrpcPeerTransport::ReadCounters() const {
       {"peer_calls_failed", read(counts.calls_failed)},
       {"peer_bulk_sent", read(counts.bulk_sent)},
       {"peer_bulk_received", read(counts.bulk_received)},
+      {"peer_replica_frames_sent", read(counts.replica_frames_sent)},
+      {"peer_replica_frames_received", read(counts.replica_frames_received)},
+      {"peer_replica_bytes_sent", read(counts.replica_bytes_sent)},
+      {"peer_replica_bytes_received", read(counts.replica_bytes_received)},
       {"peer_connects", read(counts.connects)},
       {"peer_disconnects", read(counts.disconnects)},
       {"peer_dial_failures", read(counts.dial_failures)},

@@ -1,11 +1,13 @@
-// PeerTransport over gRPC: a port of its own, mutual TLS, one control connection each way between
-// two brokers and a bulk connection while there is something to send on it.
+// PeerPort over gRPC: a port of its own, mutual TLS, one control connection each way between two
+// brokers, a bulk connection while there is something to send on it, and one for each line of replicas.
 //
 //   broker A                                                              broker B
 //   ControlLine ── DialedStream ── Control: messages, calls ─────────►  AcceptedStream ─► handlers
 //               ◄───────────────── answers ────────────────────────────
 //   BulkLine ───── DialedStream ── Bulk: begin, data... ─────────────►  AcceptedStream ─► handlers
 //               ◄───────────────── answers ────────────────────────────
+//   ReplicaLine ── DialedStream ── ReplicaTail: frames ──────────────►  AcceptedStream ─► ReplicaTraffic
+//   ReplicaLine ── DialedStream ── ReplicaCatchUp: frames ───────────►  AcceptedStream ─► ReplicaTraffic
 //   Introductions ──────────────── Introduce ────────────────────────►  PeerEvents
 //
 // Who dials is who asks: B's messages to A take B's own connection. What is refused is told to the
@@ -51,8 +53,8 @@ struct PeerOptions {
   std::chrono::seconds tls_refresh{10};  // how often the files of `tls` are read again
 };
 
-// Any thread, except Start and Stop. Callbacks come on gRPC's threads and the executor's, never
-// within the call that they belong to.
+// Any thread, except Start and Stop. Callbacks come on gRPC's threads, the executor's and one of its
+// own that asks for frames of replicas, never within the call that they belong to.
 class GrpcPeerTransport final : public PeerPort {
  public:
   // `executor` runs timers. All references outlive the transport; events and handlers are not
@@ -87,6 +89,8 @@ class GrpcPeerTransport final : public PeerPort {
   void Introduce(std::string address, std::string request, Duration timeout, Done done) override;
   void IntroduceTo(std::string server_id, std::string address, std::string request,
                    Duration timeout, Done done) override;
+  void CarryReplicas(ReplicaTraffic& traffic) override;
+  void WakeReplicas(PeerId to, ReplicaLane lane) override;
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "replication/peer/handshake.h"
 #include "replication/peer/refusals.h"
 #include "replication/peer_transport.h"
+#include "replication/replica_channel.h"
 
 namespace bascule::peer {
 
@@ -31,6 +33,8 @@ struct PeerCounts {
   std::atomic<uint64_t> messages_unclaimed{0};  // of a service that nobody handles
   std::atomic<uint64_t> calls{0}, calls_failed{0};  // failed: not answered by the other side
   std::atomic<uint64_t> bulk_sent{0}, bulk_received{0};
+  std::atomic<uint64_t> replica_frames_sent{0}, replica_frames_received{0};
+  std::atomic<uint64_t> replica_bytes_sent{0}, replica_bytes_received{0};
   std::atomic<uint64_t> connects{0}, disconnects{0}, dial_failures{0};
   std::atomic<uint64_t> introductions_sent{0}, introductions_received{0};
 };
@@ -93,9 +97,13 @@ class PeerCore : public std::enable_shared_from_this<PeerCore> {
   void AnswerLater(PeerTransport::Done done, absl::Status status);
 
   Credentials credentials;  // set before the first connection
+  // Set before the first peer, or never; whoever found a peer may read them.
+  ReplicaTraffic* replicas = nullptr;
+  Executor* replica_wakes =
+      nullptr;  // asks for frames where no thread of gRPC does; until no calls
   Clock& clock;
   PeerEvents& events;
-  CallbackGate gate;  // around every call of a handler, an event or a completion
+  CallbackGate gate;  // around every call of a handler, an event, a completion or replica traffic
   const std::shared_ptr<Deadlines> deadlines;
   Refusals refusals;
   PeerCounts counts;
@@ -112,7 +120,19 @@ class PeerCore : public std::enable_shared_from_this<PeerCore> {
   std::vector<Task> later_ ABSL_GUARDED_BY(mutex_);
 };
 
-enum class ChannelKind { kControl, kBulk, kIntroduction };
+// All but introductions are streams, of which one of each kind is accepted from a peer.
+enum class ChannelKind { kControl, kBulk, kReplicaTail, kReplicaCatchUp, kIntroduction };
+inline constexpr size_t kStreamKinds = static_cast<size_t>(ChannelKind::kIntroduction);
+
+inline ChannelKind KindOf(ReplicaLane lane) {
+  return lane == ReplicaLane::kTail ? ChannelKind::kReplicaTail : ChannelKind::kReplicaCatchUp;
+}
+// nullopt: no line of replicas.
+inline std::optional<ReplicaLane> LaneOf(ChannelKind kind) {
+  if (kind == ChannelKind::kReplicaTail) return ReplicaLane::kTail;
+  if (kind == ChannelKind::kReplicaCatchUp) return ReplicaLane::kCatchUp;
+  return std::nullopt;
+}
 
 // A connection of its own to `address` (host:port), made when it is first used. `server_id`: whose
 // certificate is wanted there; nullopt = any broker's.

@@ -10,8 +10,43 @@
 namespace bascule::peer {
 namespace {
 
-constexpr const char* kControlMethod = "/bascule.peer.v1.Peer/Control";
-constexpr const char* kBulkMethod = "/bascule.peer.v1.Peer/Bulk";
+const char* MethodOf(ChannelKind kind) {
+  switch (kind) {
+    case ChannelKind::kControl:
+      return "/bascule.peer.v1.Peer/Control";
+    case ChannelKind::kBulk:
+      return "/bascule.peer.v1.Peer/Bulk";
+    case ChannelKind::kReplicaTail:
+      return "/bascule.peer.v1.Peer/ReplicaTail";
+    case ChannelKind::kReplicaCatchUp:
+      return "/bascule.peer.v1.Peer/ReplicaCatchUp";
+    case ChannelKind::kIntroduction:
+      break;
+  }
+  BASCULE_CHECK(false);
+  return nullptr;
+}
+
+std::string_view NameOf(ChannelKind kind) {
+  switch (kind) {
+    case ChannelKind::kBulk:
+      return "bulk connection";
+    case ChannelKind::kReplicaTail:
+      return "replication connection";
+    case ChannelKind::kReplicaCatchUp:
+      return "catch-up connection";
+    default:
+      return "connection";
+  }
+}
+
+// What befalls lines of replicas only. Of the rest the control connection tells, and the others end
+// when they are idle.
+bool IsOfReplicas(ChannelKind kind, const absl::Status& why) {
+  return LaneOf(kind).has_value() && (absl::IsUnimplemented(why) || absl::IsInvalidArgument(why) ||
+                                      absl::IsResourceExhausted(why) || absl::IsInternal(why));
+}
+
 // The same failure is said again after so long.
 constexpr std::chrono::seconds kSayAgain{60};
 
@@ -33,9 +68,8 @@ void PeerLine::Dial() {
     if (stopped_ || stream_ != nullptr || waits_) return;
     if (channel_ == nullptr)
       channel_ = MakeChannel(*core_, destination_.address, destination_.server_id, kind_);
-    stream_ = DialedStream::Make(core_, channel_,
-                                 kind_ == ChannelKind::kBulk ? kBulkMethod : kControlMethod,
-                                 destination_, shared_from_this());
+    stream_ =
+        DialedStream::Make(core_, channel_, MethodOf(kind_), destination_, shared_from_this());
     stream = stream_;
   }
   stream->Start();
@@ -74,8 +108,7 @@ void PeerLine::End(const absl::Status& why) {
 }
 
 void PeerLine::FailPending(std::vector<PendingCall> failed, const absl::Status& why) {
-  const std::string_view broke =
-      kind_ == ChannelKind::kBulk ? ": the bulk connection broke: " : ": the connection broke: ";
+  const std::string broke = Concat(": the ", NameOf(kind_), " broke: ");
   const std::string reason = Printable(FromAbsl(why.message()));
   for (PendingCall& pending : failed) {
     Count(core_->counts.calls_failed);
@@ -109,12 +142,21 @@ void PeerLine::Wake() {
   if (stream != nullptr) stream->Wake();
 }
 
+void PeerLine::WakeOn(Executor& executor) {
+  std::shared_ptr<DialedStream> stream;
+  {
+    const absl::MutexLock lock(&mutex_);
+    stream = stream_;
+  }
+  if (stream != nullptr) stream->WakeOn(executor);
+}
+
 void PeerLine::OnOpen(const PeerIdentity& peer) {
   {
     const absl::MutexLock lock(&mutex_);
     open_ = true;
     failures_ = 0;
-    said_.clear();
+    if (!LaneOf(kind_).has_value()) said_.clear();
   }
   Count(core_->counts.connects);
   if (kind_ == ChannelKind::kControl) LogInfo("peer: connected to ", name());
@@ -167,15 +209,24 @@ void PeerLine::DialAgain() {
 }
 
 void PeerLine::LogClosed(const absl::Status& why, bool was_open) {
-  // The bulk connection ends when it is idle, and the control connection tells of the rest.
-  if (kind_ == ChannelKind::kBulk)
-    return LogDebug("peer: bulk connection to ", name(), ": ", FromAbsl(why.message()));
+  const bool of_replicas = IsOfReplicas(kind_, why);
+  if (kind_ != ChannelKind::kControl && !of_replicas)
+    return LogDebug("peer: ", NameOf(kind_), " to ", name(), ": ", FromAbsl(why.message()));
+  const bool old = of_replicas && absl::IsUnimplemented(why);
   {
     const absl::MutexLock lock(&mutex_);
     const MonotonicTime now = core_->clock.Monotonic();
-    if (!was_open && said_ == FromAbsl(why.message()) && Between(said_at_, now) < kSayAgain) return;
+    const bool lately = old || Between(said_at_, now) < kSayAgain;
+    if ((!was_open || of_replicas) && said_ == FromAbsl(why.message()) && lately) return;
     said_ = std::string(why.message());
     said_at_ = now;
+  }
+  if (of_replicas) {
+    return LogWarning("peer: the ", NameOf(kind_), " to ", name(),
+                      " ended: ", absl::StatusCodeToString(why.code()), ": ",
+                      Printable(FromAbsl(why.message())),
+                      old ? ": it runs a version without replicas: upgrade it" : "",
+                      "; dialling again for as long as it takes");
   }
   LogWarning("peer: ", was_open ? "lost " : "cannot connect to ", name(), ": ",
              absl::StatusCodeToString(why.code()), ": ", Printable(FromAbsl(why.message())),

@@ -48,6 +48,8 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
 
   // There is something to write; without a stream nothing happens.
   void Wake();
+  // The same, and NextFrame is not asked within.
+  void WakeOn(Executor& executor);
   // Ends the stream and its connection; the next Dial makes a new one.
   void HangUp(absl::Status why);
   std::string name() const;
@@ -70,7 +72,9 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;    // in a row
   TimerId retry_ ABSL_GUARDED_BY(mutex_) = 0;   // until the next Dial
   bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // the same, also while the timer is being set
-  std::string said_ ABSL_GUARDED_BY(mutex_);    // the last failure in the log
+  // The last failure in the log; a line of replicas may say it again at each end otherwise, so it
+  // keeps it while it stands.
+  std::string said_ ABSL_GUARDED_BY(mutex_);
   MonotonicTime said_at_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -9,7 +9,7 @@ namespace bascule::peer {
 
 void PeerRegistry::Add(PeerId id, std::string server_id, std::string address) {
   Peer old;
-  std::shared_ptr<ControlLine> dial;
+  Lines dial;
   {
     const absl::MutexLock lock(&mutex_);
     if (stopped_) return;
@@ -25,12 +25,12 @@ void PeerRegistry::Add(PeerId id, std::string server_id, std::string address) {
   }
   EndLines(old, absl::CancelledError("its address has changed"));
   EndStreams(old, {Refusal::kIdentity, absl::PermissionDeniedError("its server id has changed")});
-  if (dial != nullptr) dial->Dial();
+  for (const auto& line : dial) line->Dial();
 }
 
 void PeerRegistry::Redirect(PeerId id, const std::string& address) {
   Peer old;
-  std::shared_ptr<ControlLine> dial;
+  Lines dial;
   {
     const absl::MutexLock lock(&mutex_);
     const auto found = peers_.find(id);
@@ -38,30 +38,62 @@ void PeerRegistry::Redirect(PeerId id, const std::string& address) {
     dial = DialAt(id, found->second, address, old);
   }
   EndLines(old, absl::CancelledError("its address has changed"));
-  if (dial != nullptr) dial->Dial();
+  for (const auto& line : dial) line->Dial();
 }
 
-std::shared_ptr<ControlLine> PeerRegistry::DialAt(PeerId id, Peer& peer, std::string address,
-                                                  Peer& old) {
+PeerRegistry::Lines PeerRegistry::DialAt(PeerId id, Peer& peer, std::string address, Peer& old) {
   if (peer.control != nullptr) {
     old.control = std::exchange(peer.control, nullptr);
     old.bulk = std::exchange(peer.bulk, nullptr);
+    old.replicas = std::exchange(peer.replicas, {});
   }
+  if (peer.turns == nullptr) peer.turns = TurnsOf(id);
+  const std::shared_ptr<Turns>& turns = peer.turns;
   const Destination destination{id, peer.server_id, address};
-  peer.control = std::make_shared<ControlLine>(core_, destination, UpStateOf(id));
-  peer.bulk = std::make_shared<BulkLine>(core_, destination);
   peer.address = std::move(address);
-  return peer.address.empty() ? nullptr : peer.control;
+  peer.control = std::make_shared<ControlLine>(core_, destination,
+                                               std::shared_ptr<UpState>(turns, &turns->up));
+  peer.bulk = std::make_shared<BulkLine>(core_, destination);
+  Lines dial{peer.control};
+  for (const ReplicaLane lane : {ReplicaLane::kTail, ReplicaLane::kCatchUp}) {
+    const auto i = static_cast<size_t>(lane);
+    peer.replicas[i] = std::make_shared<ReplicaLine>(
+        core_, lane, destination, std::shared_ptr<LineTurn>(turns, &turns->lines[i]),
+        ++last_number_);
+    if (old.replicas[i] == nullptr || !old.replicas[i]->Wanted()) continue;
+    peer.replicas[i]->Want();
+    dial.push_back(peer.replicas[i]);
+  }
+  return peer.address.empty() ? Lines() : dial;
 }
 
-std::shared_ptr<UpState> PeerRegistry::UpStateOf(PeerId id) {
-  std::erase_if(up_, [](const auto& entry) { return entry.second.expired(); });
-  std::shared_ptr<UpState> state = up_[id].lock();
-  if (state == nullptr) {
-    state = std::make_shared<UpState>();
-    up_[id] = state;
+std::shared_ptr<PeerRegistry::Turns> PeerRegistry::TurnsOf(PeerId id) {
+  std::erase_if(turns_, [](const auto& entry) { return entry.second.expired(); });
+  std::shared_ptr<Turns> turns = turns_[id].lock();
+  if (turns == nullptr) {
+    turns = std::make_shared<Turns>();
+    turns_[id] = turns;
   }
-  return state;
+  return turns;
+}
+
+PeerRegistry::Lines PeerRegistry::Peer::lines() const {
+  if (control == nullptr) return {};
+  Lines out{control, bulk};
+  out.insert(out.end(), replicas.begin(), replicas.end());
+  return out;
+}
+
+void PeerRegistry::WakeReplicas(PeerId to, ReplicaLane lane) {
+  std::shared_ptr<ReplicaLine> line;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const auto found = peers_.find(to);
+    if (found == peers_.end() || core_->replicas == nullptr) return;
+    line = found->second.replicas[static_cast<size_t>(lane)];
+    line->Want();  // with the lock: a line that takes its place is dialled
+  }
+  line->WakeUp();
 }
 
 void PeerRegistry::Remove(PeerId id) {
@@ -89,13 +121,13 @@ void PeerRegistry::Stop() {
 }
 
 void PeerRegistry::EndLines(const Peer& peer, const absl::Status& why) {
-  if (peer.control != nullptr) peer.control->End(why);
-  if (peer.bulk != nullptr) peer.bulk->End(why);
+  for (const auto& line : peer.lines()) line->End(why);
 }
 
 void PeerRegistry::EndStreams(const Peer& peer, const Refused& why) {
-  if (const auto stream = peer.accepted_control.lock()) stream->End(why);
-  if (const auto stream = peer.accepted_bulk.lock()) stream->End(why);
+  for (const auto& accepted : peer.accepted) {
+    if (const auto stream = accepted.lock()) stream->End(why);
+  }
 }
 
 std::shared_ptr<ControlLine> PeerRegistry::Control(PeerId id) const {
@@ -123,7 +155,7 @@ std::optional<Refused> PeerRegistry::Admit(const Hello& hello,
                                            const std::shared_ptr<AcceptedStream>& stream) {
   const LocalNames names = core_->names();
   std::shared_ptr<AcceptedStream> old;
-  std::shared_ptr<ControlLine> control;
+  Lines lines;
   bool moved = false;
   {
     const absl::MutexLock lock(&mutex_);
@@ -132,10 +164,15 @@ std::optional<Refused> PeerRegistry::Admit(const Hello& hello,
     if (auto refused =
             CheckHello(hello, names, certificate, peer == nullptr ? nullptr : &peer->server_id))
       return refused;
-    auto& place = kind == ChannelKind::kBulk ? peer->accepted_bulk : peer->accepted_control;
+    auto& place = peer->accepted[static_cast<size_t>(kind)];
     old = place.lock();
     place = stream;
-    control = peer->control;
+    if (const auto lane = LaneOf(kind)) {
+      stream->TakeTurn(std::shared_ptr<StreamTurn>(
+                           peer->turns, &peer->turns->streams[static_cast<size_t>(*lane)]),
+                       ++last_number_);
+    }
+    lines = peer->lines();
     moved = !peer->address.empty() && !hello.from.address.empty() &&
             hello.from.address != peer->address;
   }
@@ -147,7 +184,7 @@ std::optional<Refused> PeerRegistry::Admit(const Hello& hello,
   if (moved) {
     Redirect(hello.from.id, hello.from.address);
   } else {
-    control->DialNow();
+    for (const auto& line : lines) line->DialNow();
   }
   return std::nullopt;
 }

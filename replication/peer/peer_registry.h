@@ -2,6 +2,7 @@
 // the lock.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "replication/peer/accepted_stream.h"
 #include "replication/peer/bulk_line.h"
 #include "replication/peer/control_line.h"
+#include "replication/peer/replica_line.h"
 
 namespace bascule::peer {
 
@@ -29,23 +31,35 @@ class PeerRegistry final : public Admission {
   std::shared_ptr<ControlLine> Control(PeerId id) const;  // null = no peer
   std::vector<std::string> Names() const;                 // server ids
   std::shared_ptr<BulkLine> Bulk(PeerId id) const;
+  // As ReplicaChannel has it.
+  void WakeReplicas(PeerId to, ReplicaLane lane);
 
   std::optional<Refused> Admit(const Hello& hello, const std::optional<std::string>& certificate,
                                ChannelKind kind,
                                const std::shared_ptr<AcceptedStream>& stream) override;
 
  private:
+  // What outlives the lines and streams of one peer.
+  struct Turns {
+    UpState up;
+    std::array<LineTurn, kReplicaLanes> lines;
+    std::array<StreamTurn, kReplicaLanes> streams;
+  };
+  using Lines = std::vector<std::shared_ptr<PeerLine>>;
   struct Peer {
     std::string server_id;
     std::string told;     // address that Add named
     std::string address;  // that is dialled
     std::shared_ptr<ControlLine> control;
     std::shared_ptr<BulkLine> bulk;
-    std::weak_ptr<AcceptedStream> accepted_control, accepted_bulk;
+    std::array<std::shared_ptr<ReplicaLine>, kReplicaLanes> replicas;
+    std::array<std::weak_ptr<AcceptedStream>, kStreamKinds> accepted;
+    std::shared_ptr<Turns> turns;
+    Lines lines() const;
   };
-  std::shared_ptr<UpState> UpStateOf(PeerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // New lines to `address`; what was dialled before goes to `old`.
-  std::shared_ptr<ControlLine> DialAt(PeerId id, Peer& peer, std::string address, Peer& old)
+  std::shared_ptr<Turns> TurnsOf(PeerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // New lines to `address`; what was dialled before goes to `old`. Those that are to be dialled now.
+  Lines DialAt(PeerId id, Peer& peer, std::string address, Peer& old)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void EndLines(const Peer& peer, const absl::Status& why);
   static void EndStreams(const Peer& peer, const Refused& why);
@@ -54,7 +68,8 @@ class PeerRegistry final : public Admission {
   mutable absl::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<PeerId, Peer> peers_ ABSL_GUARDED_BY(mutex_);
-  std::map<PeerId, std::weak_ptr<UpState>> up_
+  uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;  // of a line or stream of replicas
+  std::map<PeerId, std::weak_ptr<Turns>> turns_
       ABSL_GUARDED_BY(mutex_);  // of removed ones for a while
 };
 

@@ -129,9 +129,10 @@ struct Line {
     return [this](const absl::StatusOr<std::string>& result) { ended.push_back(result.status()); };
   }
   peer::Frame Next() {
-    const std::optional<std::string> bytes = line->NextFrame();
+    const std::optional<grpc::ByteBuffer> bytes = line->NextFrame();
     REQUIRE(bytes.has_value());
-    auto frame = peer::DecodeFrame(*bytes);
+    grpc::Slice held;
+    auto frame = peer::DecodeFrame(peer::ViewOf(*bytes, held));
     REQUIRE(frame.ok());
     return *std::move(frame);
   }
