@@ -1,23 +1,11 @@
 #include "tests/sim/sim_network.h"
 
 #include "core/base/text.h"
+#include "tests/sim/sim_endpoint.h"
+#include "tests/sim/sim_lines.h"
 #include "tests/support/sim_rng.h"
 
 namespace bascule {
-
-struct SimNetwork::Endpoint {
-  PeerIdentity self;
-  PeerEvents* events = nullptr;
-  std::map<PeerService, PeerHandler*> handlers;
-  std::set<PeerId> peers;  // that it was told of; only they are listened to
-  std::string cluster;     // empty: none yet
-  bool up = true;
-
-  PeerHandler* HandlerOf(PeerService service) const {
-    const auto found = handlers.find(service);
-    return found == handlers.end() ? nullptr : found->second;
-  }
-};
 
 struct SimNetwork::Pending {
   EndpointPtr from;
@@ -43,7 +31,14 @@ class SimTransport final : public PeerPort {
   void AddPeer(PeerId id, std::string /*server_id*/, std::string /*address*/) override {
     if (endpoint_->peers.insert(id).second) network_.Announce(*endpoint_, id);
   }
-  void RemovePeer(PeerId id) override { endpoint_->peers.erase(id); }
+  void RemovePeer(PeerId id) override {
+    endpoint_->peers.erase(id);
+    network_.lines_->Remove(*endpoint_, id);
+  }
+  void CarryReplicas(ReplicaTraffic& traffic) override { endpoint_->traffic = &traffic; }
+  void WakeReplicas(PeerId to, ReplicaLane lane) override {
+    network_.lines_->Wake(endpoint_, to, lane);
+  }
 
   void Send(PeerId to, PeerService service, std::string message) override {
     if (!endpoint_->peers.contains(to)) return;
@@ -107,7 +102,9 @@ class SimTransport final : public PeerPort {
 };
 
 SimNetwork::SimNetwork(SimScheduler& scheduler)
-    : scheduler_(scheduler), wire_(scheduler.NewExecutor("network")) {}
+    : scheduler_(scheduler),
+      wire_(scheduler.NewExecutor("network")),
+      lines_(std::make_unique<SimLines>(*this)) {}
 
 // What is under way refers to endpoints that are gone.
 SimNetwork::~SimNetwork() { wire_.Close(); }
@@ -123,6 +120,7 @@ std::unique_ptr<PeerPort> SimNetwork::Connect(PeerIdentity self, PeerEvents* eve
 void SimNetwork::Disconnect(const EndpointPtr& endpoint) {
   endpoint->up = false;
   endpoint->handlers.clear();
+  lines_->End(endpoint);
   const auto known = endpoints_.find(endpoint->self.id);
   if (known == endpoints_.end() || known->second != endpoint) return;
   endpoints_.erase(known);
@@ -144,6 +142,11 @@ void SimNetwork::Announce(Endpoint& from, PeerId to) {
       if (endpoint != nullptr && endpoint->events != nullptr) endpoint->events->OnPeerUp(peer);
     });
   }
+}
+
+void SimNetwork::Cut(PeerId from, PeerId to) {
+  cuts_.insert({from, to});
+  lines_->Cut();
 }
 
 void SimNetwork::Isolate(PeerId id) {

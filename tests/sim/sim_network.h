@@ -1,6 +1,6 @@
 // The network between simulated brokers: PeerPort on the virtual time line. Messages are lost,
 // late, doubled and overtaken as a seed says; cuts go one way or both; a call whose answer does not
-// come ends as unknown.
+// come ends as unknown. Lines of replicas are in sim_lines.h.
 //
 //   SimNetwork network(scheduler);
 //   network.faults.loss = 0.05;
@@ -23,10 +23,13 @@
 
 namespace bascule {
 
+class SimLines;
+
 struct SimNetworkFaults {
   double loss = 0;  // probabilities, for each message, request and answer
   double duplication = 0;
   double reorder = 0;
+  double line_breaks = 0;                          // for each frame of a line of replicas
   Duration delay = std::chrono::milliseconds(2);   // up to
   Duration late = std::chrono::milliseconds(200);  // what is overtaken comes later by up to this
 };
@@ -39,7 +42,7 @@ class SimNetwork {
   // A process. Its end is the transport's: calls of it are dropped without a word, calls to it end
   // as unknown. `events` may be null.
   std::unique_ptr<PeerPort> Connect(PeerIdentity self, PeerEvents* events = nullptr);
-  void Cut(PeerId from, PeerId to) { cuts_.insert({from, to}); }
+  void Cut(PeerId from, PeerId to);
   void Isolate(PeerId id);
   // Members of `side` hear only each other, and so do the rest.
   void Partition(const std::set<PeerId>& side);
@@ -50,6 +53,7 @@ class SimNetwork {
 
  private:
   friend class SimTransport;
+  friend class SimLines;
   struct Endpoint;
   struct Pending;
   using EndpointPtr = std::shared_ptr<Endpoint>;
@@ -73,6 +77,7 @@ class SimNetwork {
   SimExecutor& wire_;
   std::map<PeerId, EndpointPtr> endpoints_;
   std::set<std::pair<PeerId, PeerId>> cuts_;
+  const std::unique_ptr<SimLines> lines_;
 };
 
 }  // namespace bascule
