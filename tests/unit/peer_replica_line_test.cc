@@ -270,12 +270,12 @@ TEST_CASE("peer replicas: the line that catches up hangs up when it is idle, the
 }
 
 TEST_CASE("peer replicas: an end in the middle of it calls nobody afterwards") {
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 6; ++round) {
     std::atomic<int> alive{0};
     {
       ReplicaPair pair;
       pair.to.Hold(kTail);
-      for (int i = 0; i < 100; ++i) {
+      for (int i = 0; i < 50; ++i) {
         for (const ReplicaLane lane : {kTail, kCatchUp}) {
           pair.from.Add(lane, {Perishable(std::string(limits::kMiB / 4, 'f'), alive)});
           NotingTraffic::Wake(*pair.a.transport, pair.b.id(), lane);
