@@ -37,7 +37,8 @@ class ReplicaTraffic {
   // caller at a time for each line.
   virtual std::vector<Bytes> NextFrame(PeerId to, ReplicaLane lane) = 0;
   // Our line to `to` stands: both hellos are checked, NextFrame follows. It broke: what NextFrame gave
-  // may never arrive. Ups and downs of one line come in turn; NextFrame only between them.
+  // may never arrive. Ups and downs of one line come in turn; NextFrame only between them. No down is
+  // said of what ends by the end of the port.
   virtual void OnReplicaLineUp(PeerId to, ReplicaLane lane) = 0;
   virtual void OnReplicaLineDown(PeerId to, ReplicaLane lane) = 0;
   // The peer's line to us is a new one: what was under way on the one before is gone, and nothing of
