@@ -102,6 +102,10 @@ void AcceptedStream::OnReadDone(bool ok) {
   if (!ok) return EndWith(absl::OkStatus());
   grpc::Slice held;
   const std::string_view bytes = ViewOf(read_, held);
+  if (turn_ == nullptr && bytes.size() > kMaxFrameBytes) {
+    return End(Malformed(absl::ResourceExhaustedError(
+        Concat("a frame has ", bytes.size(), " bytes, at most ", kMaxFrameBytes, " are taken"))));
+  }
   if (!admitted_) return OnHello(bytes);
   Count(core_->counts.messages_received);
   Count(core_->counts.bytes_received, bytes.size());
