@@ -150,7 +150,8 @@ void AddStreamCommands(CLI::App& root, Invocation& invocation) {
   IntegerFlag(app, "--partitions", options.partitions, 1, "Number of partitions (default 1)",
               limits::kMaxPartitionsPerStream);
   Flag(app, "--replication-factor", "N|all", ParseReplicationFactor, options.replication_factor,
-       "Brokers that keep a copy (default 1)");
+       "Brokers that keep a copy (default: streams.replication.factor, or else 3 where three "
+       "brokers live)");
   app->add_option("--group", options.group, "NATS queue group to listen in")->type_name("NAME");
   app->add_flag("--if-absent", options.if_absent,
                 "Succeed when the stream exists, and say how it differs from what was asked");

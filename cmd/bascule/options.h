@@ -35,7 +35,7 @@ struct StreamCreateOptions {
   std::string subject;
   std::string group;
   int32_t partitions = 1;
-  int32_t replication_factor = 1;
+  int32_t replication_factor = 0;  // -1: all; 0: the cluster's default
   StreamOverrides overrides;
   bool if_absent = false;
 };

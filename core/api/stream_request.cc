@@ -74,6 +74,7 @@ absl::StatusOr<StreamSpec> ToSpec(const proto::CreateStreamRequest& request, int
   spec.group = request.group();
   spec.partitions = request.partitions();
   spec.replication_factor = request.replicationfactor();
+  spec.one_replica_unless_set = spec.replication_factor == 0;
   spec.overrides = OverridesOf(request);
   const std::string_view unbuilt = UnbuiltField(request);
   if (unbuilt.empty()) return spec;

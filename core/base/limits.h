@@ -239,6 +239,8 @@ inline constexpr std::chrono::milliseconds kSyncWaryFor{500};
 // --- metadata requests ---
 // One request between brokers; larger: InvalidArgument.
 inline constexpr size_t kMetaRequestBytes = 256 * kKiB;
+// Partitions whose in-sync replicas change by one request.
+inline constexpr size_t kIsrChangesPerRequest = 1000;
 // Requests that one broker has not been answered yet; more: ResourceExhausted.
 inline constexpr size_t kMetaRequestsInFlight = 1024;
 // Requests that wait on the metadata leader; more: the asker tries again.
@@ -278,6 +280,9 @@ static_assert(kMaxRaftCommandBytes + 4 * kRaftEntryOverheadBytes <= kPeerFrameBy
 static_assert(kMaxRaftAppendBytes + 4 * kRaftEntryOverheadBytes <= kPeerFrameBytes);
 static_assert(kMaxRaftCommandBytes <= kMaxRaftEntryBytes, "what is proposed can be stored");
 static_assert(kMetaRequestBytes < kMaxRaftCommandBytes, "a request that is taken can be proposed");
+static_assert(kMetaRequestBytes + kIsrChangesPerRequest * (kServerIdBytes + 4) <
+                  kMaxRaftCommandBytes,
+              "with the leader named in each, gathered ISR changes can be proposed");
 static_assert(kMetaRequestBytes <= kPeerFrameBytes);
 static_assert(kMaxPartitionsPerStream * (kPeerNameBytes + kRaftEntryOverheadBytes) +
                       2 * kMaxSubjectBytes + kMaxStreamNameBytes + 4 * kKiB <=

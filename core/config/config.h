@@ -135,6 +135,8 @@ struct Config {
   ApiSettings api;
   AdminSettings admin;
   NatsSettings nats;
+  int32_t replication_factor =
+      0;  // of streams that leave it open; 0 = automatic, -1 = every broker
   StreamSettings stream_defaults;            // for what a stream's creator left open
   std::vector<StreamSpec> declared_streams;  // created at start when absent; names are distinct
   std::string server_id;                     // empty = the data directory's, or a generated one

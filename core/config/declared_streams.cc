@@ -13,8 +13,8 @@
 namespace bascule::config {
 namespace {
 
-// One broker keeps one copy.
-constexpr int kBrokers = 1;
+// How many brokers live is known when the stream is created.
+constexpr int kBrokers = static_cast<int>(limits::kClusterMembers);
 
 std::vector<Setting<StreamSpec>> MakeRows() {
   std::vector<Setting<StreamSpec>> rows;
@@ -31,22 +31,24 @@ std::vector<Setting<StreamSpec>> MakeRows() {
       "partitions", CountKind(1, limits::kMaxPartitionsPerStream),
       [](auto& spec) -> auto& { return spec.partitions; }, "Number of partitions."));
   rows.push_back(Works<StreamSpec>(
-      "replication.factor", CountKind(-1, std::numeric_limits<int32_t>::max()),
+      "replication.factor", CountKind(-1, kBrokers),
       [](auto& spec) -> auto& { return spec.replication_factor; },
-      "Copies of each partition; -1 = one on every broker."));
+      "Copies of each partition; -1 = one on every broker that lives, 0 = as "
+      "streams.replication.factor says."));
   for (Setting<StreamSpec>& row : MakeStreamRows().stream) rows.push_back(std::move(row));
   return rows;
 }
 
 // Adds what the settings say together; false when the stream cannot be declared.
-bool Check(StreamSpec& spec, const Place& place, const Given& given, Faults& faults) {
+bool Check(const StreamSpec& spec, const Place& place, const Given& given, Faults& faults) {
   for (const char* key : {"name", "subject"}) {
     if (given.count(key) > 0) continue;
     const std::string which = spec.name.empty() ? "" : absl::StrCat(" ", Quoted(spec.name));
     faults.Add(place, absl::StrCat("declared stream", which, " has no \"", key, "\"; give it one"));
     return false;
   }
-  const absl::Status status = NormalizeAndValidate(spec, kBrokers);
+  StreamSpec checked = spec;
+  const absl::Status status = NormalizeAndValidate(checked, kBrokers, kBrokers);
   if (status.ok()) return true;
   faults.Add(place, absl::StrCat("declared stream ", Quoted(spec.name),
                                  " is not possible: ", status.message()));
@@ -80,6 +82,7 @@ void ApplyDeclaredStreams(const Value& value, const Place& place, Config& config
       continue;
     }
     StreamSpec spec;
+    spec.replication_factor = 0;
     Given given;
     Faults mistakes;
     SectionReader<StreamSpec>(DeclaredStreamSettings(), place.source, spec, given, mistakes)

@@ -138,6 +138,16 @@ void AddNats(Rows& rows) {
                                "The nats-server program: a path, or a name to find in PATH."));
 }
 
+Setting<Config> ReplicationRow() {
+  return Works<Config>(
+      "streams.replication.factor", CountKind(-1, static_cast<int32_t>(limits::kClusterMembers)),
+      BASCULE_FIELD(replication_factor),
+      "Copies of each partition of streams that are created without a number of their own, as the "
+      "metadata leader has it. 0 = automatic: 3 where three or more brokers live at that time, "
+      "else 1 (two copies of which both must be there stop with either); a Liftbridge client that "
+      "names none gets 1, as there. -1 = one on every broker that lives.");
+}
+
 Setting<Config> DeclareRow() {
   Setting<Config> row;
   row.key = "streams.declare";
@@ -223,6 +233,7 @@ Rows MakeBrokerRows() {
   AddApi(rows);
   AddAdmin(rows);
   AddNats(rows);
+  rows.push_back(ReplicationRow());
   for (Setting<Config>& row : MakeStreamRows().broker) rows.push_back(std::move(row));
   rows.push_back(DeclareRow());
   AddClustering(rows);

@@ -10,24 +10,10 @@
 namespace bascule::config {
 namespace {
 
-Kind<int64_t> KindOf(const StreamSetting& row) {
-  Kind<int64_t> kind = StreamSettingKind(row);
-  if (row.name != "min_isr") return kind;
-  kind.parse = [parse = kind.parse](const Value& value) -> absl::StatusOr<int64_t> {
-    ASSIGN_OR_RETURN(const int64_t replicas, parse(value));
-    if (replicas <= 1) return replicas;
-    return absl::InvalidArgumentError(
-        absl::StrCat("asks for ", replicas,
-                     " copies of every record, but this version keeps one; remove it or set it to "
-                     "1"));
-  };
-  return kind;
-}
-
 // A row of a stream's settings as one of `Target`; `get` and `set` reach the value in it.
 template <typename Target, typename Get, typename Set>
 Setting<Target> RowOf(const StreamSetting& setting, std::string key, Get get, Set set) {
-  const Kind<int64_t> kind = KindOf(setting);
+  const Kind<int64_t> kind = StreamSettingKind(setting);
   Setting<Target> row;
   row.key = key;
   row.type = kind.name;

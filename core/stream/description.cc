@@ -75,9 +75,15 @@ absl::Status CheckReplicationFactor(int32_t factor, int brokers) {
 
 }  // namespace
 
-absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers) {
+int32_t OpenReplicationFactor(const StreamSpec& spec, int32_t setting, int brokers) {
+  constexpr int kSafe = 3;
+  if (setting != 0) return setting;
+  return brokers >= kSafe && !spec.one_replica_unless_set ? kSafe : 1;
+}
+
+absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers, int32_t open_factor) {
   if (spec.partitions == 0) spec.partitions = 1;
-  if (spec.replication_factor == 0) spec.replication_factor = 1;
+  if (spec.replication_factor == 0) spec.replication_factor = open_factor;
   if (spec.replication_factor == -1) spec.replication_factor = brokers;
   RETURN_IF_ERROR(CheckName(spec.name));
   RETURN_IF_ERROR(CheckSubject(spec));

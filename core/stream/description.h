@@ -12,14 +12,17 @@
 
 namespace bascule {
 
-// What a creator asks for. Zero values take the wire contract's defaults (one partition, one
-// replica).
+// What a creator asks for. Zero partitions are one.
 struct StreamSpec {
   std::string name;
   std::string subject;
   std::string group;  // NATS queue group; empty = plain subscription
   int32_t partitions = 1;
-  int32_t replication_factor = 1;  // -1 = every broker
+  // -1 = every broker, 0 = left to the cluster (streams.replication.factor).
+  int32_t replication_factor = 1;
+  // The factor was left open by way of Liftbridge's contract, where that means one replica: more only
+  // where streams.replication.factor names a number.
+  bool one_replica_unless_set = false;
   StreamOverrides overrides;
 };
 
@@ -54,12 +57,16 @@ struct StreamDescription {
   std::vector<PartitionDescription> partitions;  // ids 0..n-1 in order
 };
 
-// Applies the defaults (0 -> 1) and checks name, subject, counts and overrides in the wire
+// How many replicas a factor that was left open comes to. `setting`: streams.replication.factor;
+// 0, automatic, is three where three brokers live, else one: two of two would not outlive either.
+int32_t OpenReplicationFactor(const StreamSpec& spec, int32_t setting, int brokers);
+
+// Applies the defaults (no partitions -> 1, no factor -> `open_factor`) and checks name, subject, counts and overrides in the wire
 // contract's order, with its codes and texts: name, subject, reserved names, then what only we
 // check (group, partitions, the length of what NATS is told, overrides), replication factor.
-// `brokers` = servers in the cluster.
+// `brokers` = servers in the cluster that live.
 // Every error is InvalidArgument; `spec` may then be half normalized.
-absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers);
+absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers, int32_t open_factor = 1);
 
 // Streams of the server itself, which clients cannot create or delete.
 bool IsReservedStream(std::string_view name);

@@ -26,10 +26,9 @@ std::vector<std::string> Differences(const StreamDescription& stream, const Stre
   compare("group", stream.group, asked.group);
   const int32_t partitions = asked.partitions == 0 ? 1 : asked.partitions;
   compare("partitions", static_cast<int32_t>(stream.partitions.size()), partitions);
-  int32_t factor = asked.replication_factor == 0 ? 1 : asked.replication_factor;
-  if (factor == -1) factor = brokers;
+  const int32_t factor = asked.replication_factor == -1 ? brokers : asked.replication_factor;
   const size_t replicas = stream.partitions.empty() ? 0 : stream.partitions.front().replicas.size();
-  compare("replication_factor", static_cast<int32_t>(replicas), factor);
+  if (factor != 0) compare("replication_factor", static_cast<int32_t>(replicas), factor);
   // What the creator asked for, or else what it came to.
   for (const StreamSetting& row : kStreamSettings) {
     const std::optional<int64_t> wanted = row.asked(asked.overrides);

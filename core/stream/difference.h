@@ -8,8 +8,8 @@
 
 namespace bascule {
 
-// "partitions: 1 here, 3 asked", one sentence per difference. Settings that were not asked for do
-// not count. `now` = the stream's settings as they came to; `brokers` = what a replication factor
+// "partitions: 1 here, 3 asked", one sentence per difference. Settings, and a replication factor, that
+// were not asked for do not count. `now` = the stream's settings as they came to; `brokers` = what a replication factor
 // of -1 means.
 std::vector<std::string> Differences(const StreamDescription& here, const StreamSettings& now,
                                      const StreamSpec& asked, int brokers);

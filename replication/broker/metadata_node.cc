@@ -369,7 +369,7 @@ absl::Status MetadataNode::StartGroup() {
   frontend_->SetLog(*group_);
   registrar_->SetLog(*group_);
   StartLeaderWork();
-  frontend_->SetStreamDefaults(options_.config.stream_defaults);
+  frontend_->SetStreamDefaults(options_.config.stream_defaults, options_.config.replication_factor);
   frontend_->SetSilence([this](const std::string& id) { return leader_work_->IsUnfit(id); });
   frontend_->SetCapacity([this](const std::string& broker, size_t partitions) {
     return broker == self_.id ? seams_.capacity(partitions) : absl::OkStatus();

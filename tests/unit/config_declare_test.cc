@@ -33,10 +33,12 @@ streams:
   CHECK(config->declared_streams[0].name == "orders");
   CHECK(config->declared_streams[0].subject == "orders.>");
   CHECK(config->declared_streams[0].partitions == 1);
+  CHECK(config->declared_streams[0].replication_factor == 0);  // streams.replication.factor
   CHECK(config->declared_streams[0].overrides == StreamOverrides());
   const StreamSpec& audit = config->declared_streams[1];
   CHECK(audit.group == "g");
   CHECK(audit.partitions == 4);
+  CHECK(audit.replication_factor == 1);
   StreamOverrides expected;
   expected.retention_max_age = 2h;
   expected.retention_max_bytes = 1 << 30;
@@ -76,10 +78,21 @@ TEST_CASE("config declare: every mistake has its line") {
   for (const auto& [text, expected] : cases) CHECK(FileFaults(text) == expected);
 }
 
+TEST_CASE("config declare: how many copies there can be is known when the stream is created") {
+  for (const int factor : {-1, 0, 3, 128}) {
+    const auto config = LoadFile(
+        Concat("streams.declare: [{name: a, subject: b, replication.factor: ", factor, "}]"));
+    REQUIRE(config.ok());
+    CHECK(config->declared_streams.at(0).replication_factor == factor);
+  }
+  // With a factor that is open there is nothing to compare it with.
+  CHECK(LoadFile("streams.declare: [{name: a, subject: b, min.insync.replicas: 3}]").ok());
+}
+
 TEST_CASE("config declare: what a stream cannot be is refused as by CreateStream") {
   for (const char* item :
        {"{name: a, subject: 'b c'}", "{name: a, subject: 'b.>.c'}", "{name: __cursors, subject: b}",
-        "{name: a, subject: b, replication.factor: 3}"}) {
+        "{name: a, subject: b, replication.factor: 2, min.insync.replicas: 3}"}) {
     CAPTURE(item);
     const std::string faults = FileFaults(std::string("\nstreams.declare: [") + item + "]");
     CHECK(Holds(faults, "bascule.yaml:2: declared stream"));

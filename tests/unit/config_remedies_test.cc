@@ -73,9 +73,6 @@ const std::vector<ConfigRemedy> kConfigRemedies = {
     {"cluster.raft.heartbeat: 1s\ncluster.raft.election.timeout: 2s\n",
      "must be at least three times",
      {"cluster.raft.heartbeat: 1s\ncluster.raft.election.timeout: 3s\n"}},
-    {"clustering.min.insync.replicas: 2\n",
-     "remove it or set it to 1",
-     {"clustering.min.insync.replicas: 1\n", ""}},
     {"nats.user:\n", "give it one or remove the line", {"nats.user: u\n", ""}},
 };
 

@@ -169,10 +169,17 @@ TEST_CASE("config rules: names that travel in NATS subjects") {
                 "begins NATS subjects"));
 }
 
-TEST_CASE("config rules: one replica cannot keep two copies") {
-  CHECK(FileFaults("clustering.min.insync.replicas: 2") ==
-        "bascule.yaml:1: \"clustering.min.insync.replicas\" asks for 2 copies of every record, but "
-        "this version keeps one; remove it or set it to 1");
+TEST_CASE("config rules: how many copies streams have, unless they say") {
+  CHECK(LoadFile("")->replication_factor == 0);
+  CHECK(LoadFile("streams.replication.factor: -1")->replication_factor == -1);
+  const auto config =
+      LoadFile("streams.replication.factor: 3\nclustering.min.insync.replicas: 2\n");
+  REQUIRE(config.ok());
+  CHECK(config->replication_factor == 3);
+  CHECK(config->stream_defaults.min_isr == 2);
+  CHECK(FileFaults("streams.replication.factor: 129") ==
+        "bascule.yaml:1: \"streams.replication.factor\" must be a whole number from -1 to 128, not "
+        "\"129\"");
 }
 
 TEST_CASE("config rules: what is not built yet is accepted when off and refused otherwise") {

@@ -73,19 +73,6 @@ TEST_CASE("streams are spread over the brokers, those of one moment too; every b
   }
 }
 
-TEST_CASE("more than one replica is refused for now, after the wire contract's own checks") {
-  MetaWorld world(3);
-  StreamSpec spec = Spec("s");
-  spec.replication_factor = 3;
-  const absl::Status refused = world.Await(world[2].Create(spec));
-  CHECK(absl::IsUnimplemented(refused));
-  CHECK(refused.message() ==
-        "replication factor 3: this version keeps one replica of each partition");
-  spec.replication_factor = 4;
-  CHECK(world.Await(world[2].Create(spec)).message() ==
-        "Invalid replicationFactor 4, cluster size 3");
-}
-
 TEST_CASE("R1a: the answer waits until the brokers that lead the partitions are ready") {
   MetaWorld world(3);
   CHECK(world.Await(world[1].Create("a")).ok());

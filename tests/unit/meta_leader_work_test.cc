@@ -265,9 +265,10 @@ TEST_CASE("what the oldest broker does not know is refused until it has this ver
   StreamSpec spec;
   spec.name = spec.subject = "s";
   spec.overrides.max_message_bytes = 1000;
-  CHECK(world.Await(world[1].Create(spec)).message() ==
-        "max_message_bytes needs feature level 2, the cluster has 1: bring every broker to this "
-        "version first");
+  CHECK(
+      world.Await(world[1].Create(spec)).message() ==
+      "max_message_bytes needs feature level 2, the cluster has 1: bring broker b3 (feature level "
+      "1) to this version first");
   registers(Broker("b3", 2));
   world.Run(seconds(8));
   CHECK(world.Await(world[1].Create(spec)).ok());

@@ -99,6 +99,152 @@ TEST_CASE("whatever the brokers, replicas differ and load is level within a stre
   }
 }
 
+// A cluster of its own for each seed: 1 to 9 brokers, unequal, in no rack or one of four.
+std::vector<PlacementBroker> SomeBrokers(SimRng& rng, bool racks, bool level) {
+  std::vector<PlacementBroker> brokers;
+  for (uint64_t i = 0, count = 1 + rng.Below(9); i < count; ++i) {
+    PlacementBroker& broker = brokers.emplace_back();
+    broker.id = Concat("b", i);
+    if (racks && rng.Below(5) > 0) broker.rack = Concat("r", rng.Below(4));
+    if (level) continue;
+    broker.partitions = static_cast<int32_t>(rng.Below(300));
+    broker.leading = static_cast<int32_t>(rng.Below(100));
+  }
+  return brokers;
+}
+
+template <typename Map>
+int Spread(const Map& counts) {
+  const auto [least, most] =
+      std::minmax_element(counts.begin(), counts.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; });
+  return counts.empty() ? 0 : most->second - least->second;
+}
+
+TEST_CASE("placement: replicas of a partition spread over racks as evenly as these have brokers") {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    CAPTURE(seed);
+    SimRng rng(seed);
+    const auto brokers = SomeBrokers(rng, /*racks=*/true, /*level=*/false);
+    const auto factor = static_cast<int32_t>(1 + rng.Below(brokers.size()));
+    std::map<std::string, std::string> rack_of;
+    std::map<std::string, int> size;
+    for (const PlacementBroker& broker : brokers) {
+      rack_of[broker.id] = broker.rack.empty() ? "alone " + broker.id : broker.rack;
+      ++size[rack_of[broker.id]];
+    }
+    for (const auto& partition : Place(static_cast<int32_t>(1 + rng.Below(20)), factor, brokers)) {
+      std::map<std::string, int> in;
+      for (const auto& [rack, all] : size) in[rack] = 0;
+      for (const std::string& broker : partition.replicas) ++in[rack_of.at(broker)];
+      // No rack could give one to another that has two fewer and a broker left.
+      for (const auto& [rich, more] : in) {
+        for (const auto& [poor, less] : in) CHECK((more - less <= 1 || less == size.at(poor)));
+      }
+    }
+  }
+}
+
+TEST_CASE("placement: of one stream all lead and hold equally where racks do not forbid it") {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    CAPTURE(seed);
+    SimRng rng(seed);
+    const auto brokers = SomeBrokers(rng, /*racks=*/false, /*level=*/false);
+    const auto factor = static_cast<int32_t>(1 + rng.Below(brokers.size()));
+    std::map<std::string, int> leads;
+    std::map<std::string, int> holds;
+    for (const PlacementBroker& broker : brokers) leads[broker.id] = holds[broker.id] = 0;
+    for (const auto& partition : Place(static_cast<int32_t>(1 + rng.Below(100)), factor, brokers)) {
+      ++leads[partition.replicas[0]];
+      for (const std::string& broker : partition.replicas) ++holds[broker];
+    }
+    CHECK(Spread(leads) <= 1);
+    CHECK(Spread(holds) <= 2);
+  }
+}
+
+TEST_CASE("placement: many small streams level out what brokers lead and hold") {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    SimRng rng(seed);
+    auto brokers = SomeBrokers(rng, /*racks=*/false, /*level=*/false);
+    const auto factor = static_cast<int32_t>(1 + rng.Below(std::min<size_t>(brokers.size(), 3)));
+    const auto at = [&brokers](const std::string& id) -> PlacementBroker& {
+      return *std::find_if(brokers.begin(), brokers.end(),
+                           [&id](const PlacementBroker& b) { return b.id == id; });
+    };
+    for (int i = 0; i < 2000; ++i) {
+      const auto placed = Place(1, factor, brokers);
+      ++at(placed[0].replicas[0]).leading;
+      for (const std::string& broker : placed[0].replicas) ++at(broker).partitions;
+    }
+    std::map<std::string, int> leads;
+    std::map<std::string, int> holds;
+    for (const PlacementBroker& broker : brokers) {
+      leads[broker.id] = broker.leading;
+      holds[broker.id] = broker.partitions;
+    }
+    CHECK(Spread(leads) <= 1);
+    // A broker that leads alone (factor 1) is chosen by what it leads.
+    if (factor > 1 && static_cast<size_t>(factor) < brokers.size()) CHECK(Spread(holds) <= 2);
+  }
+}
+
+TEST_CASE("placement: what a broker led is divided among all others when it dies") {
+  for (const bool one_stream : {true, false}) {
+    CAPTURE(one_stream);
+    for (const int count : {3, 5}) {
+      CAPTURE(count);
+      std::vector<PlacementBroker> brokers;
+      for (int i = 0; i < count; ++i) brokers.push_back({Concat("b", i), "", 0, 0});
+      std::vector<PartitionDescription> placed;
+      if (one_stream) placed = Place(30 * count, 3, brokers);
+      for (int i = 0; !one_stream && i < 30 * count; ++i) {
+        placed.push_back(Place(1, 3, brokers)[0]);
+        for (PlacementBroker& broker : brokers) {
+          const Names& replicas = placed.back().replicas;
+          broker.leading += broker.id == replicas[0] ? 1 : 0;
+          broker.partitions +=
+              static_cast<int>(std::count(replicas.begin(), replicas.end(), broker.id));
+        }
+      }
+      for (const PlacementBroker& dead : brokers) {
+        std::map<std::string, int> heirs;
+        for (const PlacementBroker& broker : brokers)
+          if (broker.id != dead.id) heirs[broker.id] = 0;
+        for (const PartitionDescription& partition : placed)
+          if (partition.replicas[0] == dead.id) ++heirs[partition.replicas[1]];
+        CAPTURE(dead.id);
+        CHECK(Spread(heirs) <= 8);  // of 30
+        for (const auto& [heir, leads] : heirs) CHECK(leads > 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("placement: who should get nothing new leads nothing and holds what no other can") {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    CAPTURE(seed);
+    SimRng rng(seed);
+    auto brokers = SomeBrokers(rng, /*racks=*/true, /*level=*/false);
+    std::set<std::string> unfit;
+    for (PlacementBroker& broker : brokers) {
+      broker.unfit = rng.Below(3) == 0;
+      if (broker.unfit) unfit.insert(broker.id);
+    }
+    const size_t fit = brokers.size() - unfit.size();
+    const size_t factor = 1 + rng.Below(brokers.size());
+    for (const auto& partition : Place(10, static_cast<int32_t>(factor), brokers)) {
+      const Names& replicas = partition.replicas;
+      const auto bad = [&unfit](const std::string& id) { return unfit.contains(id); };
+      CHECK(std::count_if(replicas.begin(), replicas.end(), bad) ==
+            static_cast<int>(factor > fit ? factor - fit : 0));
+      CHECK(std::is_partitioned(replicas.begin(), replicas.end(),
+                                [&](const std::string& id) { return !bad(id); }));
+    }
+  }
+}
+
 TEST_CASE(
     "R6, R7: who is fenced leaves; a leader that goes is followed by the first live ISR member") {
   CHECK(Changed(Partition("a", {"a", "b", "c"}), Fenced({"c"}), {"a", "b"}) ==

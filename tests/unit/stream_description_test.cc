@@ -31,6 +31,27 @@ TEST_CASE("defaults: one partition, one replica, and -1 replicas are all brokers
   CHECK(spec.replication_factor == 3);
 }
 
+TEST_CASE("defaults: a factor that was left open is three of three live brokers, else one") {
+  StreamSpec spec = Spec();
+  spec.replication_factor = 0;
+  for (const int brokers : {1, 2, 3, 4, 9}) {
+    CAPTURE(brokers);
+    spec.one_replica_unless_set = false;
+    CHECK(OpenReplicationFactor(spec, 0, brokers) == (brokers < 3 ? 1 : 3));
+    CHECK(OpenReplicationFactor(spec, 2, brokers) == 2);
+    CHECK(OpenReplicationFactor(spec, -1, brokers) == -1);
+    // By way of Liftbridge's contract.
+    spec.one_replica_unless_set = true;
+    CHECK(OpenReplicationFactor(spec, 0, brokers) == 1);
+    CHECK(OpenReplicationFactor(spec, 2, brokers) == 2);
+  }
+  StreamSpec all = spec;
+  REQUIRE(NormalizeAndValidate(all, 5, -1).ok());
+  CHECK(all.replication_factor == 5);
+  all = spec;
+  CHECK(NormalizeAndValidate(all, 2, 3).message() == "Invalid replicationFactor 3, cluster size 2");
+}
+
 TEST_CASE("the texts of the wire contract") {
   StreamSpec spec = Spec();
   spec.name.clear();

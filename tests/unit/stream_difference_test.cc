@@ -21,9 +21,10 @@ std::vector<std::string> Asked(size_t replicas, int32_t factor, int brokers) {
   return Differences(Replicated(replicas), StreamSettings(), spec, brokers);
 }
 
-TEST_CASE("difference: the factors 0 and -1 are one replica and one on every broker") {
+TEST_CASE("difference: a factor of -1 is one replica on every broker, one of 0 was not asked for") {
   using Found = std::vector<std::string>;
   CHECK(Asked(1, 0, 3).empty());
+  CHECK(Asked(3, 0, 3).empty());
   CHECK(Asked(1, 1, 3).empty());
   CHECK(Asked(1, -1, 1).empty());
   CHECK(Asked(3, -1, 3).empty());

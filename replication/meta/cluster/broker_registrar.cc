@@ -59,6 +59,31 @@ void BrokerRegistrar::Stop() {
   lifetime_.End();
 }
 
+void BrokerRegistrar::Retire(Duration timeout, Done done) {
+  BASCULE_CHECK(home_.OnThisThread());
+  BASCULE_CHECK(!retired_);
+  retired_ = true;
+  fencing_ = true;
+  frontend_.FenceSelf(
+      timeout, lifetime_.Guard([this, done = std::move(done)](const absl::Status& fenced) mutable {
+        fencing_ = false;
+        done(fenced);
+        StayFenced();
+      }));
+}
+
+// A registration that was on its way may be carried out after the fencing.
+void BrokerRegistrar::StayFenced() {
+  if (fencing_ || registering_ || !RegisteredHere()) return;
+  fencing_ = true;
+  frontend_.FenceSelf(kRegistrationTimeout, lifetime_.Guard([this](const absl::Status& fenced) {
+    fencing_ = false;
+    if (fenced.ok()) return StayFenced();
+    LogWarning("broker ", self_.id, " is not fenced: ", FromAbsl(fenced.message()));
+    home_.After(kRegistrationRetryPeriod, lifetime_.Guard([this] { StayFenced(); }));
+  }));
+}
+
 // An earlier process was about to tell what is owed, and ended before it noted that the group has it. Told once
 // more, it would take from this broker what it was given since, of which nothing can be lost.
 void BrokerRegistrar::AskWhetherTold() {
@@ -109,7 +134,7 @@ bool BrokerRegistrar::RegisteredHere() const {
 }
 
 void BrokerRegistrar::SendRegistration() {
-  if (registering_ || replaced_) return;
+  if (registering_ || replaced_ || retired_) return;
   registering_ = true;
   meta::Request request;
   ToProto(registration_, *request.mutable_register_broker());
@@ -241,6 +266,7 @@ void BrokerRegistrar::HandOver() {
 // Once registered a broker stays so: fenced (its heartbeats did not arrive), it registers again,
 // and with a new address too. Replaced or removed, it must end.
 void BrokerRegistrar::CheckSession() {
+  if (retired_) return StayFenced();
   if (!handed_over() || replaced_) return;
   const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
   if (known == nullptr || known->incarnation != self_.incarnation) {
@@ -256,7 +282,7 @@ void BrokerRegistrar::CheckSession() {
   const bool moved = known->host != registration_.host || known->port != registration_.port;
   if ((!known->fenced && !moved) || registering_) return;
   home_.Post(lifetime_.Guard([this] {
-    if (replaced_ || registering_) return;
+    if (replaced_ || registering_ || retired_) return;
     const RegisteredBroker* now = frontend_.table().FindBroker(self_.id);
     const bool moved_now =
         now != nullptr && (now->host != registration_.host || now->port != registration_.port);

@@ -6,6 +6,7 @@
 //     refused      ─► done(why) · no answer: again
 //     an older copy ─► noted in the record, durably ─► its vote is given up ─► done(DataLoss)
 //   fenced, or moved ─► registers again · replaced, or removed ─► fatal
+//   Retire ─► is fenced (MetaFrontend::FenceSelf) and stays so
 #pragma once
 
 #include <memory>
@@ -45,6 +46,10 @@ class BrokerRegistrar {
   void Register(DeltaSink& sink, RegistrationRecord& record, Done done);
   // Nothing is asked any more, handed over or called; the broker stays registered as it is.
   void Stop();
+  // The process stops in good order: it is fenced, so that all it leads moves in one command, and
+  // does not register again, whatever was on its way. `done`: applied here, refused, or `timeout` is
+  // over. Once.
+  void Retire(Duration timeout, Done done);
   // Of the data directory, as heartbeats tell it; 0: not registered, or a group of one.
   uint64_t generation() const { return handed_over() ? registration_.generation : 0; }
 
@@ -64,6 +69,7 @@ class BrokerRegistrar {
   DirectoryPositions Positions() { return positions_ ? positions_() : DirectoryPositions(); }
   void TryHandOver();
   void CheckSession();
+  void StayFenced();
   void HandOver();
   bool RegisteredHere() const;
   bool handed_over() const { return frontend_.state().handed_over(); }
@@ -82,6 +88,8 @@ class BrokerRegistrar {
   bool registering_ = false;
   bool paying_ = false;  // a hand-over that could not be paid for is tried again
   bool replaced_ = false;
+  bool retired_ = false;
+  bool fencing_ = false;       // retired, and being fenced
   uint64_t record_turns_ = 0;  // of KeepRecord
   Lifetime lifetime_{home_};
 };

@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/base/logging.h"
+#include "replication/meta/requests/isr_gatherer.h"
 #include "replication/meta/requests/request_kind.h"
 #include "replication/meta/requests/request_sender.h"
 #include "replication/meta/requests/request_service.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::chrono::seconds kEpochRetryPeriod{1};
 constexpr std::chrono::seconds kEpochTimeout{5};
+constexpr std::chrono::seconds kIsrTimeout{5};
 constexpr std::chrono::milliseconds kSettleRetryPeriod{100};
 // A broker that cannot be asked for so long is not waited for: the change is made.
 constexpr std::chrono::milliseconds kSettlePatience{500};
@@ -54,7 +56,11 @@ MetaFrontend::MetaFrontend(Executor& home, Clock& clock, PeerTransport* peers, B
       state_(home, self_),
       streams_(std::make_unique<StreamRequests>(home, clock, state_.table())),
       service_(std::make_unique<RequestService>(home, state_, *streams_)),
-      sender_(std::make_unique<RequestSender>(home, clock, peers, self_, *service_)) {
+      sender_(std::make_unique<RequestSender>(home, clock, peers, self_, *service_)),
+      isr_changes_(std::make_unique<IsrGatherer>(
+          home, [this](const meta::Request& request, RequestDone done) {
+            Ask(request, kIsrTimeout, std::move(done));
+          })) {
   state_.AddObserver([this] { OnChange(); });
 }
 
@@ -66,8 +72,8 @@ void MetaFrontend::SetLog(MetadataLog& log) {
   log.OnRoleChange(lifetime_.Guard([this](const MetadataRole& role) { OnRole(role); }));
 }
 
-void MetaFrontend::SetStreamDefaults(const StreamSettings& defaults) {
-  streams_->SetStreamDefaults(defaults);
+void MetaFrontend::SetStreamDefaults(const StreamSettings& defaults, int32_t replication_factor) {
+  streams_->SetStreamDefaults(defaults, replication_factor);
 }
 
 void MetaFrontend::SetCapacity(std::function<absl::Status(const std::string&, size_t)> capacity) {
@@ -244,6 +250,38 @@ void MetaFrontend::RequestNewEpoch(PartitionKey key) {
       // Nobody else asks again, and the partition takes no messages until it has one.
       home_.After(kEpochRetryPeriod, lifetime_.Guard([this, key] { RequestNewEpoch(key); }));
     });
+  }));
+}
+
+void MetaFrontend::RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,
+                                    absl::AnyInvocable<void()> ended) {
+  home_.Post(lifetime_.Guard(
+      [this, key, proposal = std::move(proposal), ended = std::move(ended)]() mutable {
+        if (table().feature_level() < kReplicasLevel) return ended();
+        isr_changes_->Add(key, proposal, std::move(ended));
+      }));
+}
+
+void MetaFrontend::MoveLeader(PartitionKey key, LeaderEpoch epoch, std::string to, Duration timeout,
+                              Done done) {
+  meta::Request request;
+  ToProto(key, *request.mutable_move_leader()->mutable_partition());
+  request.mutable_move_leader()->set_leader_epoch(epoch.value());
+  request.mutable_move_leader()->set_to(std::move(to));
+  AskSoon(std::move(request), timeout, std::move(done));
+}
+
+void MetaFrontend::FenceSelf(Duration timeout, Done done) {
+  meta::Request request;
+  request.mutable_fence_self();
+  AskSoon(std::move(request), timeout, std::move(done));
+}
+
+void MetaFrontend::AskSoon(meta::Request request, Duration timeout, Done done) {
+  home_.Post(lifetime_.Guard([this, request = std::move(request), timeout,
+                              done = std::move(done)]() mutable {
+    Ask(request, timeout,
+        [done = std::move(done)](const RequestOutcome& outcome) mutable { done(outcome.status); });
   }));
 }
 

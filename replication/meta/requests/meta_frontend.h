@@ -29,11 +29,12 @@
 
 namespace bascule::metadata {
 
+class IsrGatherer;
 class RequestSender;
 class RequestService;
 class StreamRequests;
 
-class MetaFrontend final : public StreamAdmin, public EpochRequests {
+class MetaFrontend final : public StreamAdmin, public EpochRequests, public IsrRequests {
  public:
   using Done = absl::AnyInvocable<void(absl::Status)>;
   // `peers`: null in a group of one.
@@ -46,8 +47,8 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests {
   const MetaTable& table() const { return state_.table(); }
   // `log` was opened with state(). Takes its OnRoleChange.
   void SetLog(MetadataLog& log);
-  // See StreamRequests.
-  void SetStreamDefaults(const StreamSettings& defaults);
+  // See StreamRequests. `replication_factor`: of streams that leave it open; 0 = automatic.
+  void SetStreamDefaults(const StreamSettings& defaults, int32_t replication_factor = 0);
   // See PlacementBook.
   void SetSilence(std::function<bool(const std::string&)> silent);
   void SetCapacity(std::function<absl::Status(const std::string&, size_t)> capacity);
@@ -58,7 +59,7 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests {
   // Called after the frontend itself has heard of the role.
   void AddRoleObserver(absl::AnyInvocable<void(const MetadataRole&)> observer);
 
-  // --- StreamAdmin, EpochRequests: any thread ---
+  // --- StreamAdmin, EpochRequests, IsrRequests: any thread ---
   // Unavailable: there is no leader, surely nothing was changed. DeadlineExceeded: the outcome is
   // unknown.
   void CreateStream(StreamSpec spec, Duration timeout, Done done) override;
@@ -67,6 +68,18 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests {
                     Done done) override;
   std::vector<BrokerDescription> Brokers() override { return state_.view().Read(); }
   void RequestNewEpoch(PartitionKey key) override;
+  // Before feature level kReplicasLevel nothing is asked. It is not asked again; as it may be
+  // refused at once, the leader proposes again at a later tick, not from `ended`.
+  void RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,
+                        absl::AnyInvocable<void()> ended) override;
+
+  // --- for the broker itself: any thread; `done` on the metadata thread, applied here if OK ---
+  // Gives the partition, led in `epoch`, to `to` (R7a). FailedPrecondition: another epoch, or it may
+  // not lead now; the cluster's feature level.
+  void MoveLeader(PartitionKey key, LeaderEpoch epoch, std::string to, Duration timeout, Done done);
+  // Fences this process, at an orderly stop: all that it leads moves in one command. Only for
+  // BrokerRegistrar::Retire; otherwise the registrar would register it again.
+  void FenceSelf(Duration timeout, Done done);
 
   // Asks the metadata leader, and waits until its answer is true here. On the metadata thread.
   void Ask(const meta::Request& request, Duration timeout, RequestDone done);
@@ -74,6 +87,7 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests {
  private:
   struct Settling;
 
+  void AskSoon(meta::Request request, Duration timeout, Done done);
   void OnRole(const MetadataRole& role);
   void OnChange();
   void ChangeStream(const meta::Request& request, const std::string& name, Duration timeout,
@@ -94,6 +108,7 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests {
   std::unique_ptr<StreamRequests> streams_;
   std::unique_ptr<RequestService> service_;
   std::unique_ptr<RequestSender> sender_;
+  std::unique_ptr<IsrGatherer> isr_changes_;
   uint32_t feature_level_ = 0;  // streams were bound for
   Lifetime lifetime_{home_};
 };

@@ -44,6 +44,7 @@ void ToProto(const StreamSpec& in, meta::StreamSpec& out) {
   out.set_group(in.group);
   out.set_partitions(in.partitions);
   out.set_replication_factor(in.replication_factor);
+  out.set_one_replica_unless_set(in.one_replica_unless_set);
   ToProto(in.overrides, *out.mutable_overrides());
 }
 
@@ -54,6 +55,7 @@ StreamSpec FromProto(const meta::StreamSpec& in) {
   out.group = in.group();
   out.partitions = in.partitions();
   out.replication_factor = in.replication_factor();
+  out.one_replica_unless_set = in.one_replica_unless_set();
   out.overrides = FromProto(in.overrides());
   return out;
 }

@@ -1,7 +1,8 @@
 #include "replication/meta/requests/placement.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
+#include <string_view>
 #include <tuple>
 
 #include "core/base/check.h"
@@ -13,27 +14,68 @@ struct Candidate {
   PlacementBroker broker;
   int32_t leads_of_stream = 0;
   int32_t holds_of_stream = 0;
+  bool taken = false;  // holds the partition that is being placed
 };
+using Candidates = std::vector<Candidate>;
+using Racks = std::map<std::string, int, std::less<>>;  // replicas of the partition in each
 
-Candidate& PickLeader(std::vector<Candidate>& candidates) {
-  const auto order = [](const Candidate& c) {
-    return std::tie(c.leads_of_stream, c.broker.leading, c.broker.partitions, c.broker.id);
-  };
+template <typename Order>
+Candidate& Least(Candidates& candidates, Order order) {
   return *std::min_element(
       candidates.begin(), candidates.end(),
       [order](const Candidate& a, const Candidate& b) { return order(a) < order(b); });
 }
 
-Candidate& PickFollower(std::vector<Candidate>& candidates, const std::vector<std::string>& taken,
-                        const std::set<std::string>& racks) {
-  const auto order = [&](const Candidate& c) {
-    const bool chosen = std::find(taken.begin(), taken.end(), c.broker.id) != taken.end();
-    return std::tuple(chosen, racks.contains(c.broker.rack), c.holds_of_stream, c.broker.partitions,
-                      c.broker.leading, std::string_view(c.broker.id));
+Candidate& PickLeader(Candidates& candidates) {
+  return Least(candidates, [](const Candidate& c) {
+    return std::tie(c.broker.unfit, c.leads_of_stream, c.broker.leading, c.broker.partitions,
+                    c.broker.id);
+  });
+}
+
+Candidate& PickFollower(Candidates& candidates, const Racks& racks) {
+  return Least(candidates, [&racks](const Candidate& c) {
+    const auto rack = racks.find(c.broker.rack);
+    return std::tuple(c.taken, c.broker.unfit, rack == racks.end() ? 0 : rack->second,
+                      c.holds_of_stream, c.broker.partitions, c.broker.leading,
+                      std::string_view(c.broker.id));
+  });
+}
+
+// `turn`: how many partitions the leader led before this one. Who is unfit stays last.
+void TakeTurns(int32_t turn, std::vector<const Candidate*>& followers) {
+  std::sort(followers.begin(), followers.end(), [](const Candidate* a, const Candidate* b) {
+    return std::tie(a->broker.unfit, a->broker.id) < std::tie(b->broker.unfit, b->broker.id);
+  });
+  const auto unfit = std::find_if(followers.begin(), followers.end(),
+                                  [](const Candidate* c) { return c->broker.unfit; });
+  if (unfit == followers.begin()) return;
+  std::rotate(followers.begin(), followers.begin() + turn % (unfit - followers.begin()), unfit);
+}
+
+std::vector<std::string> PlaceOne(int32_t replication_factor, Candidates& candidates) {
+  Racks racks;
+  for (Candidate& candidate : candidates) candidate.taken = false;
+  const auto take = [&racks](Candidate& candidate) {
+    candidate.taken = true;
+    ++candidate.holds_of_stream;
+    ++candidate.broker.partitions;
+    if (!candidate.broker.rack.empty()) ++racks[candidate.broker.rack];
   };
-  return *std::min_element(
-      candidates.begin(), candidates.end(),
-      [order](const Candidate& a, const Candidate& b) { return order(a) < order(b); });
+  Candidate& leader = PickLeader(candidates);
+  take(leader);
+  ++leader.leads_of_stream;
+  const int32_t turn = leader.broker.leading++;
+  std::vector<const Candidate*> followers;
+  for (int32_t n = 1; n < replication_factor; ++n) {
+    Candidate& follower = PickFollower(candidates, racks);
+    take(follower);
+    followers.push_back(&follower);
+  }
+  TakeTurns(turn, followers);
+  std::vector<std::string> replicas{leader.broker.id};
+  for (const Candidate* follower : followers) replicas.push_back(follower->broker.id);
+  return replicas;
 }
 
 }  // namespace
@@ -42,25 +84,13 @@ std::vector<PartitionDescription> Place(int32_t partitions, int32_t replication_
                                         std::vector<PlacementBroker> brokers) {
   BASCULE_CHECK(replication_factor >= 1);
   BASCULE_CHECK(static_cast<size_t>(replication_factor) <= brokers.size());
-  std::vector<Candidate> candidates;
+  Candidates candidates;
   for (PlacementBroker& broker : brokers) candidates.push_back({std::move(broker)});
   std::vector<PartitionDescription> placed;
   for (int32_t id = 0; id < partitions; ++id) {
     PartitionDescription& partition = placed.emplace_back();
     partition.id = PartitionId(id);
-    std::set<std::string> racks;
-    const auto take = [&](Candidate& candidate) {
-      ++candidate.holds_of_stream;
-      ++candidate.broker.partitions;
-      partition.replicas.push_back(candidate.broker.id);
-      if (!candidate.broker.rack.empty()) racks.insert(candidate.broker.rack);
-    };
-    Candidate& leader = PickLeader(candidates);
-    ++leader.leads_of_stream;
-    ++leader.broker.leading;
-    take(leader);
-    for (int32_t n = 1; n < replication_factor; ++n)
-      take(PickFollower(candidates, partition.replicas, racks));
+    partition.replicas = PlaceOne(replication_factor, candidates);
   }
   return placed;
 }

@@ -14,12 +14,16 @@ struct PlacementBroker {
   std::string rack;  // empty: unknown, taken for one of its own
   int32_t partitions = 0;
   int32_t leading = 0;
+  bool unfit = false;  // should get nothing new: silent, or in trouble
 };
 
 // Partitions 0..partitions-1, each with `replication_factor` replicas (1..brokers.size()), the
 // intended leader first. A stream's partitions go to different leaders as far as possible, then to
-// those that lead least, then hold least; a partition's replicas go to different racks as far as
-// possible, then to those that hold least.
+// those that lead least, then hold least. A partition's replicas spread evenly over racks as far as
+// possible; then they go to those that hold least of the stream, then at all. Of followers the
+// first leads when the leader fails: who that is takes turns, so that the leads of a broker that
+// dies go to all others. Who is unfit gets what nobody else can hold, and leads nothing then
+// either.
 std::vector<PartitionDescription> Place(int32_t partitions, int32_t replication_factor,
                                         std::vector<PlacementBroker> brokers);
 

@@ -14,33 +14,28 @@ std::vector<PlacementBroker> PlacementBook::Candidates() const {
       load.partitions += pending->second.partitions;
       load.leading += pending->second.leading;
     }
-    candidates.push_back({id, broker.rack, load.partitions, load.leading});
+    const bool unfit = silent_ && silent_(id);
+    candidates.push_back({id, broker.rack, load.partitions, load.leading, unfit});
   }
   return candidates;
-}
-
-std::vector<PlacementBroker> PlacementBook::Fit(
-    const std::vector<PlacementBroker>& candidates) const {
-  if (!silent_) return candidates;
-  std::vector<PlacementBroker> heard = candidates;
-  std::erase_if(heard, [this](const PlacementBroker& broker) { return silent_(broker.id); });
-  return heard.empty() ? candidates : heard;
 }
 
 absl::Status PlacementBook::CheckBrokers(const StreamDescription& stream,
                                          const std::vector<PlacementBroker>& brokers) const {
   std::map<std::string, int32_t> held;
   for (const PlacementBroker& broker : brokers) held[broker.id] = broker.partitions;
+  std::map<std::string, int32_t> more;  // a follower holds a partition as its leader does
   for (const PartitionDescription& partition : stream.partitions) {
     for (const std::string& broker : partition.replicas) {
-      if (++held[broker] <= static_cast<int32_t>(limits::kMaxPartitionsPerBroker)) continue;
+      if (held[broker] + ++more[broker] <= static_cast<int32_t>(limits::kMaxPartitionsPerBroker))
+        continue;
       return absl::ResourceExhaustedError(Concat("broker ", broker, " holds its limit of ",
                                                  limits::kMaxPartitionsPerBroker, " partitions"));
     }
   }
   if (!capacity_) return absl::OkStatus();
-  for (const auto& [broker, partitions] : held)
-    RETURN_IF_ERROR(capacity_(broker, static_cast<size_t>(partitions)));
+  for (const auto& [broker, partitions] : more)
+    RETURN_IF_ERROR(capacity_(broker, static_cast<size_t>(held[broker] + partitions)));
   return absl::OkStatus();
 }
 

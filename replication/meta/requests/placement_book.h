@@ -26,9 +26,7 @@ class PlacementBook {
 
   // Brokers that live.
   std::vector<PlacementBroker> Candidates() const;
-  // Those of them that should get something new, unless that is nobody.
-  std::vector<PlacementBroker> Fit(const std::vector<PlacementBroker>& candidates) const;
-  // Whether `brokers`, which it was placed upon, can hold the stream beside what they hold.
+  // Whether those of `brokers` that it was placed upon can hold the stream beside what they hold.
   absl::Status CheckBrokers(const StreamDescription& stream,
                             const std::vector<PlacementBroker>& brokers) const;
   // Whether the table can.

@@ -13,16 +13,34 @@ std::string CreateKey(const meta::Request& request) {
   return StreamKey(request.create_stream().spec().name());
 }
 
+// Before replicas a factor that nobody named is one; what the operator set is asked for, and refused.
+int32_t OpenFactor(const LeaderView& view, int brokers, const StreamSpec& spec) {
+  const bool one = view.replication_factor == 0 && view.table.feature_level() < kReplicasLevel;
+  return one ? 1 : OpenReplicationFactor(spec, view.replication_factor, brokers);
+}
+
+// The factor that it came to is more than there are brokers, or more than old brokers know.
+absl::Status BlameSetting(const absl::Status& refused) {
+  return absl::Status(refused.code(), Concat(FromAbsl(refused.message()),
+                                             "; it comes from streams.replication.factor, name "
+                                             "another"));
+}
+
 // What of the request itself is wrong, whatever becomes of the stream.
 Verdict CheckSpec(const LeaderView& view, int brokers, StreamSpec& spec) {
-  if (absl::Status valid = NormalizeAndValidate(spec, brokers); !valid.ok())
-    return RefuseByTable(std::move(valid));
+  const bool by_setting = spec.replication_factor == 0 && view.replication_factor != 0;
+  const absl::Status valid = NormalizeAndValidate(spec, brokers, OpenFactor(view, brokers, spec));
+  if (!valid.ok()) {
+    const bool blame =
+        by_setting && FromAbsl(valid.message()).starts_with("Invalid replicationFactor");
+    return RefuseByTable(blame ? BlameSetting(valid) : valid);
+  }
   if (view.table.Find(spec.name) != nullptr)
     return RefuseByTable(absl::AlreadyExistsError("stream already exists"));
   if (spec.replication_factor > 1) {
-    return Refuse(absl::UnimplementedError(Concat("replication factor ", spec.replication_factor,
-                                                  ": this version keeps one replica of each "
-                                                  "partition")));
+    const absl::Status known = CheckLevel(
+        view.table, Concat("replication factor ", spec.replication_factor), kReplicasLevel);
+    if (!known.ok()) return RefuseByTable(by_setting ? BlameSetting(known) : known);
   }
   if (absl::Status known = CheckLevel(view.table, spec.overrides); !known.ok())
     return RefuseByTable(std::move(known));
@@ -38,10 +56,10 @@ Verdict CheckSpec(const LeaderView& view, int brokers, StreamSpec& spec) {
 
 Verdict CheckCreate(const LeaderView& view, const meta::Request& request) {
   StreamSpec spec = FromProto(request.create_stream().spec());
-  const std::vector<PlacementBroker> live = view.placements.Candidates();
-  if (Verdict verdict = CheckSpec(view, static_cast<int>(live.size()), spec); !verdict.status.ok())
+  const std::vector<PlacementBroker> brokers = view.placements.Candidates();
+  if (Verdict verdict = CheckSpec(view, static_cast<int>(brokers.size()), spec);
+      !verdict.status.ok())
     return verdict;
-  const std::vector<PlacementBroker> brokers = view.placements.Fit(live);
   StreamDescription stream;
   stream.name = spec.name;
   stream.subject = spec.subject;

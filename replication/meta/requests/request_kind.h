@@ -29,6 +29,8 @@ struct LeaderView {
   PlacementBook placements;
   // Given to new streams where their creator left open what binds (core/stream/settings.h).
   StreamSettings defaults;
+  // streams.replication.factor, likewise.
+  int32_t replication_factor = 0;
   AckOverlap overlap{};
 };
 
@@ -68,5 +70,7 @@ int32_t ReplicationOf(const StreamDescription& stream);
 // Refuses settings, and commands, that brokers of this cluster may not know yet.
 absl::Status CheckLevel(const MetaTable& table, const StreamOverrides& overrides);
 absl::Status CheckLevel(const MetaTable& table, const MetaCommand& command);
+// `what` needs that level: Unavailable while it is being raised, FailedPrecondition naming who is older.
+absl::Status CheckLevel(const MetaTable& table, std::string_view what, uint32_t level);
 
 }  // namespace bascule::metadata

@@ -12,6 +12,9 @@ extern const RequestKind kDeleteStreamRequest;
 extern const RequestKind kUpdateStreamRequest;
 extern const RequestKind kRaiseEpochRequest;
 extern const RequestKind kRegisterBrokerRequest;
+extern const RequestKind kAlterIsrRequest;
+extern const RequestKind kMoveLeaderRequest;
+extern const RequestKind kFenceSelfRequest;
 
 namespace {
 
@@ -38,6 +41,9 @@ constexpr const RequestKind* kRequestKinds[] = {
     &kUpdateStreamRequest,
     &kRaiseEpochRequest,
     &kRegisterBrokerRequest,
+    &kAlterIsrRequest,
+    &kMoveLeaderRequest,
+    &kFenceSelfRequest,
     &kSettled,
     &kClusterStatus,
     &kAddMember,
@@ -53,16 +59,27 @@ uint32_t PossibleLevel(const MetaTable& table) {
   return possible;
 }
 
+// The first of those brokers that hold the cluster back, and how many more.
+std::string OlderThan(uint32_t level, const MetaTable& table) {
+  std::string first;
+  int more = -1;
+  for (const auto& [id, broker] : table.brokers()) {
+    if (broker.feature_level >= level) continue;
+    if (++more == 0) first = Concat("broker ", id, " (feature level ", broker.feature_level, ")");
+  }
+  return more > 0 ? Concat(first, " and ", more, " more") : first;
+}
+
+}  // namespace
+
 absl::Status CheckLevel(const MetaTable& table, std::string_view what, uint32_t level) {
   if (level <= table.feature_level()) return absl::OkStatus();
   if (level <= PossibleLevel(table))
     return absl::UnavailableError("the feature level is being raised");
-  return absl::FailedPreconditionError(Concat(what, " needs feature level ", level,
-                                              ", the cluster has ", table.feature_level(),
-                                              ": bring every broker to this version first"));
+  return absl::FailedPreconditionError(
+      Concat(what, " needs feature level ", level, ", the cluster has ", table.feature_level(),
+             ": bring ", OlderThan(level, table), " to this version first"));
 }
-
-}  // namespace
 
 std::span<const RequestKind* const> RequestKinds() { return kRequestKinds; }
 

@@ -27,9 +27,12 @@ class StreamRequests final : public RequestTarget {
  public:
   // `table`: what `log` is applied to.
   StreamRequests(Executor& home, Clock& clock, const MetaTable& table)
-      : home_(home), view_{table, clock, PlacementBook(table), {}} {}
+      : home_(home), view_{table, clock, PlacementBook(table), {}, 0} {}
   void SetLog(MetadataLog& log) { log_ = &log; }
-  void SetStreamDefaults(const StreamSettings& defaults) { view_.defaults = defaults; }
+  void SetStreamDefaults(const StreamSettings& defaults, int32_t replication_factor) {
+    view_.defaults = defaults;
+    view_.replication_factor = replication_factor;
+  }
   PlacementBook& placements() { return view_.placements; }
   // Writes what binds into streams that lack it: an older version made them, or the feature level
   // rose. To be called when leading begins and when the level rises.
