@@ -1,8 +1,8 @@
 #include "replication/meta/requests/placement.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
-#include <string_view>
 #include <tuple>
 
 #include "core/base/check.h"
@@ -33,24 +33,35 @@ Candidate& PickLeader(Candidates& candidates) {
   });
 }
 
-Candidate& PickFollower(Candidates& candidates, const Racks& racks) {
-  return Least(candidates, [&racks](const Candidate& c) {
+// SplitMix64 (Steele, Lea, Flood 2014): every input its own, and near ones far apart.
+uint64_t Scatter(uint64_t n) {
+  n += 0x9e3779b97f4a7c15;
+  n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9;
+  n = (n ^ (n >> 27)) * 0x94d049bb133111eb;
+  return n ^ (n >> 31);
+}
+
+// Of equals any, another one each `turn`: otherwise the same brokers would always be together.
+Candidate& PickFollower(Candidates& candidates, const Racks& racks, uint64_t turn) {
+  const Candidate* const first = candidates.data();
+  return Least(candidates, [&racks, first, turn](const Candidate& c) {
     const auto rack = racks.find(c.broker.rack);
     return std::tuple(c.taken, c.broker.unfit, rack == racks.end() ? 0 : rack->second,
-                      c.holds_of_stream, c.broker.partitions, c.broker.leading,
-                      std::string_view(c.broker.id));
+                      c.holds_of_stream, c.broker.partitions,
+                      Scatter(turn + static_cast<uint64_t>(&c - first)));
   });
 }
 
-// `turn`: how many partitions the leader led before this one. Who is unfit stays last.
-void TakeTurns(int32_t turn, std::vector<const Candidate*>& followers) {
+// Who is unfit stays last.
+void TakeTurns(uint64_t turn, std::vector<const Candidate*>& followers) {
   std::sort(followers.begin(), followers.end(), [](const Candidate* a, const Candidate* b) {
     return std::tie(a->broker.unfit, a->broker.id) < std::tie(b->broker.unfit, b->broker.id);
   });
   const auto unfit = std::find_if(followers.begin(), followers.end(),
                                   [](const Candidate* c) { return c->broker.unfit; });
   if (unfit == followers.begin()) return;
-  std::rotate(followers.begin(), followers.begin() + turn % (unfit - followers.begin()), unfit);
+  const auto count = static_cast<uint64_t>(unfit - followers.begin());
+  std::rotate(followers.begin(), followers.begin() + static_cast<ptrdiff_t>(turn % count), unfit);
 }
 
 std::vector<std::string> PlaceOne(int32_t replication_factor, Candidates& candidates) {
@@ -65,10 +76,12 @@ std::vector<std::string> PlaceOne(int32_t replication_factor, Candidates& candid
   Candidate& leader = PickLeader(candidates);
   take(leader);
   ++leader.leads_of_stream;
-  const int32_t turn = leader.broker.leading++;
+  // Of the leader, and how many partitions it led before this one.
+  const auto turn = static_cast<uint64_t>(leader.broker.leading++);
+  const uint64_t seed = Scatter(Scatter(turn) + static_cast<uint64_t>(&leader - candidates.data()));
   std::vector<const Candidate*> followers;
   for (int32_t n = 1; n < replication_factor; ++n) {
-    Candidate& follower = PickFollower(candidates, racks);
+    Candidate& follower = PickFollower(candidates, racks, seed);
     take(follower);
     followers.push_back(&follower);
   }
