@@ -124,6 +124,26 @@ TEST_CASE("factor: beside a broker of an older version there is one replica of e
   CHECK(world.Await(world[2].Create(WithFactor("s", 3))).ok());
 }
 
+TEST_CASE("factor: followers count toward what a broker can hold, and who gets none is not asked") {
+  FactorWorld world(4);
+  std::map<std::string, size_t> asked;
+  std::string full;
+  world[1].frontend->SetCapacity([&](const std::string& id, size_t partitions) {
+    asked[id] = partitions;
+    return id == full ? absl::ResourceExhaustedError("raise LimitNOFILE") : absl::OkStatus();
+  });
+  StreamSpec wide = WithFactor("wide", 3);
+  wide.partitions = 4;
+  REQUIRE(world.Made(wide) == "3");
+  CHECK(asked == std::map<std::string, size_t>{{"b1", 3}, {"b2", 3}, {"b3", 3}, {"b4", 3}});
+  asked.clear();
+  REQUIRE(world.Made(WithFactor("narrow", 2)) == "2");
+  REQUIRE(asked.size() == 2);
+  for (const auto& [id, partitions] : asked) CHECK(partitions == 4);
+  full = asked.rbegin()->first;
+  CHECK(world.Made(WithFactor("all", 4)) == "RESOURCE_EXHAUSTED: raise LimitNOFILE");
+}
+
 TEST_CASE(
     "factor: brokers that should get nothing new hold a replica only where there is no other") {
   FactorWorld world(4);
