@@ -30,6 +30,19 @@ std::string Lag(const v1::GetClusterStatusResponse& status, const v1::ClusterMem
   return GroupDigits(std::max<int64_t>(status.last() - member.match(), 0));
 }
 
+// "120, of which 2 have no leader, 3 are below min ISR, 9 are short of replicas"
+std::string Partitions(const v1::GetClusterStatusResponse& status) {
+  std::vector<std::string> wrong;
+  const auto add = [&wrong](int64_t count, const char* one, const char* many) {
+    if (count > 0) wrong.push_back(absl::StrCat(GroupDigits(count), count == 1 ? one : many));
+  };
+  add(status.leaderless(), " has no leader", " have no leader");
+  add(status.below_min_isr(), " is below min ISR", " are below min ISR");
+  add(status.under_replicated(), " is short of replicas", " are short of replicas");
+  const std::string all = GroupDigits(int64_t{status.partitions()});
+  return wrong.empty() ? all : absl::StrCat(all, ", of which ", absl::StrJoin(wrong, ", "));
+}
+
 void PrintHead(std::ostream& out, const v1::GetClusterStatusResponse& status) {
   const auto line = [&](const char* title, const std::string& text) {
     out << "  " << title << std::string(14 - std::string_view(title).size(), ' ') << text << '\n';
@@ -42,6 +55,7 @@ void PrintHead(std::ostream& out, const v1::GetClusterStatusResponse& status) {
        absl::StrCat("committed to ", GroupDigits(int64_t{status.commit()}), ", written to ",
                     GroupDigits(int64_t{status.last()}), ", kept from ",
                     GroupDigits(int64_t{status.first()}), ", ", HumanBytes(status.log_bytes())));
+  if (status.partitions() > 0) line("partitions", Partitions(status));
   line("feature level", absl::StrCat(status.feature_level()));
   line("seen by", EscapeText(status.answered_by()));
 }

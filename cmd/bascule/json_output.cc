@@ -63,12 +63,31 @@ Json SettingsJson(const v1::StreamSettings& s) {
   return out;
 }
 
+Json ReplicasJson(const v1::Partition& p) {
+  Json out = Json::array();
+  for (const v1::Replica& replica : p.replica_status()) {
+    Json one = Json::object();
+    one["broker"] = replica.broker();
+    one["live"] = replica.live();
+    one["in_isr"] = replica.in_isr();
+    one["eligible"] = replica.eligible();
+    one["doubtful"] = replica.doubtful();
+    one["acknowledged_offset"] =
+        replica.has_acknowledged_offset() ? Json(replica.acknowledged_offset()) : Json(nullptr);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 Json PartitionJson(const v1::Partition& p, const PartitionFlags& flags) {
   Json out = Json::object();
   out["id"] = p.id();
   out["leader"] = p.leader();
   out["replicas"] = Strings(p.replicas());
   out["isr"] = Strings(p.isr());
+  out["elr"] = Strings(p.elr());
+  out["min_isr"] = p.min_isr() == 0 ? Json(nullptr) : Json(p.min_isr());
+  out["replica_status"] = ReplicasJson(p);
   out["leader_epoch"] = p.leader_epoch();
   out["oldest_offset"] = p.oldest_offset();
   out["newest_offset"] = p.newest_offset();
@@ -206,6 +225,10 @@ std::string ClusterJson(const v1::GetClusterStatusResponse& status) {
   out["last"] = status.last();
   out["log_bytes"] = status.log_bytes();
   out["feature_level"] = status.feature_level();
+  out["partitions"] = status.partitions();
+  out["leaderless"] = status.leaderless();
+  out["below_min_isr"] = status.below_min_isr();
+  out["under_replicated"] = status.under_replicated();
   out["members"] = Json::array();
   for (const v1::ClusterMember& member : status.members()) {
     Json one = Json::object();

@@ -39,9 +39,16 @@ PartitionFlags FlagsOf(const StreamReport& report, int32_t partition) {
   return found == report.flags.end() ? PartitionFlags{} : found->second;
 }
 
-// The worst that can be said of a stream in two words.
+// That many replicas in sync commit; an older broker does not say.
+int MinIsrOf(const v1::Stream& stream, const v1::Partition& p) {
+  if (p.min_isr() > 0) return p.min_isr();
+  return MinIsr(stream.settings().min_isr(), static_cast<size_t>(p.replicas_size()));
+}
+
+// The worst that can be said of a stream in a few words.
 std::string State(const StreamReport& report) {
   bool degraded = false, unknown = false, leaderless = false, gaps = false, lagging = false;
+  bool blocked = false;
   bool paused = false, readonly = false;
   for (const v1::Partition& p : report.stream.partitions()) {
     degraded |= !p.degraded().empty();
@@ -49,11 +56,13 @@ std::string State(const StreamReport& report) {
     leaderless |= p.leader().empty();
     gaps |= p.gap_records() > 0;
     lagging |= p.isr_size() < p.replicas_size();
+    blocked |= p.isr_size() < MinIsrOf(report.stream, p);
     paused |= FlagsOf(report, p.id()).paused;
     readonly |= FlagsOf(report, p.id()).readonly;
   }
   if (degraded) return "DEGRADED";
   if (leaderless) return "NO LEADER";
+  if (blocked) return "BELOW MIN ISR";
   if (unknown) return "UNKNOWN";
   std::vector<std::string> parts;
   if (gaps) parts.emplace_back("gaps");
@@ -141,6 +150,44 @@ void PrintPartitions(std::ostream& out, const StreamReport& report, Timestamp no
   table.Print(out);
 }
 
+std::string ReplicaState(const v1::Replica& replica) {
+  std::vector<std::string> words{!replica.live()    ? "GONE"
+                                 : replica.in_isr() ? "in sync"
+                                                    : "behind"};
+  if (replica.eligible()) words.emplace_back("eligible");
+  if (replica.doubtful()) words.emplace_back("doubtful");
+  return absl::StrJoin(words, ", ");
+}
+
+// Records of the leader's log that are not known to be safe there; empty: unknown.
+std::string ReplicaLag(const v1::Partition& p, const v1::Replica& replica) {
+  if (!replica.has_acknowledged_offset()) return "";
+  return GroupDigits(std::max<int64_t>(p.newest_offset() - replica.acknowledged_offset(), 0));
+}
+
+// Of partitions with more than one.
+void PrintReplicas(std::ostream& out, const v1::Stream& stream) {
+  Table table({{"PARTITION", Align::kRight},
+               {"REPLICA"},
+               {"ROLE"},
+               {"STATE"},
+               {"BEHIND BY", Align::kRight}});
+  bool any = false;
+  for (const v1::Partition& p : stream.partitions()) {
+    if (p.replica_status_size() < 2) continue;
+    any = true;
+    for (const v1::Replica& replica : p.replica_status()) {
+      const bool leads = replica.broker() == p.leader();
+      const std::string lag = leads ? "" : ReplicaLag(p, replica);
+      table.AddRow({std::to_string(p.id()), EscapeText(replica.broker()),
+                    leads ? "leader" : "follower", ReplicaState(replica), lag.empty() ? "-" : lag});
+    }
+  }
+  if (!any) return;
+  table.Print(out);
+  out << '\n';
+}
+
 std::string Gaps(const v1::Partition& p) {
   const std::string places = Count(p.gap_records(), "gap record");
   const std::string known =
@@ -150,20 +197,48 @@ std::string Gaps(const v1::Partition& p) {
   return places + ": messages published then may be missing, " + known;
 }
 
-void AddReplicaTroubles(const v1::Partition& p, const v1::StreamSettings& settings,
-                        const std::string& name, std::vector<std::string>& out) {
-  if (p.leader().empty())
-    out.push_back(name + " has no leader: it can be neither published to nor read");
+// "b2 (gone)", "b2 (behind by 7 records)"
+std::string MissingReplica(const v1::Partition& p, const std::string& id) {
+  for (const v1::Replica& replica : p.replica_status()) {
+    if (replica.broker() != id) continue;
+    const std::string lag = ReplicaLag(p, replica);
+    if (!replica.live()) return id + " (gone)";
+    return absl::StrCat(id, lag.empty() ? " (behind)" : " (behind by " + lag + " records)");
+  }
+  return id;  // an older broker says no more
+}
+
+// Who could lead it again.
+std::string Awaited(const v1::Partition& p) {
+  std::vector<std::string> able(p.isr().begin(), p.isr().end());
+  able.insert(able.end(), p.elr().begin(), p.elr().end());
+  if (able.empty()) return "";
+  return absl::StrCat("; it waits for ", absl::StrJoin(able, " or "),
+                      able.size() == 1 ? ", which holds" : ", which hold",
+                      " all that was committed");
+}
+
+void AddReplicaTroubles(const v1::Stream& stream, const v1::Partition& p, const std::string& name,
+                        std::vector<std::string>& out) {
+  if (p.leader().empty()) {
+    out.push_back(name + " has no leader: it can be neither published to nor read" + Awaited(p));
+  }
   std::vector<std::string> missing;
   for (const std::string& replica : p.replicas()) {
     if (std::find(p.isr().begin(), p.isr().end(), replica) == p.isr().end())
-      missing.push_back(replica);
+      missing.push_back(MissingReplica(p, replica));
   }
   if (!missing.empty()) {
     out.push_back(absl::StrCat(name, " has ", p.isr_size(), " of ", p.replicas_size(),
                                " replicas in sync, without ", absl::StrJoin(missing, ", ")));
   }
-  const int min_isr = MinIsr(settings.min_isr(), static_cast<size_t>(p.replicas_size()));
+  for (const v1::Replica& replica : p.replica_status()) {
+    if (!replica.doubtful()) continue;
+    out.push_back(absl::StrCat(name, ": the log of ", replica.broker(),
+                               " may be short since its last stop; it does not count until it was "
+                               "checked against the leader's"));
+  }
+  const int min_isr = MinIsrOf(stream, p);
   if (p.isr_size() < min_isr) {
     out.push_back(absl::StrCat(name, " has fewer than min ISR (", min_isr,
                                ") replicas in sync: nothing is committed until more are"));
@@ -204,7 +279,7 @@ std::vector<std::string> Troubles(const StreamReport& report) {
     const bool said = IsUnknown(p) && p.leader().empty();
     if (!p.error().empty() && !said) out.push_back(name + " is unknown: " + p.error());
     if (!p.degraded().empty()) out.push_back(name + " is degraded: " + p.degraded());
-    AddReplicaTroubles(p, report.stream.settings(), name, out);
+    AddReplicaTroubles(report.stream, p, name, out);
     if (p.gap_records() > 0) out.push_back(name + " has " + Gaps(p));
     if (p.messages_refused() > 0) {
       out.push_back(name + " refused " + Count(p.messages_refused(), "message") +
@@ -246,6 +321,7 @@ void PrintStream(std::ostream& out, const StreamReport& report, Timestamp now) {
   out << '\n';
   PrintPartitions(out, report, now);
   out << '\n';
+  PrintReplicas(out, report.stream);
   const Totals sum = Sum(report.stream);
   if (report.stream.partitions_size() > 1 && sum.any_known) {
     out << Count(sum.records, "record") << " in " << HumanBytes(sum.bytes) << ".\n";

@@ -1,5 +1,7 @@
 #include "core/api/bascule_service.h"
 
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -7,6 +9,7 @@
 #include "core/api/cluster_calls.h"
 #include "core/api/grpc_status.h"
 #include "core/api/partition_survey.h"
+#include "core/api/replica_view.h"
 #include "core/api/stream_request.h"
 #include "core/base/text.h"
 #include "core/stream/difference.h"
@@ -47,7 +50,15 @@ void FillPartition(const PartitionDescription& partition,
   out.set_degraded(status->degraded);
 }
 
-void FillStream(const SurveyedStream& surveyed, v1::Stream& out) {
+// Ids of the brokers that live.
+std::set<std::string> LiveBrokers(const ApiState& state) {
+  std::set<std::string> live;
+  for (const BrokerDescription& broker : state.ports.admin.Brokers()) live.insert(broker.id);
+  return live;
+}
+
+void FillStream(const SurveyedStream& surveyed, const std::set<std::string>& live,
+                v1::Stream& out) {
   const StreamDescription& stream = surveyed.entry->stream;
   out.set_name(stream.name);
   out.set_subject(stream.subject);
@@ -56,7 +67,11 @@ void FillStream(const SurveyedStream& surveyed, v1::Stream& out) {
   out.set_created(stream.created.value());
   FillSettings(surveyed.entry->settings, *out.mutable_settings());
   for (size_t i = 0; i < stream.partitions.size(); ++i) {
-    FillPartition(stream.partitions[i], surveyed.partitions[i], *out.add_partitions());
+    const absl::StatusOr<PartitionStatus>& status = surveyed.partitions[i];
+    v1::Partition& partition = *out.add_partitions();
+    FillPartition(stream.partitions[i], status, partition);
+    FillReplicas(stream.partitions[i], surveyed.entry->settings.min_isr, live,
+                 status.ok() ? &*status : nullptr, partition);
   }
   if (!stream.partitions.empty()) {
     out.set_replication_factor(static_cast<int32_t>(stream.partitions.front().replicas.size()));
@@ -155,11 +170,12 @@ grpc::ServerUnaryReactor* BasculeService::ListStreams(grpc::CallbackServerContex
   const bool named = request->names_size() > 0 && request->names_size() <= kNamesCompared;
   SurveyPartitions(std::move(entries),
                    [this, named, response, reactor](std::vector<SurveyedStream> surveyed) {
+                     const std::set<std::string> live = LiveBrokers(state_);
                      Entries answering;
                      if (named) answering = ThoseThatAnswer(state_.ports.catalog);
                      for (const SurveyedStream& stream : surveyed) {
                        v1::Stream& out = *response->add_streams();
-                       FillStream(stream, out);
+                       FillStream(stream, live, out);
                        if (named) Warn(AckOverlapWarning(answering, *stream.entry), out);
                      }
                      reactor->Finish(grpc::Status::OK);

@@ -49,6 +49,10 @@ void FillStatus(const ClusterStatus& status, v1::GetClusterStatusResponse& out) 
   out.set_last(status.last);
   out.set_log_bytes(status.log_bytes);
   out.set_feature_level(status.feature_level);
+  out.set_partitions(status.partitions.all);
+  out.set_leaderless(status.partitions.leaderless);
+  out.set_below_min_isr(status.partitions.below_min_isr);
+  out.set_under_replicated(status.partitions.under_replicated);
   for (const ClusterMember& member : status.members) FillMember(member, *out.add_members());
   for (const std::string& sentence : status.degraded) out.add_degraded(sentence);
 }

@@ -58,6 +58,24 @@ void FillStreams(const proto::FetchMetadataRequest& request,
   }
 }
 
+// Clients look the addresses of in-sync replicas up among the brokers of the answer, and some fail where one is
+// missing: a broker that was fenced, or registered and does not listen yet, while this was put together. The others
+// are told, unless that is nobody.
+void KeepReachable(const std::unordered_set<std::string>& brokers,
+                   proto::PartitionMetadata& partition) {
+  auto& isr = *partition.mutable_isr();
+  const auto reachable = std::stable_partition(
+      isr.begin(), isr.end(), [&](const std::string& id) { return brokers.contains(id); });
+  if (reachable != isr.begin()) isr.erase(reachable, isr.end());
+}
+
+void KeepReachable(proto::FetchMetadataResponse& response) {
+  std::unordered_set<std::string> brokers;
+  for (const proto::Broker& broker : response.brokers()) brokers.insert(broker.id());
+  for (proto::StreamMetadata& stream : *response.mutable_streammetadata())
+    for (auto& [id, partition] : *stream.mutable_partitions()) KeepReachable(brokers, partition);
+}
+
 void FillBrokersAndGroups(const ApiState& state, const proto::FetchMetadataRequest& request,
                           proto::FetchMetadataResponse& response) {
   for (BrokerDescription& broker : state.ports.admin.Brokers()) {
@@ -134,6 +152,7 @@ grpc::ServerUnaryReactor* BeginFetchMetadata(ApiState& state, grpc::CallbackServ
                    [&state, &request, &response, reactor](std::vector<SurveyedStream> surveyed) {
                      FillBrokersAndGroups(state, request, response);
                      FillStreams(request, surveyed, response);
+                     KeepReachable(response);
                      reactor->Finish(grpc::Status::OK);
                    });
   return reactor;

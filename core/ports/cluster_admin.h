@@ -29,6 +29,13 @@ struct ClusterMember {
   int32_t leading = 0;  // partitions that it leads
 };
 
+struct PartitionCounts {
+  int64_t all = 0;
+  int64_t leaderless = 0;
+  int64_t below_min_isr = 0;     // led, but nothing is committed
+  int64_t under_replicated = 0;  // led, not all replicas in sync; with those below min ISR
+};
+
 struct ClusterStatus {
   std::string cluster_id;
   std::string cluster_namespace;
@@ -37,7 +44,8 @@ struct ClusterStatus {
   uint64_t term = 0;
   int64_t commit = 0, applied = 0, first = 0, last = 0;
   uint64_t log_bytes = 0;
-  uint32_t feature_level = 0;          // in force
+  uint32_t feature_level = 0;  // in force
+  PartitionCounts partitions;
   std::vector<ClusterMember> members;  // by server id
   std::vector<std::string> degraded;   // what is not as it should be, a sentence each
 };

@@ -58,6 +58,14 @@ struct ReadChunk {
   Offset committed_end;
 };
 
+// How a replica stands, as the partition's leader knows it.
+struct ReplicaStatus {
+  std::string broker;
+  bool in_isr = false;
+  bool doubtful = false;
+  std::optional<Offset> acknowledged;  // exclusive: safe there; absent: nothing heard in this epoch
+};
+
 // What a partition knows of itself.
 struct PartitionStatus {
   Offset log_start;
@@ -75,7 +83,8 @@ struct PartitionStatus {
   uint64_t messages_refused = 0;   // too large, wrong offset, ... (since this process started)
   uint64_t gap_records = 0;        // in the log, as far as this process knows
   uint64_t messages_in_gaps = 0;   // known count inside those gaps
-  uint64_t lost_records = 0;       // offsets from log_start on that are known to be lost
+  std::vector<ReplicaStatus> replicas{};  // its leader's; empty where it is not led from
+  uint64_t lost_records = 0;              // offsets from log_start on that are known to be lost
   std::string
       degraded;  // empty, or why the partition does not take messages / what range is damaged
 };

@@ -59,7 +59,7 @@ TEST_CASE("settings that are not given are left to the broker") {
   const v1::StreamSettings& set = broker.last_create.settings();
   CHECK(set.ByteSizeLong() == 0);
   CHECK(broker.last_create.partitions() == 1);
-  CHECK(broker.last_create.replication_factor() == 1);
+  CHECK(broker.last_create.replication_factor() == 0);  // the cluster's default
 }
 
 TEST_CASE("a stream that exists is an error, or with --if-absent a comparison") {
@@ -123,6 +123,71 @@ TEST_CASE("stream info says that all is well only when it is") {
   CHECK(
       Has(json, "\"gap_records\":2,\"messages_in_gaps\":1017,\"lost_records\":0,\"paused\":true"));
   CHECK(Has(json, "\"latest_received\":\"2023-11-14T22:13:20.000000000Z\""));
+}
+
+TEST_CASE("stream info and list show which replicas are missing and why") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  for (const char* value : {"x", "y", "z"}) broker.Append("orders", value);
+  const auto replica = [](v1::Partition& p, const char* id, bool live) -> v1::Replica& {
+    v1::Replica& added = *p.add_replica_status();
+    added.set_broker(id);
+    added.set_live(live);
+    return added;
+  };
+  broker.Edit([&] {
+    broker.at("orders").description.set_replication_factor(3);
+    v1::Partition& p = *broker.at("orders").description.mutable_partitions(0);
+    p.add_replicas("b2");
+    p.add_replicas("b3");
+    p.add_isr("b2");
+    p.set_min_isr(2);
+    replica(p, "b1", true).set_in_isr(true);
+    replica(p, "b2", true).set_in_isr(true);
+    replica(p, "b3", true).set_acknowledged_offset(0);
+  });
+  std::string out = RunCli(broker, {"stream", "info", "orders"}).output;
+  CHECK(Has(out,
+            "PARTITION  REPLICA  ROLE      STATE    BEHIND BY\n"
+            "        0  b1       leader    in sync          -\n"
+            "        0  b2       follower  in sync          -\n"
+            "        0  b3       follower  behind           2\n"));
+  CHECK(Has(out, "! partition 0 has 2 of 3 replicas in sync, without b3 (behind by 2 records)\n"));
+  CHECK_FALSE(Has(out, "min ISR ("));
+  CHECK(Has(RunCli(broker, {"stream", "list"}).output, "replica behind"));
+  const std::string json = RunCli(broker, {"stream", "info", "orders", "--json"}).output;
+  CHECK(Has(json,
+            "\"elr\":[],\"min_isr\":2,\"replica_status\":[{\"broker\":\"b1\",\"live\":true,"
+            "\"in_isr\":true,\"eligible\":false,\"doubtful\":false,"
+            "\"acknowledged_offset\":null},"));
+  CHECK(Has(json, "\"acknowledged_offset\":0}"));
+
+  broker.Edit([&] {
+    v1::Partition& p = *broker.at("orders").description.mutable_partitions(0);
+    p.mutable_isr()->RemoveLast();
+    p.add_elr("b2");
+    for (int i : {1, 2}) p.mutable_replica_status(i)->set_live(false);
+    p.mutable_replica_status(1)->set_in_isr(false);
+    p.mutable_replica_status(1)->set_eligible(true);
+    p.mutable_replica_status(2)->set_doubtful(true);
+  });
+  out = RunCli(broker, {"stream", "info", "orders"}).output;
+  CHECK(Has(out, "follower  GONE, eligible"));
+  CHECK(Has(out, "! partition 0 has 1 of 3 replicas in sync, without b2 (gone), b3 (gone)\n"));
+  CHECK(Has(out, "! partition 0: the log of b3 may be short since its last stop"));
+  CHECK(Has(out, "! partition 0 has fewer than min ISR (2)"));
+  CHECK(Has(RunCli(broker, {"stream", "list"}).output, "BELOW MIN ISR"));
+
+  broker.Edit([&] {
+    v1::Partition& p = *broker.at("orders").description.mutable_partitions(0);
+    p.clear_isr();
+    p.clear_leader();
+  });
+  out = RunCli(broker, {"stream", "info", "orders"}).output;
+  CHECK(Has(out,
+            "! partition 0 has no leader: it can be neither published to nor read; it waits for "
+            "b2, which holds all that was committed\n"));
+  CHECK(Has(RunCli(broker, {"stream", "list"}).output, "NO LEADER"));
 }
 
 TEST_CASE("numbers come from the broker that leads the partition") {

@@ -188,6 +188,53 @@ TEST_CASE("list streams: of what stands elsewhere the metadata is shown, and who
         "this broker holds no replica, and no broker leads the partition");
 }
 
+TEST_CASE("list streams: each replica stands as the metadata and its leader know it") {
+  OwnWorld world;
+  world.admin.brokers = {{"me", "", 0, "", 3, 2}, {"b2", "h", 1, "", 0, 0}};
+  auto entry = world.MakeEntry("s", "foo", 1);
+  entry->settings.min_isr = 0;
+  PartitionDescription& partition = entry->stream.partitions[0];
+  partition.replicas = {"me", "b2", "b3"};
+  partition.isr = {"me"};
+  partition.elr = {"b3"};
+  partition.doubtful = {{"b3", LeaderEpoch(3), Offset(9)}};
+  world.catalog.Put(entry);
+  PartitionStatus status;
+  status.leader = true;
+  status.log_end = Offset(10);
+  status.replicas = {{"b2", false, false, Offset(6)}, {"b3", false, true, std::nullopt}};
+  const auto port = std::static_pointer_cast<FakePartition>(entry->partitions[0]);
+  port->SetDescribe(status);
+  v1::ListStreamsResponse response;
+  CHECK(world.List({"s"}, response) == "0 ");
+  v1::Partition first = response.streams(0).partitions(0);
+  CHECK(first.min_isr() == 2);  // a majority
+  REQUIRE(first.elr_size() == 1);
+  CHECK(first.elr(0) == "b3");
+  REQUIRE(first.replica_status_size() == 3);
+  const v1::Replica& me = first.replica_status(0);
+  CHECK(me.broker() == "me");
+  CHECK(me.live());
+  CHECK(me.in_isr());
+  CHECK_FALSE(me.has_acknowledged_offset());
+  const v1::Replica& second = first.replica_status(1);
+  CHECK(second.live());
+  CHECK_FALSE(second.in_isr());
+  CHECK_FALSE(second.eligible());
+  CHECK_FALSE(second.doubtful());
+  CHECK(second.acknowledged_offset() == 5);
+  const v1::Replica& third = first.replica_status(2);
+  CHECK_FALSE(third.live());
+  CHECK(third.eligible());
+  CHECK(third.doubtful());
+  CHECK_FALSE(third.has_acknowledged_offset());
+  // A broker that follows knows no positions of others.
+  status.leader = false;
+  port->SetDescribe(status);
+  CHECK(world.List({"s"}, response) == "0 ");
+  CHECK_FALSE(response.streams(0).partitions(0).replica_status(1).has_acknowledged_offset());
+}
+
 TEST_CASE("list streams: two that answer the same plain messages say so of each other") {
   OwnWorld world;
   for (const auto& [name, subject] :

@@ -56,6 +56,29 @@ TEST_CASE("fetch metadata: all streams, with every partition's numbers") {
   CHECK(response.groupmetadata_size() == 0);
 }
 
+TEST_CASE(
+    "fetch metadata: a replica that is in sync and cannot be dialled is not offered to clients") {
+  ApiWorld world;
+  world.admin.brokers = {{"me", "", 0, "", 3, 2}, {"b2", "h", 1, "", 0, 0}};
+  auto entry = world.MakeEntry("s", "foo", 2);
+  for (PartitionDescription& partition : entry->stream.partitions) {
+    partition.leader = "b3";
+    partition.replicas = {"b3", "b2", "me"};
+    partition.isr = partition.replicas;
+  }
+  entry->stream.partitions[1].isr = {"b3"};
+  world.catalog.Put(entry);
+  const auto response = Fetch(world, {"s"});
+  const proto::PartitionMetadata& first = response.streammetadata(0).partitions().at(0);
+  CHECK(first.leader() == "b3");
+  CHECK(first.replicas_size() == 3);
+  REQUIRE(first.isr_size() == 2);
+  CHECK(first.isr(0) == "b2");
+  CHECK(first.isr(1) == "me");
+  // Of nobody else there would be nothing to choose from.
+  CHECK(response.streammetadata(0).partitions().at(1).isr_size() == 1);
+}
+
 TEST_CASE("fetch metadata: a gap record at the end is no message to wait for") {
   ApiWorld world;
   PartitionStatus status = StatusWith(7, 7);
@@ -217,6 +240,7 @@ TEST_CASE("create stream: every field reaches metadata, its answer comes back") 
   CHECK(spec.subject == "foo");
   CHECK(spec.group == "g");
   CHECK(spec.replication_factor == -1);
+  CHECK_FALSE(spec.one_replica_unless_set);
   CHECK(spec.partitions == 3);
   StreamOverrides wanted;
   wanted.retention_max_bytes = 1;

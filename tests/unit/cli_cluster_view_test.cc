@@ -63,6 +63,19 @@ TEST_CASE("cluster view: a live broker in trouble is not said to be well") {
   CHECK_FALSE(Troubles(status).empty());
 }
 
+TEST_CASE("cluster view: partitions that are not as they should be are seen at a glance") {
+  v1::GetClusterStatusResponse status = Healthy();
+  status.set_partitions(1200);
+  CHECK(Shown(status).find("\n  partitions    1,200\n") != std::string::npos);
+  status.set_leaderless(1);
+  status.set_below_min_isr(3);
+  status.set_under_replicated(1009);
+  const std::string line =
+      "  partitions    1,200, of which 1 has no leader, 3 are below min ISR, 1,009 are short of "
+      "replicas\n";
+  CHECK(Shown(status).find(line) != std::string::npos);
+}
+
 TEST_CASE("cluster view: a healthy cluster") {
   CHECK(Shown(Healthy()) ==
         "Cluster 3f2a91c0, namespace prod\n"

@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/logging.h"
+#include "replication/meta/cluster/partition_health.h"
 #include "replication/meta/requests/requests.pb.h"
 #include "replication/meta/table/command_remove_broker.h"
 
@@ -59,22 +60,6 @@ std::string NameOf(const ClusterMember& member) {
                 member.peer_address);
 }
 
-struct Leaderless {
-  int64_t waiting = 0;  // for a broker that is away
-  int64_t lost = 0;     // nobody has the records any more
-};
-
-Leaderless CountLeaderless(const MetaTable& table) {
-  Leaderless count;
-  for (const auto& [name, stream] : table.streams()) {
-    for (const PartitionDescription& partition : stream.partitions) {
-      if (!partition.leader.empty()) continue;
-      ++(partition.isr.empty() && partition.elr.empty() ? count.lost : count.waiting);
-    }
-  }
-  return count;
-}
-
 void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
   if (status.leader.empty()) {
     status.degraded.push_back(
@@ -95,15 +80,8 @@ void AppendDegraded(const MetaTable& table, ClusterStatus& status) {
     if (!member && !status.members.empty())
       status.degraded.push_back(Concat("broker ", id, " is registered, but no member: remove it"));
   }
-  const auto [waiting, lost] = CountLeaderless(table);
-  if (waiting > 0) status.degraded.push_back(Concat(waiting, " partitions have no leader"));
-  if (lost > 0) {
-    status.degraded.push_back(Concat(
-        lost,
-        " partitions have no leader for good: every broker that kept them lost its data "
-        "directory, came back with an older copy of it, or was removed; delete their streams and "
-        "create them anew"));
-  }
+  for (std::string& trouble : PartitionTroubles(table))
+    status.degraded.push_back(std::move(trouble));
 }
 
 }  // namespace
@@ -137,6 +115,7 @@ ClusterStatus ClusterControl::Describe() const {
   status.last = static_cast<int64_t>(group.last.value());
   status.log_bytes = group.log_bytes;
   status.feature_level = frontend_.table().feature_level();
+  status.partitions = CountPartitions(frontend_.table());
   for (const GroupMemberStatus& member : group.members) {
     ClusterMember& out =
         status.members.emplace_back(metadata::Describe(member, group, frontend_.table()));

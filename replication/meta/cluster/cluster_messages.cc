@@ -165,6 +165,10 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   out.set_feature_level(status.feature_level);
   for (const ClusterMember& member : status.members) ToProto(member, *out.add_members());
   for (const std::string& sentence : status.degraded) out.add_degraded(sentence);
+  out.set_partitions(status.partitions.all);
+  out.set_leaderless(status.partitions.leaderless);
+  out.set_below_min_isr(status.partitions.below_min_isr);
+  out.set_under_replicated(status.partitions.under_replicated);
   return out.SerializeAsString();
 }
 
@@ -187,6 +191,7 @@ absl::StatusOr<ClusterStatus> DecodeClusterStatus(std::string_view bytes) {
   for (const meta::ClusterMemberStatus& member : in.members())
     status.members.push_back(FromProto(member));
   status.degraded.assign(in.degraded().begin(), in.degraded().end());
+  status.partitions = {in.partitions(), in.leaderless(), in.below_min_isr(), in.under_replicated()};
   return status;
 }
 
