@@ -71,6 +71,52 @@ TEST_CASE("R1a: an ISR change goes to the metadata leader and has ended when its
   CHECK(Sorted(world.At(1).isr) == Names{"b2", "b3"});
 }
 
+TEST_CASE("R1c: an ISR change adds who acknowledged and not a later or an earlier life of it") {
+  IsrWorld world;
+  const auto propose = [&](const isr::IsrProposal& proposal) {
+    bool ended = false;
+    world[2].frontend->RequestIsrChange(world.Key(), proposal, [&] { ended = true; });
+    world.Run(milliseconds(200));
+    CHECK(ended);
+    return Sorted(world.At(2).isr);
+  };
+  REQUIRE(propose(world.Proposal({"b2"})) == Names{"b2"});
+  isr::IsrProposal other_life = world.Proposal({"b2", "b3"});
+  other_life.isr[1].incarnation += 1;
+  CHECK(propose(other_life) == Names{"b2"});
+  CHECK(propose(world.Proposal({"b2", "b3"})) == Names{"b2", "b3"});
+}
+
+TEST_CASE("R7b: an ISR change says which doubtful members were verified") {
+  IsrWorld world;
+  const auto apply = [&](const std::string& command) {
+    world[1].log->Propose(command, [](const absl::Status& s) { CHECK(s.ok()); });
+    world.Run(milliseconds(20));
+  };
+  apply(EncodeRegisterBroker(Broker("b9", 90)));
+  apply(EncodeCreateStream(SampleStream("doubted", 1, {"b2", "b9"})));
+  const StreamDescription* stream = world[2].table().Find("doubted");
+  REQUIRE(stream != nullptr);
+  const PartitionKey key{stream->id, PartitionId(0)};
+  BrokerRegistration doubtful = Broker("b9", 91);
+  doubtful.doubtful.push_back({key, LeaderEpoch(1), Offset(7)});
+  apply(EncodeRegisterBroker(doubtful));
+  const PartitionDescription& partition = stream->partitions[0];
+  REQUIRE(partition.doubtful.size() == 1);
+  const uint64_t own = world[2].self.incarnation;
+  isr::IsrProposal proposal{
+      partition.leader_epoch, partition.version, {{"b2", own}, {"b9", 91}}, {}};
+  world[2].frontend->RequestIsrChange(key, proposal, [] {});
+  world.Run(milliseconds(50));
+  CHECK(partition.version == proposal.version + 1);
+  CHECK(partition.doubtful.size() == 1);
+  proposal.version = partition.version;
+  proposal.verified = {"b9"};
+  world[2].frontend->RequestIsrChange(key, proposal, [] {});
+  world.Run(milliseconds(50));
+  CHECK(partition.doubtful.empty());
+}
+
 TEST_CASE("R1b: a refused ISR change ends too, and the next one is heard") {
   IsrWorld world;
   int ended = 0;

@@ -52,18 +52,6 @@ Candidate& PickFollower(Candidates& candidates, const Racks& racks, uint64_t tur
   });
 }
 
-// Who is unfit stays last.
-void TakeTurns(uint64_t turn, std::vector<const Candidate*>& followers) {
-  std::sort(followers.begin(), followers.end(), [](const Candidate* a, const Candidate* b) {
-    return std::tie(a->broker.unfit, a->broker.id) < std::tie(b->broker.unfit, b->broker.id);
-  });
-  const auto unfit = std::find_if(followers.begin(), followers.end(),
-                                  [](const Candidate* c) { return c->broker.unfit; });
-  if (unfit == followers.begin()) return;
-  const auto count = static_cast<uint64_t>(unfit - followers.begin());
-  std::rotate(followers.begin(), followers.begin() + static_cast<ptrdiff_t>(turn % count), unfit);
-}
-
 std::vector<std::string> PlaceOne(int32_t replication_factor, Candidates& candidates) {
   Racks racks;
   for (Candidate& candidate : candidates) candidate.taken = false;
@@ -79,15 +67,12 @@ std::vector<std::string> PlaceOne(int32_t replication_factor, Candidates& candid
   // Of the leader, and how many partitions it led before this one.
   const auto turn = static_cast<uint64_t>(leader.broker.leading++);
   const uint64_t seed = Scatter(Scatter(turn) + static_cast<uint64_t>(&leader - candidates.data()));
-  std::vector<const Candidate*> followers;
+  std::vector<std::string> replicas{leader.broker.id};
   for (int32_t n = 1; n < replication_factor; ++n) {
     Candidate& follower = PickFollower(candidates, racks, seed);
     take(follower);
-    followers.push_back(&follower);
+    replicas.push_back(follower.broker.id);
   }
-  TakeTurns(turn, followers);
-  std::vector<std::string> replicas{leader.broker.id};
-  for (const Candidate* follower : followers) replicas.push_back(follower->broker.id);
   return replicas;
 }
 

@@ -20,10 +20,10 @@ struct PlacementBroker {
 // Partitions 0..partitions-1, each with `replication_factor` replicas (1..brokers.size()), the
 // intended leader first. A stream's partitions go to different leaders as far as possible, then to
 // those that lead least, then hold least. A partition's replicas spread evenly over racks as far as
-// possible; then they go to those that hold least of the stream, then at all. Of followers the
-// first leads when the leader fails: who that is takes turns, so that the leads of a broker that
-// dies go to all others. Who is unfit gets what nobody else can hold, and leads nothing then
-// either.
+// possible; then they go to those that hold least of the stream, then at all; of equals to another
+// one each time, so that what a broker leads falls to all others when it dies (the first follower
+// leads then), and no few stand together always. Who is unfit gets what nobody else can hold, last,
+// and leads nothing then either.
 std::vector<PartitionDescription> Place(int32_t partitions, int32_t replication_factor,
                                         std::vector<PlacementBroker> brokers);
 
