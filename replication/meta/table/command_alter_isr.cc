@@ -53,6 +53,7 @@ const MetaCommand kAlterIsrCommand{meta::Command::kAlterIsrFieldNumber, "change 
 
 std::string EncodeAlterIsr(const std::vector<IsrAlteration>& alterations) {
   meta::Command command;
+  command.mutable_alter_isr();  // also of none: no command at all would stop whoever applies it
   for (const IsrAlteration& alteration : alterations) {
     meta::AlterIsr::Change& change = *command.mutable_alter_isr()->add_changes();
     ToProto(alteration.partition, *change.mutable_partition());
