@@ -23,15 +23,18 @@ TEST_CASE("metadata swarm: what brokers have promised about streams all of them 
   const uint64_t last = only != 0 ? only : NumberFrom("BASCULE_TEST_SEEDS", kSeeds);
   size_t acknowledged = 0;
   size_t reads = 0;
+  size_t proposed = 0;
   for (uint64_t seed = only != 0 ? only : 1; seed <= last; ++seed) {
     INFO("seed ", seed);
     MetadataWorld world(seed);
     if (!world.Run()) FAIL("seed ", seed, ": ", world.violation(), "\n", world.Notes());
     acknowledged += world.acknowledged();
     reads += world.reads();
+    proposed += world.proposed();
   }
-  MESSAGE("acknowledged ", acknowledged, ", reads ", reads);
+  MESSAGE("acknowledged ", acknowledged, ", reads ", reads, ", ISR changes ", proposed);
   if (only == 0) CHECK(acknowledged > last * 20);
+  if (only == 0) CHECK(proposed > last * 20);
 }
 
 }  // namespace bascule

@@ -98,11 +98,47 @@ void MetadataWorld::Step() {
   const uint64_t machine = Between(kernel_.rng(), 1, kernel_.size());
   const uint64_t choice = kernel_.rng().Below(6);
   if (MetadataBroker* const broker = At(machine)) {
-    if (choice < 2) client_.Create(broker->frontend(), broker->name());
+    // Also what is left open, all brokers, and more than there are.
+    const auto factor = static_cast<int32_t>(kernel_.rng().Below(6)) - 1;
+    if (choice < 2) client_.Create(broker->frontend(), broker->name(), 1, factor);
     if (choice == 2) client_.Delete(broker->frontend(), broker->name());
     if (choice == 3) Read(machine);
+    if (choice == 4) Propose(machine);
   }
   kernel_.scheduler().RunFor(MachineFaults::kStep);
+}
+
+// Any ISR with the leader, of a few partitions that the broker leads, as it knows them.
+void MetadataWorld::Propose(uint64_t machine) {
+  MetadataBroker& broker = *At(machine);
+  const metadata::MetaTable& table = broker.frontend().table();
+  for (const auto& [name, stream] : table.streams()) {
+    const PartitionDescription& partition = stream.partitions[0];
+    if (partition.leader != broker.name() || kernel_.rng().Below(4) != 0) continue;
+    isr::IsrProposal proposal{partition.leader_epoch, partition.version, {}, {}};
+    for (const std::string& replica : partition.replicas) {
+      const metadata::RegisteredBroker* known = table.FindBroker(replica);
+      if (known == nullptr || (replica != broker.name() && kernel_.rng().Below(3) == 0)) continue;
+      proposal.isr.push_back({replica, known->incarnation});
+    }
+    const std::pair<uint64_t, uint64_t> life(machine, broker.incarnation());
+    ++proposals_[life];
+    broker.frontend().RequestIsrChange({stream.id, partition.id}, std::move(proposal),
+                                       [this, alive = alive_, life] {
+                                         if (!*alive) return;
+                                         --proposals_[life];
+                                         ++proposed_;
+                                       });
+  }
+}
+
+// A leader proposes nothing else before it hears.
+bool MetadataWorld::AllProposalsEnded() {
+  for (uint64_t i = 1; i <= kernel_.size(); ++i) {
+    MetadataBroker* const broker = At(i);
+    if (broker != nullptr && proposals_[{i, broker->incarnation()}] != 0) return false;
+  }
+  return true;
 }
 
 void MetadataWorld::Read(uint64_t machine) {
@@ -151,6 +187,10 @@ void MetadataWorld::CheckConverged() {
   }
   client_.CheckTable(At(1)->frontend().table(), client_.MustBe(), client_.MustNotBe(),
                      "at the end the table");
+  // One may be under way, and another behind it, each for five seconds.
+  for (int i = 0; i < 600 && !AllProposalsEnded(); ++i)
+    kernel_.scheduler().RunFor(std::chrono::milliseconds(20));
+  if (!AllProposalsEnded()) Fail("a proposal of a process that lives has not ended");
   client_.CheckNothingLost(At(1)->frontend().table());
 }
 

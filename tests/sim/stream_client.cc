@@ -15,13 +15,15 @@ bool IsOutcomeUnknown(const absl::Status& status) { return !absl::IsUnavailable(
 
 }  // namespace
 
-void StreamClient::Create(StreamAdmin& admin, const std::string& broker, int32_t partitions) {
+void StreamClient::Create(StreamAdmin& admin, const std::string& broker, int32_t partitions,
+                          int32_t replication_factor) {
   const std::string name = Concat("s", ++names_);
   streams_[name] = {};
   StreamSpec spec;
   spec.name = name;
   spec.subject = "in." + name;
   spec.partitions = partitions;
+  spec.replication_factor = replication_factor;
   kernel_.Note(broker, " is asked to create ", name);
   admin.CreateStream(std::move(spec), kTimeout,
                      [this, alive = alive_, name](const absl::Status& status) {
