@@ -30,17 +30,17 @@ std::string Lag(const v1::GetClusterStatusResponse& status, const v1::ClusterMem
   return GroupDigits(std::max<int64_t>(status.last() - member.match(), 0));
 }
 
-// "120, of which 2 have no leader, 3 are below min ISR, 9 are short of replicas"
+// "120: 2 leaderless, 3 below min ISR, 9 under-replicated"
 std::string Partitions(const v1::GetClusterStatusResponse& status) {
   std::vector<std::string> wrong;
-  const auto add = [&wrong](int64_t count, const char* one, const char* many) {
-    if (count > 0) wrong.push_back(absl::StrCat(GroupDigits(count), count == 1 ? one : many));
+  const auto add = [&wrong](int64_t count, const char* what) {
+    if (count > 0) wrong.push_back(absl::StrCat(GroupDigits(count), what));
   };
-  add(status.leaderless(), " has no leader", " have no leader");
-  add(status.below_min_isr(), " is below min ISR", " are below min ISR");
-  add(status.under_replicated(), " is short of replicas", " are short of replicas");
+  add(status.leaderless(), " leaderless");
+  add(status.below_min_isr(), " below min ISR");
+  add(status.under_replicated(), " under-replicated");
   const std::string all = GroupDigits(int64_t{status.partitions()});
-  return wrong.empty() ? all : absl::StrCat(all, ", of which ", absl::StrJoin(wrong, ", "));
+  return wrong.empty() ? all : absl::StrCat(all, ": ", absl::StrJoin(wrong, ", "));
 }
 
 void PrintHead(std::ostream& out, const v1::GetClusterStatusResponse& status) {

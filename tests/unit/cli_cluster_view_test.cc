@@ -71,8 +71,8 @@ TEST_CASE("cluster view: partitions that are not as they should be are seen at a
   status.set_below_min_isr(3);
   status.set_under_replicated(1009);
   const std::string line =
-      "  partitions    1,200, of which 1 has no leader, 3 are below min ISR, 1,009 are short of "
-      "replicas\n";
+      "  partitions    1,200: 1 leaderless, 3 below min ISR, 1,009 under-replicated\n";
+  CHECK(line.size() <= 80);
   CHECK(Shown(status).find(line) != std::string::npos);
 }
 
