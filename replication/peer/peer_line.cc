@@ -49,6 +49,9 @@ bool IsOfReplicas(ChannelKind kind, const absl::Status& why) {
 
 // The same failure is said again after so long.
 constexpr std::chrono::seconds kSayAgain{60};
+// A connection that stood for so long is dialled again at once; one that is ended as soon as it is
+// made is not, else both sides would do nothing else.
+constexpr std::chrono::seconds kStood{1};
 
 Duration Backoff(int failures) {
   const auto whole = limits::kPeerBackoffMin * (1 << std::clamp(failures, 0, 10));
@@ -155,6 +158,7 @@ void PeerLine::OnOpen(const PeerIdentity& peer) {
   {
     const absl::MutexLock lock(&mutex_);
     open_ = true;
+    opened_ = core_->clock.Monotonic();
     failures_ = 0;
     if (!LaneOf(kind_).has_value()) said_.clear();
   }
@@ -165,10 +169,12 @@ void PeerLine::OnOpen(const PeerIdentity& peer) {
 
 void PeerLine::OnClosed(const absl::Status& why) {
   bool was_open = false;
+  bool stood = false;
   bool stopped = false;
   {
     const absl::MutexLock lock(&mutex_);
     was_open = std::exchange(open_, false);
+    stood = was_open && Between(opened_, core_->clock.Monotonic()) >= kStood;
     stopped = stopped_;
   }
   Count(was_open ? core_->counts.disconnects : core_->counts.dial_failures);
@@ -183,16 +189,17 @@ void PeerLine::OnClosed(const absl::Status& why) {
     // connection resolves the one and takes the other.
     channel_.reset();
   }
-  if (Wanted()) DialAgain();
+  if (Wanted()) DialAgain(stood);
 }
 
-void PeerLine::DialAgain() {
+// `at_once`: others conclude from a broken connection that cannot be made again that the peer is dead.
+void PeerLine::DialAgain(bool at_once) {
   Duration delay{0};
   {
     const absl::MutexLock lock(&mutex_);
     if (stopped_ || stream_ != nullptr || waits_) return;
     waits_ = true;
-    delay = Backoff(failures_++);
+    if (!at_once) delay = Backoff(failures_++);
   }
   const TimerId timer = core_->deadlines->After(delay, [weak = weak_from_this()] {
     const auto self = weak.lock();

@@ -61,7 +61,7 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
 
  private:
   void FailPending(std::vector<PendingCall> failed, const absl::Status& why);
-  void DialAgain();
+  void DialAgain(bool at_once);
   void LogClosed(const absl::Status& why, bool was_open);
 
   absl::Mutex mutex_;
@@ -69,6 +69,7 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<DialedStream> stream_ ABSL_GUARDED_BY(mutex_);  // until OnClosed
   bool open_ ABSL_GUARDED_BY(mutex_) = false;
+  MonotonicTime opened_ ABSL_GUARDED_BY(mutex_);
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;    // in a row
   TimerId retry_ ABSL_GUARDED_BY(mutex_) = 0;   // until the next Dial
   bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // the same, also while the timer is being set
