@@ -95,6 +95,9 @@ class MetadataGroup {
   // `done`: OK when this broker leads no more.
   virtual void TransferLeadership(PeerId to, Done done) = 0;
   virtual GroupStatus Status() const = 0;
+  // On any member: its own connection with the leader broke and could not be made again at once. An
+  // election need not wait for the leader's whole silence. Nothing where somebody else leads.
+  virtual void OnLeaderLost(PeerId leader) = 0;
 };
 
 }  // namespace bascule

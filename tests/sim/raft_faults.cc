@@ -55,6 +55,7 @@ RaftFaults RaftFaults::Draw(Rng& rng) {
   faults.reads = Time(rng, 1, 60);
   faults.trailing = rng.Below(6);
   faults.snapshot_report = rng.Below(2) == 0 ? 0 : 0.5;
+  faults.leader_lost = Rate(rng, 0.05, 5);
   return faults;
 }
 

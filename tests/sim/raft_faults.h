@@ -30,6 +30,7 @@ struct RaftFaults {
   double slow_disk = 0;
   double snapshot = 0;
   double campaign = 0;
+  double leader_lost = 0;  // it is told that its leader is lost, whether that is so or not
   // --- of the group, each second ---
   double partition = 0;
   double membership = 0;

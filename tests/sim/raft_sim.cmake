@@ -1,6 +1,7 @@
 # The simulation of a Raft group, once with bascule_raft as it is and once with each fault of mutants/.
 set(raft_sim_sources)
-foreach(part checker faults member trace world world_faults scenario swarm_test rules_test reads_test membership_test)
+foreach(part checker faults member trace world world_faults scenario swarm_test rules_test reads_test lost_test
+    membership_test)
   list(APPEND raft_sim_sources ${CMAKE_CURRENT_LIST_DIR}/raft_${part}.cc)
 endforeach()
 add_library(raft_sim OBJECT ${raft_sim_sources})

@@ -74,6 +74,10 @@ void RaftWorld::HarmNode(size_t at) {
   const bool busy = node.member->writing() && !faults_.step_while_writing;
   if (Happens(faults_.snapshot, kFaultStepSeconds)) node.member->TakeSnapshot(faults_.trailing);
   if (Happens(faults_.campaign, kFaultStepSeconds) && !busy) node.member->raft().Campaign();
+  if (Happens(faults_.leader_lost, kFaultStepSeconds)) {
+    raft::Raft& raft = node.member->raft();
+    raft.OnLeaderLost(rng_.Below(4) == 0 ? NodeId(1 + rng_.Below(kMostMembers)) : raft.leader());
+  }
   if (Happens(faults_.isolation, kFaultStepSeconds)) {
     for (size_t i = 0; i < kMostMembers; ++i) cut_[at][i] = cut_[i][at] = true;
     At(rng_.Below(faults_.outage), Kind::kHeal, 0, 0);

@@ -36,11 +36,13 @@ class FakeMetadataLog final : public MetadataLog, public MetadataGroup {
   void RemoveMember(PeerId id, MetadataGroup::Done done) override;
   void TransferLeadership(PeerId to, MetadataGroup::Done done) override;
   GroupStatus Status() const override;
+  void OnLeaderLost(PeerId leader) override { lost_leaders.push_back(leader); }
 
   MetadataIndex applied() const { return applied_; }
   std::string degraded_text;
   int refuse = 0;  // so many proposals are answered Unavailable
   int barriers = 0;
+  std::vector<PeerId> lost_leaders;  // as this broker was told
 
  private:
   friend class FakeMetadataGroup;

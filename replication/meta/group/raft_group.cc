@@ -184,6 +184,11 @@ void RaftGroup::ProposeChange(const raft::ConfChange& change, Done done) {
   ScheduleRound();
 }
 
+void RaftGroup::OnLeaderLost(PeerId leader) {
+  BASCULE_CHECK(env_.home.OnThisThread());
+  if (alive() && !stalled_) raft_->OnLeaderLost(NodeId(leader.value()));
+}
+
 void RaftGroup::ScheduleRound() {
   if (std::exchange(round_posted_, true)) return;
   env_.home.Post(lifetime_.Guard([this] {

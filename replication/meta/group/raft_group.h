@@ -93,6 +93,7 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   void RemoveMember(PeerId id, Done done) override;
   void TransferLeadership(PeerId to, Done done) override;
   GroupStatus Status() const override;
+  void OnLeaderLost(PeerId leader) override;
   std::vector<GroupMember> members() const;
   // Nothing while something waits to be written. On the metadata thread, after Stop too.
   std::optional<DurableMark> Durable() const;

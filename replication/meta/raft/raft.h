@@ -116,6 +116,10 @@ class Raft {
   absl::Status TransferLeadership(NodeId to);
   // An election at once, pre-vote first; nothing on a member that may not stand.
   void Campaign();
+  // This member's own connection with `leader` broke and could not be made again: if it is still the
+  // leader that is known here it is waited for only a moment longer, and no vote is refused for its
+  // sake any more. Makes an election timeout shorter; a message of the leader makes up for it.
+  void OnLeaderLost(NodeId leader);
   // A message to `id` was surely lost: send less until it answers.
   void ReportUnreachable(NodeId id);
   // The snapshot sent to `id` arrived (which its answer will confirm) or did not.

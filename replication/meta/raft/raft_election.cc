@@ -78,6 +78,17 @@ void Raft::TickElection() {
   Stand(false);
 }
 
+// As if it had been silent for the shortest election timeout. What is drawn on top is a drawn timeout
+// like any other, so that whoever hears of the leader again is where it would be without this; it is
+// at least a heartbeat's time: a leader that others reach shows itself meanwhile.
+void Raft::OnLeaderLost(NodeId leader) {
+  if (role_ != Role::kFollower || leader == NodeId() || leader != leader_) return;
+  const auto spread = static_cast<uint64_t>(std::max(1, options_.election_ticks / 2));
+  const int soon = options_.heartbeat_ticks + static_cast<int>(options_.random(spread));
+  election_timeout_ = options_.election_ticks + std::min(soon, options_.election_ticks - 1);
+  election_elapsed_ = std::max(election_elapsed_, options_.election_ticks);
+}
+
 void Raft::TickLeader() {
   ++heartbeat_elapsed_;
   ++election_elapsed_;
