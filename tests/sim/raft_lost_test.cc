@@ -52,10 +52,15 @@ TEST_CASE("raft leader lost: a word of the leader makes up for it") {
   RaftScenario s({1, 2, 3});
   INFO(s);
   s.Elect(1);
-  s.raft(2).OnLeaderLost(NodeId(1));
-  s.Beat(1);
-  s.Tick(2, 9);
-  CHECK(s.raft(2).role() == Role::kFollower);
+  for (const int ticks : {0, kSoon}) {
+    s.raft(2).OnLeaderLost(NodeId(1));
+    s.Tick(2, ticks);
+    s.DropAll();
+    s.Beat(1);
+    s.Tick(2, 9);
+    CHECK(s.raft(2).role() == Role::kFollower);
+    s.Beat(1);
+  }
   // It refuses votes for the leader's sake again.
   s.Campaign(3);
   s.Deliver();

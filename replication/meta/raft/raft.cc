@@ -240,6 +240,7 @@ void Raft::StepFollower(Message message) {
     case MessageType::kHeartbeat:
     case MessageType::kSnapshot:
       election_elapsed_ = 0;
+      if (std::exchange(hurried_, 0) > 0) election_timeout_ = DrawTimeout();
       leader_ = message.from;
       if (message.type == MessageType::kAppend) return HandleAppend(message);
       if (message.type == MessageType::kHeartbeat) return HandleHeartbeat(message);

@@ -118,7 +118,7 @@ class Raft {
   void Campaign();
   // This member's own connection with `leader` broke and could not be made again: if it is still the
   // leader that is known here it is waited for only a moment longer, and no vote is refused for its
-  // sake any more. Makes an election timeout shorter; a message of the leader makes up for it.
+  // sake any more. Makes a few election timeouts shorter, until a leader is heard of.
   void OnLeaderLost(NodeId leader);
   // A message to `id` was surely lost: send less until it answers.
   void ReportUnreachable(NodeId id);
@@ -161,6 +161,7 @@ class Raft {
   void BecomeCandidate();
   void BecomeLeader();
   void Reset(Term term);
+  int DrawTimeout();
   void TickElection();
   void TickLeader();
   bool MayStand() const;
@@ -211,6 +212,7 @@ class Raft {
   int election_elapsed_ = 0;
   int heartbeat_elapsed_ = 0;
   int election_timeout_ = 0;   // this round's, drawn
+  int hurried_ = 0;            // so many more elections come soon: the leader was lost
   Index pending_conf_;         // no change is proposed before this is applied
   Index configuration_index_;  // of the snapshot that brought the configuration, if one did
   NodeId transferring_to_;

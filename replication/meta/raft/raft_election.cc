@@ -9,6 +9,8 @@ namespace {
 
 // Election timeouts that a member without a vote waits for the others.
 constexpr int kPatienceWithoutVote = 2;
+// Then it waits as long as everybody: who cannot win does not disturb for ever.
+constexpr int kHurriedElections = 4;
 
 }  // namespace
 
@@ -20,8 +22,7 @@ void Raft::Reset(Term term) {
   leader_ = NodeId();
   election_elapsed_ = 0;
   heartbeat_elapsed_ = 0;
-  const auto ticks = static_cast<uint64_t>(options_.election_ticks);
-  election_timeout_ = options_.election_ticks + static_cast<int>(options_.random(ticks));
+  election_timeout_ = DrawTimeout();
   transferring_to_ = NodeId();
   votes_.clear();
   progress_.clear();
@@ -30,6 +31,7 @@ void Raft::Reset(Term term) {
 }
 
 void Raft::BecomeFollower(Term term, NodeId leader) {
+  if (leader != NodeId()) hurried_ = 0;
   Reset(term);
   role_ = Role::kFollower;
   leader_ = leader;
@@ -41,8 +43,7 @@ void Raft::BecomePreCandidate() {
   leader_ = NodeId();
   votes_.clear();
   election_elapsed_ = 0;
-  const auto ticks = static_cast<uint64_t>(options_.election_ticks);
-  election_timeout_ = options_.election_ticks + static_cast<int>(options_.random(ticks));
+  election_timeout_ = DrawTimeout();
 }
 
 void Raft::BecomeCandidate() {
@@ -75,18 +76,25 @@ void Raft::TickElection() {
   const int patience = configuration_.IsVoter(options_.id) ? 1 : kPatienceWithoutVote;
   if (election_elapsed_ < election_timeout_ * patience) return;
   election_elapsed_ = 0;
+  hurried_ = std::max(0, hurried_ - 1);
   Stand(false);
 }
 
-// As if it had been silent for the shortest election timeout. What is drawn on top is a drawn timeout
-// like any other, so that whoever hears of the leader again is where it would be without this; it is
-// at least a heartbeat's time: a leader that others reach shows itself meanwhile.
+// As if it had been silent for the shortest election timeout.
 void Raft::OnLeaderLost(NodeId leader) {
   if (role_ != Role::kFollower || leader == NodeId() || leader != leader_) return;
-  const auto spread = static_cast<uint64_t>(std::max(1, options_.election_ticks / 2));
-  const int soon = options_.heartbeat_ticks + static_cast<int>(options_.random(spread));
-  election_timeout_ = options_.election_ticks + std::min(soon, options_.election_ticks - 1);
+  hurried_ = kHurriedElections;
   election_elapsed_ = std::max(election_elapsed_, options_.election_ticks);
+  election_timeout_ = election_elapsed_ + DrawTimeout();
+}
+
+// Whoever lost the leader is in a hurry, a few times: several stand at once, and share the votes. It takes
+// more than a heartbeat's time: a leader that lives shows itself meanwhile.
+int Raft::DrawTimeout() {
+  const int ticks = options_.election_ticks;
+  if (hurried_ == 0) return ticks + static_cast<int>(options_.random(static_cast<uint64_t>(ticks)));
+  const auto spread = static_cast<uint64_t>(std::max(1, ticks / 2));
+  return options_.heartbeat_ticks + 1 + static_cast<int>(options_.random(spread));
 }
 
 void Raft::TickLeader() {
