@@ -79,7 +79,8 @@ void AddTimes(Rows& rows) {
   using S = ClusterSettings;
   Add(rows, "cluster.session.timeout", PeriodBetweenKind(milliseconds(500), seconds(60)),
       &S::session_timeout,
-      "Silence after which a broker counts as gone and its partitions get other leaders.");
+      "Silence after which a broker counts as gone and its partitions get other leaders. One "
+      "whose process has ended counts as gone 300 ms after its connections broke.");
   Add(rows, "cluster.raft.heartbeat", PeriodBetweenKind(milliseconds(10), seconds(5)),
       &S::heartbeat, "How often the metadata leader shows that it is there.");
   Add(rows, "cluster.raft.election.timeout", PeriodBetweenKind(milliseconds(50), seconds(60)),

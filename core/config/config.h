@@ -93,7 +93,7 @@ struct ClusterSettings {
   std::vector<std::string> bootstrap_peers;
   int32_t max_voters = 0;           // clustering.raft.max.quorum.size; 0 = every member
   int64_t snapshot_entries = 8192;  // of the metadata log between two snapshots; counts alone too
-  std::chrono::milliseconds session_timeout{2000};  // silence after which a broker is fenced
+  std::chrono::milliseconds session_timeout{1200};  // silence after which a broker is fenced
   std::chrono::milliseconds heartbeat{100};         // of the metadata leader
   // Silence after which an election begins; drawn from [1, 2) of it. At least three heartbeats.
   std::chrono::milliseconds election_timeout{500};

@@ -399,6 +399,7 @@ void MetadataNode::StartLeaderWork() {
                                                         *group_, *group_, *frontend_, *leader_work_,
                                                         self_, options_.config.cluster_namespace);
   frontend_->SetClusterRequests(*control_);
+  frontend_->state().AddObserver(lifetime_.Guard([this] { leader_work_->OnTableChange(); }));
   leader_work_->SetReport([this] {
     return metadata::BrokerReport{registrar_->generation(), Trouble()};
   });

@@ -116,9 +116,20 @@ std::map<std::string, uint64_t> MetadataNode::ReadCounters() const {
   return peers_ ? peers_->ReadCounters() : std::map<std::string, uint64_t>();
 }
 
-// The transport logs both, and Raft finds out by itself who answers.
-void MetadataNode::OnPeerUp(const PeerIdentity& peer) { lookout_->OnPeerUp(peer.id); }
-void MetadataNode::OnPeerDown(const PeerIdentity& peer) { lookout_->OnPeerDown(peer.id); }
+// The transport logs both.
+void MetadataNode::OnPeerUp(const PeerIdentity& peer) {
+  lookout_->OnPeerUp(peer.id);
+  seams_.home.Post(lifetime_.Guard([this, peer] {
+    if (leader_work_) leader_work_->OnPeerUp(peer);
+  }));
+}
+
+void MetadataNode::OnPeerDown(const PeerIdentity& peer) {
+  lookout_->OnPeerDown(peer.id);
+  seams_.home.Post(lifetime_.Guard([this, peer] {
+    if (leader_work_) leader_work_->OnPeerDown(peer);
+  }));
+}
 
 void MetadataNode::OnIntroduction(const std::string& server_id, std::string request,
                                   Duration timeout, PeerHandler::Respond respond) {

@@ -149,6 +149,19 @@ void SimNetwork::Cut(PeerId from, PeerId to) {
   lines_->Cut();
 }
 
+void SimNetwork::Break(PeerId from, PeerId to, Duration back) {
+  Endpoint* const one = Find(from);
+  Endpoint* const other = Find(to);
+  if (one == nullptr || other == nullptr || one->events == nullptr) return;
+  one->events->OnPeerDown(other->self);
+  wire_.After(back, [this, from, to] {
+    Endpoint* const endpoint = Find(from);
+    Endpoint* const there = Find(to);
+    if (endpoint != nullptr && endpoint->events != nullptr && there != nullptr)
+      endpoint->events->OnPeerUp(there->self);
+  });
+}
+
 void SimNetwork::Isolate(PeerId id) {
   for (const auto& [other, unused] : endpoints_) {
     Cut(id, other);

@@ -43,6 +43,8 @@ class SimNetwork {
   // as unknown. `events` may be null.
   std::unique_ptr<PeerPort> Connect(PeerIdentity self, PeerEvents* events = nullptr);
   void Cut(PeerId from, PeerId to);
+  // The connection that `from` dialled to `to` breaks, and is made again after `back`.
+  void Break(PeerId from, PeerId to, Duration back);
   void Isolate(PeerId id);
   // Members of `side` hear only each other, and so do the rest.
   void Partition(const std::set<PeerId>& side);

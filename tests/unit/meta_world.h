@@ -69,8 +69,15 @@ class MetaWorld;
 struct MetaBroker final : PeerEvents {
   MetaBroker(MetaWorld& world, uint64_t number, uint64_t incarnation);
   ~MetaBroker() override;
-  void OnPeerUp(const PeerIdentity&) override {}
-  void OnPeerDown(const PeerIdentity&) override {}
+  void OnPeerUp(const PeerIdentity& peer) override {
+    home.Post([this, peer] { leader_work->OnPeerUp(peer); });
+  }
+  void OnPeerDown(const PeerIdentity& peer) override {
+    home.Post([this, peer] { leader_work->OnPeerDown(peer); });
+  }
+  PeerIdentity identity() const {
+    return {self.node, self.id, self.peer_address, self.incarnation, 1};
+  }
   void OnIntroduction(const std::string& server_id, std::string request, Duration timeout,
                       PeerHandler::Respond respond) override {
     control->OnIntroduction(server_id, std::move(request), timeout, std::move(respond));
@@ -109,8 +116,14 @@ struct MetaBroker final : PeerEvents {
 
 class MetaWorld {
  public:
+  static LeaderWorkOptions Patient() {
+    LeaderWorkOptions options;
+    options.session_timeout = std::chrono::seconds(2);
+    options.heartbeat = std::chrono::milliseconds(250);
+    return options;
+  }
   // `count` brokers, registered; the first leads.
-  explicit MetaWorld(int count, uint64_t seed = 1, LeaderWorkOptions backend_options = {})
+  explicit MetaWorld(int count, uint64_t seed = 1, LeaderWorkOptions backend_options = Patient())
       : options(backend_options), scheduler(clock, seed), network(scheduler), group(scheduler) {
     std::vector<GroupMember> members;
     for (int i = 1; i <= count; ++i) {
@@ -135,11 +148,29 @@ class MetaWorld {
     brokers.clear();
     scheduler.DropAll();
   }
-  // A new process of broker `number`; it does not register yet.
+  // A new process of broker `number`, connected; it does not register yet.
   MetaBroker& Start(uint64_t number) {
     Stop(number);
     brokers[number] = std::make_unique<MetaBroker>(*this, number, ++incarnations * 1000 + number);
+    for (const auto& [other, unused] : brokers) {
+      if (other == number) continue;
+      Connect(number, other);
+      Connect(other, number);
+    }
     return *brokers[number];
+  }
+  // The connection that `from` dialled stands, or broke.
+  void Connect(uint64_t from, uint64_t to) {
+    brokers.at(from)->OnPeerUp(brokers.at(to)->identity());
+  }
+  void Break(uint64_t from, uint64_t to) {
+    brokers.at(from)->OnPeerDown(brokers.at(to)->identity());
+  }
+  // As `kill -9`: everybody's connections with it break, and are refused.
+  void Kill(uint64_t number) {
+    const PeerIdentity gone = brokers.at(number)->identity();
+    Stop(number);
+    for (const auto& [other, broker] : brokers) broker->OnPeerDown(gone);
   }
   void Register(uint64_t number, bool lost_all = false) {
     MetaBroker& broker = *brokers.at(number);
@@ -151,6 +182,7 @@ class MetaWorld {
       broker.leader_work->Start();
     });
   }
+  // As a machine without power: nobody notices but by the time.
   void Stop(uint64_t number) {
     const auto it = brokers.find(number);
     if (it == brokers.end()) return;
@@ -209,6 +241,7 @@ inline MetaBroker::MetaBroker(MetaWorld& given, uint64_t number, uint64_t incarn
   leader_work = std::make_unique<LeaderWork>(home, world.clock, &peers, *log, *log,
                                              frontend->table(), self, world.options);
   frontend->AddRoleObserver([this](const MetadataRole& role) { leader_work->OnRoleChange(role); });
+  frontend->state().AddObserver([this] { leader_work->OnTableChange(); });
   leader_work->SetReport([this] { return BrokerReport{registrar->generation(), trouble}; });
   control = std::make_unique<ClusterControl>(home, world.clock, &peers, *log, *log, *frontend,
                                              *leader_work, self, "ns");

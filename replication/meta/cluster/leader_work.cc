@@ -7,7 +7,6 @@
 
 #include "core/base/check.h"
 #include "core/base/logging.h"
-#include "replication/meta/table/command_fence_brokers.h"
 #include "replication/meta/table/command_init_cluster.h"
 #include "replication/meta/table/command_note_generations.h"
 #include "replication/meta/table/command_raise_feature_level.h"
@@ -61,7 +60,8 @@ LeaderWork::LeaderWork(Executor& home, Clock& clock, PeerTransport* peers, Metad
 
 void LeaderWork::Start() {
   BASCULE_CHECK(home_.OnThisThread());
-  last_round_ = clock_.Monotonic();
+  awake_ = clock_.Monotonic();
+  OnTableChange();
   OnRoleChange(log_.role());
   Round();
   rounds_.Repeat(options_.heartbeat, [this] { Round(); });
@@ -69,6 +69,7 @@ void LeaderWork::Start() {
 
 void LeaderWork::Stop() {
   rounds_.Cancel();
+  lines_timer_.Cancel();
   lifetime_.End();
 }
 
@@ -81,7 +82,7 @@ void LeaderWork::OnRoleChange(const MetadataRole& role) {
     predecessor_lost_ = now;
   }
   role_ = role;
-  if (!begins) return;
+  if (!begins) return LookAtLines();
   std::string predecessor;
   for (const auto& [id, broker] : table_.brokers()) {
     if (predecessor_ != PeerId() && broker.node == predecessor_) predecessor = id;
@@ -90,6 +91,8 @@ void LeaderWork::OnRoleChange(const MetadataRole& role) {
   silence_.Begin();
   // Whoever is registered has its time from now on, not from the next round on.
   sessions_.Expired(table_.brokers(), now);
+  // Whose connection broke long enough ago is not waited for again.
+  LookAtLines();
 }
 
 bool LeaderWork::IsAlive(const std::string& server_id) const {
@@ -118,6 +121,7 @@ void LeaderWork::OnPeerMessage(const PeerIdentity& from, std::string message) {
     if (!role_.leading) return;
     sessions_.Heard(heard.session, table_, clock_.Monotonic());
     sessions_.Note(heard.session, heard.report);
+    lines_.OnHeard(heard.session, clock_.Monotonic());
   }));
 }
 
@@ -132,11 +136,7 @@ void LeaderWork::OnPeerBulk(const PeerIdentity&, std::string, std::string, Respo
 void LeaderWork::Round() {
   BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime now = clock_.Monotonic();
-  // A round that comes late (the process stood still, the thread was busy): what was sent meanwhile
-  // is not counted yet.
-  const Duration late = Between(last_round_, now) - options_.heartbeat;
-  if (late > options_.heartbeat) sessions_.Shift(late);
-  last_round_ = now;
+  NotePause(now);
   SendHeartbeat();
   if (role_.leading) Lead(now);
 }
@@ -156,7 +156,7 @@ void LeaderWork::Lead(MonotonicTime now) {
   sessions_.Note({self_.id, self_.incarnation}, Report());
   silence_.Note(status, now);
   InitCluster(status);
-  FenceExpired(now);
+  FenceGone(now);
   NoteGenerations(now);
   RaiseFeatureLevel();
   ChangeMembers(status, now);
@@ -165,20 +165,6 @@ void LeaderWork::Lead(MonotonicTime now) {
 void LeaderWork::InitCluster(const GroupStatus& status) {
   if (!table_.cluster_id().empty() || status.cluster_id.empty()) return;
   ProposeOnce(EncodeInitCluster(status.cluster_id), "the cluster's id");
-}
-
-void LeaderWork::FenceExpired(MonotonicTime now) {
-  const std::vector<BrokerSession> expired = sessions_.Expired(table_.brokers(), now);
-  if (expired.empty()) return;
-  std::string names;
-  for (const BrokerSession& session : expired)
-    names += Concat(names.empty() ? "" : ", ", session.broker);
-  if (!proposing_) {
-    LogWarning("no heartbeat for ",
-               std::chrono::duration_cast<std::chrono::milliseconds>(sessions_.timeout()).count(),
-               " ms: fencing ", names);
-  }
-  ProposeOnce(EncodeFenceBrokers(expired), Concat("fencing ", names));
 }
 
 // With one broker there is nobody to remember it elsewhere.
@@ -206,7 +192,9 @@ void LeaderWork::ProposeOnce(std::string command, std::string what) {
   log_.Propose(std::move(command),
                lifetime_.Guard([this, what = std::move(what)](const absl::Status& s) {
                  proposing_ = false;
-                 if (!s.ok()) LogWarning(what, ": ", FromAbsl(s.message()));
+                 if (!s.ok()) return LogWarning(what, ": ", FromAbsl(s.message()));
+                 // Somebody may have gone meanwhile. Not from inside the log's own call.
+                 lines_timer_.Start(Duration(0), [this] { LookAtLines(); });
                }));
 }
 

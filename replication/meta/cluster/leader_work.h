@@ -6,12 +6,15 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "core/env/clock.h"
 #include "core/env/executor.h"
 #include "core/env/lifetime.h"
 #include "core/env/timer.h"
+#include "replication/meta/cluster/broken_lines.h"
 #include "replication/meta/cluster/broker_sessions.h"
 #include "replication/meta/cluster/membership.h"
 #include "replication/meta/requests/meta_requests.h"
@@ -22,8 +25,8 @@
 namespace bascule::metadata {
 
 struct LeaderWorkOptions {
-  Duration session_timeout = std::chrono::seconds(2);
-  Duration heartbeat = std::chrono::milliseconds(250);
+  Duration session_timeout = std::chrono::milliseconds(1200);
+  Duration heartbeat = std::chrono::milliseconds(200);
   int32_t max_voters = 0;                              // 0 = all members vote
   Duration voter_patience = std::chrono::seconds(10);  // then its place goes to a live learner
 };
@@ -43,6 +46,10 @@ class LeaderWork final : public PeerHandler {
   void SetReport(std::function<BrokerReport()> report) { report_ = std::move(report); }
   // MetaFrontend::AddRoleObserver leads here.
   void OnRoleChange(const MetadataRole& role);
+  // PeerEvents and AppliedMetadata::AddObserver lead here: on the metadata thread.
+  void OnPeerUp(const PeerIdentity& peer);
+  void OnPeerDown(const PeerIdentity& peer);
+  void OnTableChange();
   // Whether somebody with this server id lives: its session holds, or its member answers. On the
   // leader.
   bool IsAlive(const std::string& server_id) const;
@@ -67,16 +74,26 @@ class LeaderWork final : public PeerHandler {
                   Respond respond) override;
 
  private:
+  // A connection that broke is dialled at once; the leader's that cannot be made again by then is lost.
+  static constexpr std::chrono::milliseconds kLeaderBroken{100};
+
   void Round();
   void SendHeartbeat();
   void Lead(MonotonicTime now);
-  void FenceExpired(MonotonicTime now);
   void InitCluster(const GroupStatus& status);
   void NoteGenerations(MonotonicTime now);
   BrokerReport Report() const { return report_ ? report_() : BrokerReport(); }
   void RaiseFeatureLevel();
   void ChangeMembers(const GroupStatus& status, MonotonicTime now);
   void ProposeOnce(std::string command, std::string what);
+
+  // --- leader_work_fencing.cc ---
+  void NotePause(MonotonicTime now);
+  void LookAtLines();
+  void TellLeaderLost(MonotonicTime now);
+  std::optional<MonotonicTime> LeaderLostAt() const;
+  bool ReachesMajority() const;
+  void FenceGone(MonotonicTime now);
 
   Executor& home_;
   Clock& clock_;
@@ -91,12 +108,16 @@ class LeaderWork final : public PeerHandler {
   MemberSilence silence_;
   PeerId predecessor_;              // the leader before the present one
   MonotonicTime predecessor_lost_;  // when it was last known to lead
-  MonotonicTime last_round_;
+  BrokenLines lines_;
+  // Of the last leader that Raft was told is lost: who, and since when.
+  std::optional<std::pair<PeerId, MonotonicTime>> told_lost_;
+  MonotonicTime awake_;              // when this process last ran; 0: it has not begun
   MonotonicTime noted_generations_;  // proposed last
   std::function<BrokerReport()> report_;
   bool proposing_ = false;  // one of our own commands is under way
   bool changing_ = false;   // a member is being changed
   Timer rounds_{home_};
+  Timer lines_timer_{home_};
   Lifetime lifetime_{home_};
 };
 
