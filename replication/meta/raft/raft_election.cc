@@ -31,7 +31,6 @@ void Raft::Reset(Term term) {
 }
 
 void Raft::BecomeFollower(Term term, NodeId leader) {
-  if (leader != NodeId()) hurried_ = 0;
   Reset(term);
   role_ = Role::kFollower;
   leader_ = leader;
