@@ -218,21 +218,24 @@ TEST_CASE("broken lines: a link that flaps for a minute fences its broker a few 
 
 TEST_CASE(
     "broken lines: a leader that stood still or was cut off does not fence the others for it") {
-  MetaWorld world(4);
+  MetaWorld world(7);  // three are no majority
   world.Run(seconds(1));
   const auto all = [&](auto what) {
-    for (const uint64_t other : {2, 3, 4}) what(other);
+    for (const uint64_t other : {2, 3, 4, 5, 6, 7}) what(other);
   };
-  for (const int pause : {250, 350, 600, 3000, 30000}) {
+  for (const int pause : {250, 370, 600, 3000, 30000}) {
     CAPTURE(pause);
     // One breaks just before, the others while it stands still.
+    world.network.Isolate(PeerId(1));  // no heartbeat speaks for them
     world.Break(1, 2);
+    world.Run(milliseconds(1));
     world.Home(1).StandStill(milliseconds(pause));
     world.Run(milliseconds(pause / 2));
     world.Break(1, 3);
     world.Run(milliseconds(pause - pause / 2));
     world.Break(1, 4);
     world.Run(milliseconds(30));
+    world.network.isolated.clear();
     all([&](uint64_t other) { world.Connect(1, other); });
     world.Run(seconds(3));
   }
@@ -241,16 +244,32 @@ TEST_CASE(
   all([&](uint64_t other) { world.Break(1, other); });
   world.Run(milliseconds(600));
   world.network.isolated.clear();
-  for (const uint64_t other : {2, 3, 4}) {
+  for (const uint64_t other : {2, 3, 4, 5, 6, 7}) {
     world.Connect(1, other);
     world.Run(milliseconds(50));
   }
   world.Run(seconds(5));
-  for (const char* id : {"b2", "b3", "b4"}) CHECK(FencingsOf(world, id) == 0);
+  for (const char* id : {"b2", "b3", "b4", "b5", "b6", "b7"}) CHECK(FencingsOf(world, id) == 0);
+}
+
+TEST_CASE("broken lines: who stood still before it leads gives the others time to be found again") {
+  MetaWorld world(3);
+  world.Run(seconds(1));
+  world.network.Cut(PeerId(2), PeerId(3));
+  world.Break(2, 3);
+  world.Run(milliseconds(1));
+  world.Home(2).StandStill(seconds(1));
+  world.Run(milliseconds(500));
+  world.group.Elect(PeerId(2));
+  world.Run(milliseconds(550));
+  world.Connect(2, 3);
+  world.network.Heal(PeerId(2), PeerId(3));
+  world.Run(seconds(5));
+  CHECK(FencingsOf(world, "b3") == 0);
 }
 
 TEST_CASE("broken lines: a lost leader is told to the group after 100 ms and once") {
-  MetaWorld world(3);
+  MetaWorld world(5);
   world.Run(seconds(1));
   world.Break(2, 1);
   world.Break(3, 2);  // it does not lead
@@ -263,6 +282,9 @@ TEST_CASE("broken lines: a lost leader is told to the group after 100 ms and onc
   CHECK(world[2].log->lost_leaders.empty());
   world.Run(milliseconds(5));
   CHECK(world[2].log->lost_leaders == std::vector<PeerId>{PeerId(1)});
+  world.Break(2, 3);
+  world.Run(milliseconds(100));
+  world.Connect(2, 3);
   world.Run(seconds(3));
   CHECK(world[2].log->lost_leaders.size() == 1);
   CHECK(world[3].log->lost_leaders.empty());

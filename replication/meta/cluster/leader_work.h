@@ -118,6 +118,7 @@ class LeaderWork final : public PeerHandler {
   bool changing_ = false;   // a member is being changed
   Timer rounds_{home_};
   Timer lines_timer_{home_};
+  std::optional<MonotonicTime> lines_due_;  // when the timer is to run
   Lifetime lifetime_{home_};
 };
 

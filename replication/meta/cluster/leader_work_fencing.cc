@@ -60,10 +60,9 @@ void LeaderWork::OnTableChange() { lines_.OnTable(table_.brokers()); }
 // anew.
 void LeaderWork::NotePause(MonotonicTime now) {
   const Duration late = Between(awake_, now) - options_.heartbeat;
-  if (awake_ != MonotonicTime() && late > options_.heartbeat) {
-    sessions_.Shift(late);
-    lines_.Restart(now);
-  }
+  const bool stood = awake_ != MonotonicTime() && late > options_.heartbeat;
+  if (stood) sessions_.Shift(late);
+  if (stood || (lines_due_ && Between(*lines_due_, now) > kLate)) lines_.Restart(now);
   awake_ = now;
 }
 
@@ -76,14 +75,11 @@ void LeaderWork::LookAtLines() {
   if (role_.leading) FenceGone(now);
   const std::optional<MonotonicTime> next =
       role_.leading ? lines_.NextGone(table_.brokers()) : LeaderLostAt();
+  lines_due_.reset();
   // What is due already waits for something else, which leads here, or for the next round.
   if (!next || *next <= now) return;
-  lines_timer_.Start(Between(now, *next), [this, due = *next] {
-    // It stood still meanwhile, and whoever came back just then has not been heard of.
-    const MonotonicTime then = clock_.Monotonic();
-    if (Between(due, then) > kLate) lines_.Restart(then);
-    LookAtLines();
-  });
+  lines_due_ = next;
+  lines_timer_.Start(Between(now, *next), [this] { LookAtLines(); });
 }
 
 std::optional<MonotonicTime> LeaderWork::LeaderLostAt() const {
