@@ -178,9 +178,16 @@ inline constexpr size_t kPeerBulkBytes = 256 * kMiB;
 inline constexpr size_t kPeerBulkBodies = 64;
 // The bulk connection ends when nothing was sent for so long.
 inline constexpr std::chrono::seconds kPeerBulkIdle{30};
+// An orderly stop waits so long for others to take over what it led, and to know that it is gone.
+inline constexpr std::chrono::milliseconds kHandOverTimeout{3000};
+inline constexpr std::chrono::milliseconds kRetireTimeout{1000};
 // A frame of the replication channel; no batch is added to one that holds so much already.
 inline constexpr size_t kReplicaFrameBytes = kMaxBatchBytes + 2 * kPeerFrameBytes;
 inline constexpr size_t kReplicaFrameTargetBytes = 1 * kMiB;
+// The high watermark goes to followers with the next batches; where none come, by itself after so long.
+inline constexpr std::chrono::milliseconds kHighWatermarkAlone{5};
+// What waits for one line to a peer; leaders hold on to the rest of their logs.
+inline constexpr size_t kReplicaLinkBytes = 4 * kMiB;
 // Of one line from a peer: what was read and is not dealt with yet.
 inline constexpr size_t kReplicaCreditBytes = 8 * kMiB;
 // Introductions: one request or answer, and how many are answered (ResourceExhausted) or asked

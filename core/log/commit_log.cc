@@ -123,30 +123,47 @@ absl::Status CommitLog::Roll() {
   return absl::OkStatus();
 }
 
-absl::Status CommitLog::Append(std::string batch) {
+absl::Status CommitLog::Append(Bytes batch) {
   BASCULE_CHECK(env_.shard.OnThisThread());
   RETURN_IF_ERROR(trust_);
   BASCULE_CHECK(!cutting_);
   wire::BatchHeader header;
   std::string_view payload;
-  wire::ParseTrustedBatch(batch, header, payload);
+  wire::ParseTrustedBatch(batch.view(), header, payload);
   BASCULE_CHECK_EQ(header.base_offset, log_end());
   BASCULE_CHECK(CanAppend(batch.size()));
   SegmentFooter& facts = active().footer;
   const FilePosition position = facts.data_end;
-  if (const absl::Status written = active_file_->WriteAt(position, batch); !written.ok()) {
+  if (const absl::Status written = active_file_->WriteAt(position, batch.view()); !written.ok()) {
     // A full disk has taken nothing that a later write does not replace.
     if (!absl::IsResourceExhausted(written)) Distrust(written);
     return written;
   }
   if (facts.end_offset == facts.base_offset) active_since_ = env_.clock.Monotonic();
-  NoteBatch(facts, active().index, batch, position);
+  NoteBatch(facts, active().index, batch.view(), position);
   active().file_bytes = std::max(active().file_bytes, facts.data_end.value());
   last_timestamp_ = std::max(last_timestamp_, header.max_timestamp);
-  tail_.Add(Bytes(std::move(batch)), header.base_offset, header.end());
+  tail_.Add(std::move(batch), header.base_offset, header.end());
   CheckInvariants();
   MaybePreallocate();
   return absl::OkStatus();
+}
+
+std::vector<EpochStart> CommitLog::Epochs() const {
+  std::vector<EpochStart> epochs;
+  for (const Segment& segment : segments_) {
+    for (const EpochStart& epoch : segment.footer.epochs) {
+      if (epochs.empty() || epochs.back().epoch != epoch.epoch) epochs.push_back(epoch);
+    }
+  }
+  return epochs;
+}
+
+LeaderEpoch CommitLog::last_epoch() const {
+  for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
+    if (!segment->footer.epochs.empty()) return segment->footer.epochs.back().epoch;
+  }
+  return {};
 }
 
 std::optional<FlushTicket> CommitLog::TakeFlush() {
@@ -191,6 +208,12 @@ absl::Status CommitLog::FlushDone(const FlushTicket& ticket, const absl::Status&
 
 RecoveryPoint CommitLog::Point() {
   BASCULE_CHECK(env_.shard.OnThisThread());
+  if (anew_) {
+    SegmentFooter empty;
+    empty.base_offset = empty.end_offset = *anew_;
+    empty.data_end = FilePosition(kSegmentHeaderBytes);
+    return RecoveryPoint{empty, *anew_};
+  }
   SaveIndex();
   return RecoveryPoint{flushed_facts_, bounds_.start};
 }

@@ -81,6 +81,9 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // none.
   Offset last_message_end() const;
   Timestamp last_timestamp() const { return last_timestamp_; }
+  // Where each leader epoch's records begin, ascending; the first one's beginning may be gone.
+  std::vector<EpochStart> Epochs() const;
+  LeaderEpoch last_epoch() const;  // of the newest record; 0: there is none
 
   // --- trust ---
   // OK until a sync of one of its files or of its directory, or a write of a batch, has failed. Then
@@ -103,11 +106,15 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // Whether the next batch is to begin a new segment: size or age reached. The leader decides
   // (R12).
   bool ShouldRoll() const;
+  // Whether Roll may be called: not on an empty segment, nor where CanAppend has to wait.
+  bool CanRoll() const { return !preallocating_ && !cutting_ && active().end() > active().base(); }
   // Closes the active segment and starts the next one. On error (no space, I/O) the log is as
   // before.
   absl::Status Roll();
-  // Appends one finished batch whose base offset is log_end(). On error nothing was appended.
-  absl::Status Append(std::string batch);
+  // Appends one finished batch whose base offset is log_end(). On error nothing was appended. Bytes that are
+  // no batch abort: what comes from elsewhere is checked before. The tail cache keeps `batch`.
+  absl::Status Append(Bytes batch);
+  absl::Status Append(std::string batch) { return Append(Bytes(std::move(batch))); }
 
   // --- cutting (R3): gives up everything behind an offset, in two steps (cut.h) ---
   // From the call on nothing may be appended, and nothing is flushed, rolled, sealed, saved or
@@ -123,6 +130,13 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // flushed again.
   void AbandonCut();
   bool cutting() const { return cutting_; }
+  // Gives up the whole log, for one that begins at `at`: as PlanCut and Cut, without a way back. When
+  // `planned` runs no pool works on the files and Point() is that of the empty log. `done`, once that
+  // Point() is durable and all is gone: the log in this one's place, which is never trusted again
+  // (trust()). An error: recover it anew, without a known end.
+  void PlanAnew(Offset at, absl::AnyInvocable<void(absl::Status)> planned);
+  void BeginAnew(absl::AnyInvocable<void(absl::StatusOr<RecoveredLog>)> done);
+  bool given_up() const { return anew_.has_value(); }
   // No offset at or past it is given out any more or can have to be kept: log_end(), but for a log
   // that is being cut, or whose cut has failed.
   Offset given_end() const { return cut_end_.value_or(log_end()); }
@@ -149,6 +163,13 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // `from`.
   absl::StatusOr<ReadStep> Read(Offset from, Offset committed, bool reverse, size_t max_bytes,
                                 ReadPlace& place);
+  // The plan alone, forward and for the disk pool: for who is not to hold up the shard.
+  SegmentReadPlan PlanRead(Offset from, Offset limit, size_t max_bytes,
+                           const ReadPlace& place) const;
+  // The batch that holds `from`, if it is in memory; else nullopt.
+  std::optional<TailCache::Found> ReadTail(Offset from) const {
+    return tail_.Read(from, log_end(), /*max_bytes=*/1);
+  }
   // Takes over what a disk read has learned (index, open file) and moves `place`.
   void NoteRead(const SegmentReadPlan& plan, const SegmentReadResult& result, ReadPlace& place);
   // A plan for FindTimestamp: the first segment that may hold a record at or after `timestamp`;
@@ -160,7 +181,9 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   void SetLimits(LogLimits limits) { options_.limits = limits; }
   // Rolls an old active segment and drops expired ones, once the new log start is durable. Called
   // every cleaner interval.
-  void Clean();
+  void Clean() { Clean(log_end(), /*may_roll=*/true); }
+  // Only what ends at or before `committed`; a follower rolls where its leader does (R12).
+  void Clean(Offset committed, bool may_roll);
   // Looks, every limits::kLogFilesCheckPeriod at most, whether the log's files are still there. A
   // closed segment that is gone counts as lost as long as it stays away; `gone` runs when the
   // active one or the directory was removed, renamed or replaced: nothing may be acknowledged.
@@ -200,6 +223,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // The same of the whole chain, segment by segment.
   void CheckChain() const;
   SegmentReadPlan PlanFor(const Segment& segment) const;
+  SegmentReadPlan PlanBetween(Offset from, Offset limit, bool reverse, size_t max_bytes,
+                              const ReadPlace& place) const;
   void MaybePreallocate();
   void SaveIndex();
   void StartSealing();
@@ -252,6 +277,7 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   bool cutting_ = false;
   std::optional<CutPlan> cut_;  // what Point() tells already
   std::optional<Offset> cut_end_;
+  std::optional<Offset> anew_;  // where the log in this one's place begins
 
   // Preallocated zeros end here; [data_end, zeroed_end_) may be written at once.
   FilePosition zeroed_end_;

@@ -118,6 +118,45 @@ void CommitLog::OnCut(const LogBounds& bounds, const absl::Status& status) {
   CheckChain();
 }
 
+void CommitLog::PlanAnew(Offset at, absl::AnyInvocable<void(absl::Status)> planned) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
+  BASCULE_CHECK(!cutting_ || busy());
+  cutting_ = true;
+  WhenAtRest([weak = weak_from_this(), at, planned = std::move(planned)]() mutable {
+    const std::shared_ptr<CommitLog> log = weak.lock();
+    if (log == nullptr) return;
+    if (log->busy()) return log->PlanAnew(at, std::move(planned));
+    if (!log->trust_.ok()) {
+      log->cutting_ = false;
+      return planned(log->trust_);
+    }
+    log->anew_ = at;
+    planned(absl::OkStatus());
+  });
+}
+
+void CommitLog::BeginAnew(absl::AnyInvocable<void(absl::StatusOr<RecoveredLog>)> done) {
+  BASCULE_CHECK(env_.shard.OnThisThread());
+  BASCULE_CHECK(anew_.has_value() && !busy());
+  RecoveryRequest request{options_.directory, options_.stream, options_.partition, Point(),
+                          std::nullopt};
+  ++pool_work_;
+  env_.disk_pool.Post([self = weak_from_this(), &shard = env_.shard, &fs = env_.fs,
+                       request = std::move(request), at = *anew_,
+                       done = std::move(done)]() mutable {
+    absl::StatusOr<RecoveredLog> begun = BeginLogAnew(fs, request, at);
+    shard.Post([self = std::move(self), begun = std::move(begun),
+                done = std::move(done)]() mutable {
+      const std::shared_ptr<CommitLog> log = self.lock();
+      if (log == nullptr) return;
+      --log->pool_work_;
+      log->Distrust(begun.ok() ? absl::UnavailableError("the log was begun anew") : begun.status());
+      log->EndOfWork();
+      done(std::move(begun));
+    });
+  });
+}
+
 void CommitLog::AbandonCut() {
   BASCULE_CHECK(env_.shard.OnThisThread());
   BASCULE_CHECK(cut_.has_value() && !busy());

@@ -9,12 +9,12 @@
 
 namespace bascule::log {
 
-void CommitLog::Clean() {
+void CommitLog::Clean(Offset committed, bool may_roll) {
   BASCULE_CHECK(env_.shard.OnThisThread());
   if (!trust_.ok() || cutting_) return;
   sealing_failed_ = false;
   StartSealing();
-  if (ShouldRoll()) {
+  if (may_roll && ShouldRoll()) {
     if (const absl::Status status = Roll(); !status.ok())
       LogWarning("cannot roll: ", status.message());
   }
@@ -25,7 +25,8 @@ void CommitLog::Clean() {
   const size_t expired = CountExpired(stats, options_.limits.retention, env_.clock.Wall());
   // One whose footer is being written goes next time.
   size_t dropped = 0;
-  while (dropped < expired && segments_[dropped].sealed) ++dropped;
+  while (dropped < expired && segments_[dropped].sealed && segments_[dropped].end() <= committed)
+    ++dropped;
   if (dropped > 0) DropBefore(segments_[dropped].base());
 }
 

@@ -43,6 +43,35 @@ SegmentReadPlan CommitLog::PlanFor(const Segment& segment) const {
   return plan;
 }
 
+SegmentReadPlan CommitLog::PlanRead(Offset from, Offset limit, size_t max_bytes,
+                                    const ReadPlace& place) const {
+  BASCULE_CHECK(env_.shard.OnThisThread());
+  return PlanBetween(from, limit, /*reverse=*/false, max_bytes, place);
+}
+
+SegmentReadPlan CommitLog::PlanBetween(Offset from, Offset limit, bool reverse, size_t max_bytes,
+                                       const ReadPlace& place) const {
+  size_t i = IndexOfSegment(from);
+  // Past the segment's data, but before the next one's: compacted away or an empty segment.
+  while (!reverse && i + 1 < segments_.size() && from >= segments_[i].end()) ++i;
+  while (reverse && i > 0 && segments_[i].end() == segments_[i].base()) --i;
+  const Segment& segment = segments_[i];
+  SegmentReadPlan plan = PlanFor(segment);
+  plan.from = from;
+  plan.limit = limit;
+  plan.reverse = reverse;
+  plan.max_bytes = max_bytes;
+  const bool on_track = !reverse && place.next == from && place.segment == segment.base();
+  if (on_track) {
+    plan.start = place.position;
+    plan.load_index = false;
+    if (!plan.file) plan.file = place.file;
+  } else if (segment.has_index) {
+    plan.start = FloorByOffset(segment.index, segment.base(), from).position;
+  }
+  return plan;
+}
+
 absl::StatusOr<CommitLog::ReadStep> CommitLog::Read(Offset from, Offset committed, bool reverse,
                                                     size_t max_bytes, ReadPlace& place) {
   BASCULE_CHECK(env_.shard.OnThisThread());
@@ -59,24 +88,7 @@ absl::StatusOr<CommitLog::ReadStep> CommitLog::Read(Offset from, Offset committe
       return ReadStep{std::move(result), std::nullopt};
     }
   }
-  size_t i = IndexOfSegment(from);
-  // Past the segment's data, but before the next one's: compacted away or an empty segment.
-  while (!reverse && i + 1 < segments_.size() && from >= segments_[i].end()) ++i;
-  while (reverse && i > 0 && segments_[i].end() == segments_[i].base()) --i;
-  const Segment& segment = segments_[i];
-  SegmentReadPlan plan = PlanFor(segment);
-  plan.from = from;
-  plan.limit = committed;
-  plan.reverse = reverse;
-  plan.max_bytes = max_bytes;
-  const bool on_track = !reverse && place.next == from && place.segment == segment.base();
-  if (on_track) {
-    plan.start = place.position;
-    plan.load_index = false;
-    if (!plan.file) plan.file = place.file;
-  } else if (segment.has_index) {
-    plan.start = FloorByOffset(segment.index, segment.base(), from).position;
-  }
+  SegmentReadPlan plan = PlanBetween(from, committed, reverse, max_bytes, place);
   absl::StatusOr<SegmentReadResult> result = ReadSegment(env_.fs, plan, ReadWait::kNoWait);
   if (absl::IsUnavailable(result.status())) return ReadStep{std::nullopt, std::move(plan)};
   if (!result.ok()) return result.status();

@@ -91,6 +91,16 @@ absl::StatusOr<RecoveredLog> BeginLogAnew(FileSystem& fs, const RecoveryRequest&
   } else if (!absl::IsNotFound(found.status()) && !absl::IsDataLoss(found.status())) {
     return found.status();
   }
+  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs.List(directory));
+  // Without bounds the log begins where its first segment does: what a crash leaves of it lacks nothing.
+  if (!found.ok()) {
+    std::optional<Offset> first;
+    for (const DirectoryEntry& entry : entries) {
+      const std::optional<Offset> base = ParseSegmentFileName(entry.name);
+      if (base && (!first || *base < *first)) first = base;
+    }
+    bounds.start = first.value_or(at);
+  }
   // First nothing vouches for what is to go, then it goes, the newest first.
   const auto store = [&](Offset start, Offset end) -> absl::Status {
     bounds = {start, end, bounds.sequence + 1};
@@ -98,7 +108,6 @@ absl::StatusOr<RecoveredLog> BeginLogAnew(FileSystem& fs, const RecoveryRequest&
     return fs.SyncDir(directory);
   };
   RETURN_IF_ERROR(store(bounds.start, bounds.start));
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, fs.List(directory));
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
     const std::optional<Offset> base = ParseSegmentFileName(entry->name);
     if (!base) continue;
