@@ -31,6 +31,7 @@ void AppendAckPayload(std::string& out, const Ack& ack) {
   view.reception_timestamp = ack.received.value();
   view.commit_timestamp = ack.committed.value();
   view.ack_error = WireError(ack.error);
+  view.outcome_unknown = ack.error == AckError::kOutcomeUnknown;
   view.stream_id = ack.key.stream.value();
   view.stream_created = ack.stream_created.value();
   view.partition = ack.key.partition.value();

@@ -37,6 +37,8 @@ JetStreamError ErrorFor(const Ack& ack) {
       return {400, 10060, "expected stream does not match"};
     case AckError::kUnavailable:
       return {503, 10077, "stream cannot take messages now"};
+    case AckError::kOutcomeUnknown:
+      return {503, 10077, "the partition's leader has changed: the message may be stored or not"};
     case AckError::kEncryption:
       return {503, 10077, "encryption failed on partition"};
     default:

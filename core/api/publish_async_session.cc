@@ -172,7 +172,7 @@ AckVerdict PublishAsyncSession::OnAck(std::string_view ack) {
       if (view.ack_error == 0) {
         outbox_.AddAck(view);
       } else {
-        outbox_.AddError(view.correlation_id, AckFailure(view.ack_error));
+        outbox_.AddError(view.correlation_id, AckFailure(view.ack_error, view.outcome_unknown));
       }
     }
     start = StartWriting();

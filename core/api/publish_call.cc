@@ -70,7 +70,7 @@ class AckedPublish final : public grpc::ServerUnaryReactor {
     if (verdict != AckVerdict::kTaken) return verdict;
     if (finished_.exchange(true)) return AckVerdict::kUnmatched;
     if (view.ack_error != 0 && errors_ == AckErrors::kBecomeStatus) {
-      Finish(ToGrpc(AckFailureStatus(view.ack_error)));
+      Finish(ToGrpc(AckFailureStatus(view.ack_error, view.outcome_unknown)));
     } else {
       proto::Ack& response = *response_ack_(response_);
       response.ParseFromArray(ack.data(), static_cast<int>(ack.size()));

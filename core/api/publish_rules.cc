@@ -52,7 +52,8 @@ AckVerdict VerdictOn(const wire::AckView& ack, const PublishTarget* target,
                      const StreamCatalog& catalog) {
   const std::shared_ptr<const CatalogEntry> entry = catalog.Find(ack.stream);
   const AckOrigin origin = OriginOf(ack, entry.get());
-  if (origin == AckOrigin::kReplacedLeader) return AckVerdict::kReplaced;
+  // Nobody else will say what became of it (R14).
+  if (origin == AckOrigin::kReplacedLeader && !ack.outcome_unknown) return AckVerdict::kReplaced;
   if (target == nullptr) return AckVerdict::kTaken;
   if (origin == AckOrigin::kStranger || ack.message_subject != target->subject)
     return AckVerdict::kForeign;
@@ -83,7 +84,12 @@ AsyncError ToAsyncError(const absl::Status& refusal) {
   return {code, std::string(refusal.message())};
 }
 
-AsyncError AckFailure(uint64_t ack_error) {
+AsyncError AckFailure(uint64_t ack_error, bool outcome_unknown) {
+  if (outcome_unknown) {
+    return {AsyncErrorCode::kUnknown,
+            "outcome unknown: the partition's leader changed before the message was committed; it "
+            "may be stored or not"};
+  }
   switch (ack_error) {
     case kIncorrectOffset:
       return {AsyncErrorCode::kIncorrectOffset, "incorrect expected offset"};
@@ -100,8 +106,8 @@ AsyncError AckFailure(uint64_t ack_error) {
   }
 }
 
-absl::Status AckFailureStatus(uint64_t ack_error) {
-  const AsyncError failure = AckFailure(ack_error);
+absl::Status AckFailureStatus(uint64_t ack_error, bool outcome_unknown) {
+  const AsyncError failure = AckFailure(ack_error, outcome_unknown);
   switch (failure.code) {
     case AsyncErrorCode::kBadRequest:
       return absl::InvalidArgumentError(failure.message);

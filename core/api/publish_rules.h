@@ -81,7 +81,7 @@ struct AsyncError {
 // For what PublishTargets refused.
 AsyncError ToAsyncError(const absl::Status& refusal);
 // For a non-zero Ack.ackError: as a response of PublishAsync, and as the status of Publish.
-AsyncError AckFailure(uint64_t ack_error);
-absl::Status AckFailureStatus(uint64_t ack_error);
+AsyncError AckFailure(uint64_t ack_error, bool outcome_unknown = false);
+absl::Status AckFailureStatus(uint64_t ack_error, bool outcome_unknown = false);
 
 }  // namespace bascule::api

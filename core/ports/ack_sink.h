@@ -22,6 +22,7 @@ enum class AckError : uint8_t {
   kWrongStream = 101,  // Nats-Expected-Stream named another one
   kUnavailable =
       102,  // refused before the append: disk reserve reached, partition failed; surely not stored
+  kOutcomeUnknown = 103,  // R14: it was appended, and whoever leads now may have it or not
 };
 
 struct Ack {

@@ -22,6 +22,7 @@ enum AckField : uint32_t {
   kStreamCreated = 1001,
   kPartition = 1002,
   kLeaderEpoch = 1003,
+  kOutcomeUnknown = 1004,
 };
 constexpr size_t kOwnTagBytes = 2;
 
@@ -74,6 +75,9 @@ void SetNumber(AckView& ack, uint32_t field, uint64_t number) {
     case kLeaderEpoch:
       ack.leader_epoch = number;
       break;
+    case kOutcomeUnknown:
+      ack.outcome_unknown = number != 0;
+      break;
     default:
       break;
   }
@@ -99,8 +103,8 @@ std::string_view* StringOf(AckView& ack, uint32_t field) {
 }  // namespace
 
 void AppendAck(std::string& out, const AckView& ack) {
-  // The most it can take: ten tags and four of ours, as many varints, and the texts.
-  const size_t most = 10 * (1 + kMaxVarintBytes) + 4 * (kOwnTagBytes + kMaxVarintBytes) +
+  // The most it can take: ten tags and five of ours, as many varints, and the texts.
+  const size_t most = 10 * (1 + kMaxVarintBytes) + 5 * (kOwnTagBytes + kMaxVarintBytes) +
                       ack.stream.size() + ack.partition_subject.size() +
                       ack.message_subject.size() + ack.ack_inbox.size() + ack.correlation_id.size();
   const size_t begin = out.size();
@@ -120,6 +124,7 @@ void AppendAck(std::string& out, const AckView& ack) {
   p = PutOwnNumber(p, kStreamCreated, static_cast<uint64_t>(ack.stream_created));
   p = PutOwnNumber(p, kPartition, static_cast<uint64_t>(int64_t{ack.partition}));
   p = PutOwnNumber(p, kLeaderEpoch, ack.leader_epoch);
+  p = PutOwnNumber(p, kOutcomeUnknown, ack.outcome_unknown ? 1 : 0);
   const auto end = static_cast<size_t>(p - out.data());
   BASCULE_CHECK_LE(end, begin + most);
   out.resize(end);

@@ -24,6 +24,7 @@ struct AckView {
   int64_t stream_created = 0;
   int32_t partition = 0;
   uint64_t leader_epoch = 0;
+  bool outcome_unknown = false;  // with an error: it may have been stored
 };
 
 // Default values are left away, as libprotobuf does. Strings must be UTF-8.

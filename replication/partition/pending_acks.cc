@@ -100,6 +100,21 @@ void PendingAcks::Abandon() {
   all_ = Queue();
 }
 
+void PendingAcks::CollectUnknown(const Queue& queue) {
+  for (const Block& block : queue.blocks) {
+    for (size_t i = block.answered; i < block.waiters.size(); ++i)
+      due_.emplace_back(AckTo(block.text, block.waiters[i])).error = AckError::kOutcomeUnknown;
+  }
+}
+
+void PendingAcks::EndUnknown() {
+  CollectUnknown(leader_);
+  CollectUnknown(all_);
+  if (!due_.empty()) sink_.Send(due_);
+  due_.clear();
+  Abandon();
+}
+
 void PendingAcks::CheckQueue(const Queue& queue) {
   size_t waiting = 0;
   for (const Block& block : queue.blocks) {

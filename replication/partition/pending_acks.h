@@ -41,8 +41,10 @@ class PendingAcks {
   // Sends what is due: LEADER acks below `leader_durable`, ALL acks below `high_watermark`,
   // refusals.
   void Release(Offset leader_durable, Offset high_watermark, Timestamp now);
-  // Outcome unknown (R14): nobody gets an answer; publishers time out and may try again.
+  // Nobody gets an answer; publishers time out and may try again.
   void Abandon();
+  // R14: everybody who waits is told that the outcome is unknown.
+  void EndUnknown();
   size_t waiting() const { return leader_.waiting + all_.waiting; }
   // O(blocks): what is counted is what is there, and no block is kept without need.
   void CheckInvariants() const;
@@ -71,6 +73,7 @@ class PendingAcks {
   Ack AckTo(const IngressBatch& text, const Waiter& waiter) const;
   static void CheckQueue(const Queue& queue);
   void Collect(Queue& queue, Offset end, Timestamp now);
+  void CollectUnknown(const Queue& queue);
   static void DropAnswered(Queue& queue);
 
   AckSink& sink_;
