@@ -95,6 +95,7 @@ absl::StatusOr<SubscriptionPlan> CheckSubscribe(const proto::SubscribeRequest& r
         "Consumer");
   }
   ASSIGN_OR_RETURN(plan.start, StartOf(request));
+  plan.start.any_replica = request.readisrreplica();
   ASSIGN_OR_RETURN(plan.stop, StopOf(request));
   if (request.reverse()) plan.direction = Direction::kReverse;
   return plan;

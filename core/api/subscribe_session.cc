@@ -120,7 +120,8 @@ void SubscribeSession::RequestChunk() {
   if (requested_ || !end_.ok()) return;
   requested_ = true;
   read_ = true;
-  const ReadRequest request{reader_, subscription_.direction, range_.from, limits::kReadChunkBytes};
+  const ReadRequest request{reader_, subscription_.direction, range_.from, limits::kReadChunkBytes,
+                            subscription_.start.any_replica};
   subscription_.port->Read(request,
                            [session = shared_from_this()](absl::StatusOr<ReadChunk> chunk) {
                              session->OnChunk(std::move(chunk));

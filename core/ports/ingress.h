@@ -63,6 +63,7 @@ enum class GapReason : uint8_t {
   kQueueFull = 3,     // our own ingest queue was full: exact count
   kNotListening = 4,  // the broker was down
   kNotWritable = 5,   // the partition could not write (disk reserve, disk error): exact count
+  kLeaderMoved = 6,   // another broker led the partition, and this one did not listen yet
 };
 
 constexpr std::string_view ToText(GapReason reason) {
@@ -79,6 +80,8 @@ constexpr std::string_view ToText(GapReason reason) {
       return "broker was not running";
     case GapReason::kNotWritable:
       return "could not be written";
+    case GapReason::kLeaderMoved:
+      return "another broker took over the partition";
   }
   return "unknown";
 }

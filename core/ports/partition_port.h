@@ -19,6 +19,7 @@ struct StartPosition {
   enum class Kind { kNewOnly, kOffset, kEarliest, kLatest, kTimestamp } kind = Kind::kNewOnly;
   int64_t offset = 0;  // as sent; any number
   Timestamp timestamp;
+  bool any_replica = false;  // readISRReplica: a follower may answer, as far as it knows
 };
 struct StopPosition {
   enum class Kind { kOnCancel, kOffset, kLatest, kTimestamp } kind = Kind::kOnCancel;
@@ -44,6 +45,7 @@ struct ReadRequest {
   Direction direction = Direction::kForward;
   Offset from;           // forward: first wanted; reverse: highest wanted
   size_t max_bytes = 0;  // a hint: at least one batch is returned
+  bool any_replica = false;  // as in StartPosition
 };
 
 // Stored batches (core/wire/batch.h), whole, each checked against its checksum, one after another
@@ -100,7 +102,7 @@ class PartitionPort {
   // The next committed batches. Forward reads past the high watermark wait for it to move. Ends
   // with:
   //   Cancelled: CancelRead; NotFound "commit log was deleted"; Unavailable: the partition stops
-  //   serving here; DataLoss: the bytes at this offset are damaged (file, offsets and cause in the
+  //   serving here, or another broker leads it now; DataLoss: the bytes at this offset are damaged (file, offsets and cause in the
   //   text); OutOfRange (reverse only): nothing at or below `from`.
   virtual void Read(const ReadRequest& request,
                     absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)> done) = 0;
