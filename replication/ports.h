@@ -15,6 +15,7 @@
 #include "core/base/status.h"
 #include "core/stream/description.h"
 #include "replication/isr/reconciliation.h"
+#include "replication/peer_transport.h"
 
 namespace bascule {
 
@@ -42,6 +43,7 @@ using IndexRanges = std::vector<std::pair<MetadataIndex, MetadataIndex>>;
 struct BrokerLife {
   uint64_t incarnation = 0;
   bool live = false;  // registered and not fenced
+  PeerId node{};      // where it is reached
   bool operator==(const BrokerLife&) const = default;
 };
 using BrokerLives = std::map<std::string, BrokerLife, std::less<>>;  // by id

@@ -91,9 +91,9 @@ absl::StatusOr<isr::LogEpochs> ParseLog(size_t part, const Raw& raw, std::string
 // Which of a, b, c, d its kind has, as bits.
 unsigned FieldsOf(uint8_t kind) {
   switch (kind) {
-    case kAppend:
     case kHighWatermark:
       return 1;
+    case kAppend:
     case kAcknowledgement:
       return 3;
     case kQuestion:
@@ -118,7 +118,7 @@ absl::StatusOr<ReplicaPart> ToPart(size_t at, const Raw& raw, std::string_view b
     case kAppend:
       if (body.empty()) return Bad(at, "an append without a batch");
       if (!IsOffset(raw.a)) return Bad(at, "its high watermark is no offset");
-      part.what = AppendPart{Offset(static_cast<int64_t>(raw.a)), body};
+      part.what = AppendPart{Offset(static_cast<int64_t>(raw.a)), raw.b, body};
       return part;
     case kHighWatermark:
       if (!IsOffset(raw.a)) return Bad(at, "its high watermark is no offset");
@@ -151,11 +151,11 @@ absl::StatusOr<ReplicaPart> ToPart(size_t at, const Raw& raw, std::string_view b
 }  // namespace
 
 void ReplicaFrameBuilder::AddAppend(PartitionKey key, LeaderEpoch epoch, Offset high_watermark,
-                                    Bytes batches) {
+                                    uint64_t number, Bytes batches) {
   BASCULE_CHECK(!batches.empty());
   BASCULE_CHECK_LE(batches.size(), UINT32_MAX);
   AppendRaw(table_, {kAppend, static_cast<uint32_t>(batches.size()), key, epoch,
-                     static_cast<uint64_t>(high_watermark.value()), 0, 0, 0});
+                     static_cast<uint64_t>(high_watermark.value()), number, 0, 0});
   body_bytes_ += batches.size();
   bodies_.push_back(std::move(batches));
   ++parts_;

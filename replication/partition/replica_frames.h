@@ -7,7 +7,7 @@
 //   body   = of the parts in their order: batches (append), ( epoch:u64 start:i64 )* (question)
 //
 //   kind                 a               b            c            d              body
-//   1 append             high watermark  -            -            -              whole batches
+//   1 append             high watermark  number       -            -              whole batches
 //   2 high watermark     high watermark  -            -            -              -
 //   3 acknowledgement    incarnation     position     -            -              -
 //   4 question           incarnation     number       log start    log end        the log's epochs
@@ -37,9 +37,11 @@ namespace bascule::partition {
 inline constexpr size_t kReplicaFrameHeadBytes = 16;
 inline constexpr size_t kReplicaPartBytes = 64;
 
-// The leader's next batches, and what is committed.
+// The leader's next batches, and what is committed. `number`: of the question whose answer they go on
+// from; those that were under way when another one was asked count no more.
 struct AppendPart {
   Offset high_watermark;
+  uint64_t number = 0;
   std::string_view batches;  // whole ones, one after another
 };
 struct HighWatermarkPart {
@@ -60,7 +62,8 @@ struct ReplicaPart {
 // Parts are added, then the frame is taken: its head, and the batches behind it as they were given.
 class ReplicaFrameBuilder {
  public:
-  void AddAppend(PartitionKey key, LeaderEpoch epoch, Offset high_watermark, Bytes batches);
+  void AddAppend(PartitionKey key, LeaderEpoch epoch, Offset high_watermark, uint64_t number,
+                 Bytes batches);
   // Everything but an append.
   void Add(const ReplicaPart& part);
   size_t parts() const { return parts_; }

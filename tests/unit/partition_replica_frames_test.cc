@@ -35,7 +35,7 @@ std::string Joined(const std::vector<Bytes>& pieces) {
 // One of each kind.
 std::string Sample(std::string batches = "some batches") {
   ReplicaFrameBuilder builder;
-  builder.AddAppend(kOne, LeaderEpoch(5), Offset(40), Bytes(std::move(batches)));
+  builder.AddAppend(kOne, LeaderEpoch(5), Offset(40), 7, Bytes(std::move(batches)));
   builder.Add({kOther, LeaderEpoch(6), HighWatermarkPart{Offset(41)}});
   builder.Add({kOne, LeaderEpoch(5), isr::Acknowledgement{{}, 77, LeaderEpoch(5), Offset(12)}});
   builder.Add(
@@ -95,6 +95,7 @@ TEST_CASE("replica frames: what is added is what is read, in its order, batches 
   CHECK(parts[0].key == kOne);
   CHECK(parts[0].epoch == LeaderEpoch(5));
   CHECK(std::get<AppendPart>(parts[0].what).high_watermark == Offset(40));
+  CHECK(std::get<AppendPart>(parts[0].what).number == 7);
   CHECK(std::get<AppendPart>(parts[0].what).batches == "some batches");
   CHECK(parts[1].key == kOther);
   CHECK(std::get<HighWatermarkPart>(parts[1].what).high_watermark == Offset(41));
@@ -142,7 +143,7 @@ TEST_CASE("replica frames: the bytes of a frame, for good") {
 TEST_CASE("replica frames: a batch is not copied on its way out") {
   const Bytes batch(std::string(1000, 'x'));
   ReplicaFrameBuilder builder;
-  builder.AddAppend(kOne, LeaderEpoch(5), Offset(1), batch);
+  builder.AddAppend(kOne, LeaderEpoch(5), Offset(1), 1, batch);
   const std::vector<Bytes> pieces = builder.Take();
   REQUIRE(pieces.size() == 2);
   CHECK(pieces[1].data() == batch.data());
@@ -177,7 +178,7 @@ TEST_CASE(
         "replica frame: part 3: its list of epochs is not that of a log");
   CHECK(changed(part(4) + 48, -1) == "replica frame: part 4: its positions are no offsets");
   CHECK(changed(part(5) + 56, -1) == "replica frame: part 5: its positions are no offsets");
-  CHECK(changed(part(0) + 40, 1) == "replica frame: part 0: bytes that are to be zero are not");
+  CHECK(changed(part(0) + 48, 1) == "replica frame: part 0: bytes that are to be zero are not");
   CHECK(changed(part(2) + 48, 1) == "replica frame: part 2: bytes that are to be zero are not");
   CHECK(changed(part(6) + 32, 1) == "replica frame: part 6: bytes that are to be zero are not");
   CHECK(changed(part(0) + 16, -1) == "replica frame: part 0: bytes that are to be zero are not");
