@@ -46,13 +46,11 @@ Partition::Partition(PartitionEnvironment env, PartitionOptions options)
 
 Partition::~Partition() = default;
 
-void Partition::Open(log::RecoveredLog recovered) {
-  CheckOnShard();
-  if (state_ == State::kClosed) return;
+// In the place of a log that is at rest, or of none.
+void Partition::TakeLog(log::RecoveredLog recovered) {
   BASCULE_CHECK(!log_ || !log_->busy());
   for (const std::string& note : recovered.notes)
     LogWarning("stream ", options_.stream, ": ", note);
-  const Offset end_before = log_ ? log_->log_end() : Offset();
   log::LogOptions log_options;
   log_options.directory = ParentPath(recovered.segments.back().path);
   log_options.stream = options_.key.stream;
@@ -60,11 +58,20 @@ void Partition::Open(log::RecoveredLog recovered) {
   log_options.limits = LimitsOf(options_.settings);
   log_ = log::CommitLog::Create(env_.log, std::move(log_options), std::move(recovered));
   log_->SetReady([this] { OnLogReady(); });  // the log goes before us
-  if (!clean_timer_.armed()) CleanEvery(options_.settings.cleaner_interval);
   failure_told_ = false;
   acked_unsynced_ = Offset();
   for (auto& [id, reader] : readers_) reader.place = log::ReadPlace{};
-  if (end_before > log_->log_end()) {
+}
+
+void Partition::Open(log::RecoveredLog recovered) {
+  CheckOnShard();
+  if (state_ == State::kClosed) return;
+  const Offset end_before = log_ ? log_->log_end() : Offset();
+  const bool followed = follower_.has_value();
+  TakeLog(std::move(recovered));
+  if (!clean_timer_.armed()) CleanEvery(options_.settings.cleaner_interval);
+  // What a follower lacks the leader has.
+  if (end_before > log_->log_end() && !followed) {
     NoteMissed(static_cast<uint64_t>(end_before - log_->log_end()), env_.log.clock.Wall());
   }
   if (replica_) {
@@ -77,57 +84,114 @@ void Partition::Open(log::RecoveredLog recovered) {
   CheckInvariants();
 }
 
+bool Partition::Defer(NextRole next) {
+  if (!log_ || !log_->cutting()) return false;
+  // R3: what is cut is cut. Until then nothing is led or followed.
+  if (state_ != State::kStandby) StandBy();
+  next_role_ = std::move(next);
+  return true;
+}
+
+void Partition::TakeNextRole() {
+  const NextRole next = *std::exchange(next_role_, std::nullopt);
+  if (next.view) return Lead(next.epoch, *next.view);
+  Follow(next.epoch, next.leader);
+}
+
+void Partition::TakeDurability() {
+  const auto next = std::exchange(next_durability_, std::nullopt);
+  if (!next) return;
+  // What was acked without the disk stays acked.
+  if (options_.settings.durability == Durability::kOs && replica_)
+    acked_unsynced_ = log_->log_end();
+  options_.settings.durability = *next;
+}
+
+// R5c: what this replica knew to be committed in whatever role.
+Offset Partition::KnownHighWatermark() const {
+  Offset known = high_watermark_;
+  if (replica_) known = std::max(known, replica_->high_watermark());
+  if (follower_) known = std::max(known, follower_->high_watermark());
+  return known;
+}
+
+Offset Partition::Committed() const {
+  return follower_ ? follower_->high_watermark() : replica_->high_watermark();
+}
+
 void Partition::Lead(LeaderEpoch epoch, const isr::PartitionView& view) {
   CheckOnShard();
-  if (state_ == State::kClosed) return;
+  if (state_ == State::kClosed || Defer({epoch, {}, view})) return;
   acks_.SetEpoch(epoch);  // refusals too
   BASCULE_CHECK(log_ != nullptr);
+  if (state_ == State::kFollowing) EndRole(absl::OkStatus());
   if (!log_->trust().ok()) {
     // Told already, perhaps in standby, and not reopened yet: it may listen, and takes nothing.
     state_ = State::kFailed;
     why_ = log_->trust();
     return;
   }
-  if (const auto next = std::exchange(next_durability_, std::nullopt)) {
-    // What was acked without the disk stays acked.
-    if (options_.settings.durability == Durability::kOs && replica_)
-      acked_unsynced_ = log_->log_end();
-    options_.settings.durability = *next;
-  }
-  const Offset knew = replica_ ? replica_->high_watermark() : log_->log_start();  // R5c
+  TakeDurability();
+  Offset knew = KnownHighWatermark();
+  took_over_ = follower_.has_value();
+  follower_.reset();
+  leader_.reset();
+  knew = std::max(knew, log_->log_start());
   Reign(epoch, view, std::clamp(knew, log_->log_start(), log_->log_end()));
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());
   Advance(replica_->high_watermark());
   CheckInvariants();
+  AnswerEarly();
   AppendPending();
 }
 
 void Partition::Reign(LeaderEpoch epoch, const isr::PartitionView& view, Offset high_watermark) {
   replica_.emplace(
-      isr::LeaderReplica::Options{options_.broker, epoch, options_.settings.durability, {}}, view,
-      isr::LeaderReplica::Positions{log_->log_end(), log_->flushed_end(), high_watermark},
+      isr::LeaderReplica::Options{options_.broker, epoch, options_.settings.durability,
+                                  options_.max_lag},
+      view, isr::LeaderReplica::Positions{log_->log_end(), log_->flushed_end(), high_watermark},
       env_.log.clock.Monotonic());
+  // Of an earlier epoch they say nothing (R4a); who has asked already is answered.
+  for (auto& [broker, out] : outgoing_) {
+    auto early = std::exchange(out.early, std::nullopt);
+    out = Outgoing{};
+    out.early = std::move(early);
+  }
+  NoteReplicas(view);
 }
 
 void Partition::OnView(LeaderEpoch epoch, const isr::PartitionView& view) {
   CheckOnShard();
+  if (next_role_ && next_role_->view && next_role_->epoch == epoch) next_role_->view = view;
   if (state_ != State::kLeading || replica_->epoch() != epoch) return;
+  NoteReplicas(view);
   Advance(replica_->OnView(view, env_.log.clock.Monotonic()));
+  AnswerEarly();
+  ProposeIsr();
 }
 
 void Partition::StandBy() {
   CheckOnShard();
+  next_role_.reset();
   if (state_ == State::kClosed) return;
+  EndRole(Moved());
   state_ = State::kStandby;
-  why_ = absl::FailedPreconditionError("Server not partition leader");
-  feed_.reset();
-  pending_.clear();
-  acks_.Abandon();
-  watch_.EndAll(why_);
   CheckInvariants();
   RunDrained();
+}
+
+// Nothing is taken, acknowledged or read in it any more.
+void Partition::EndRole(absl::Status why) {
+  high_watermark_ = KnownHighWatermark();
+  feed_.reset();
+  pending_.clear();
+  incoming_.clear();
+  acks_.EndUnknown();
+  // Who reads finds the new leader.
+  watch_.EndAll(why.ok() ? Moved() : why);
+  why_ = std::move(why);
 }
 
 void Partition::Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done) {
@@ -137,6 +201,7 @@ void Partition::Rest(absl::AnyInvocable<void(std::optional<log::KnownEnd>)> done
   log_->WhenAtRest([weak = weak_from_this(), done = std::move(done)]() mutable {
     const auto self = weak.lock();
     if (!self || !self->log_ || self->log_->trust().ok()) return done(std::nullopt);
+    if (self->log_->given_up()) return done(std::nullopt);  // all of it
     const log::CommitLog& log = *self->log_;
     const bool synced = self->options_.settings.durability == Durability::kFsync;
     const Offset acked =
@@ -181,7 +246,9 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
         if (self) self->listening_ = status;
         const bool first = status.ok() && !std::exchange(heard, true);  // later the bus tells
         if (self && first && since == Since::kAway) {
-          self->RecordGap({heard_until, self->env_.log.clock.Wall(), GapReason::kNotListening, -1});
+          const GapReason reason =
+              self->took_over_ ? GapReason::kLeaderMoved : GapReason::kNotListening;
+          self->RecordGap({heard_until, self->env_.log.clock.Wall(), reason, -1});
         }
         listening(status);
       });
@@ -192,7 +259,7 @@ void Partition::Drain(absl::AnyInvocable<void()> done) {
     self->feed_.reset();
     self->drained_.push_back(std::move(done));
     self->AppendPending();
-    if (self->state_ == State::kLeading)
+    if (self->state_ == State::kLeading || self->state_ == State::kFollowing)
       self->StartFlush();  // under `os` too: a clean stop loses nothing
     self->RunDrained();
   });
@@ -200,6 +267,7 @@ void Partition::Drain(absl::AnyInvocable<void()> done) {
 
 void Partition::RunDrained() {
   const auto at_work = [this] {
+    if (state_ == State::kFollowing) return log_->dirty() && !log_->cutting();
     if (state_ != State::kLeading) return false;
     if (!pending_.empty() || log_->dirty()) return true;
     // What cannot be written although there is a place for it (a full disk) is not waited for.
@@ -226,6 +294,11 @@ void Partition::Close(const absl::Status& why, absl::AnyInvocable<void()> closed
       log_->Trim();
     }
     replica_.reset();
+    follower_.reset();
+    incoming_.clear();
+    outgoing_.clear();
+    next_role_.reset();
+    tell_timer_.Cancel();
     closing_ = std::move(log_);
     CheckInvariants();
     RunDrained();
@@ -252,9 +325,10 @@ void Partition::Fail(const absl::Status& why) {
   if (std::exchange(failure_told_, true)) return;
   LogError("stream ", options_.stream, " partition ", options_.key.partition,
            " stops taking messages: ", why.message(), "; it is checked and reopened by itself");
-  if (state_ == State::kLeading) {
+  if (state_ == State::kLeading || state_ == State::kFollowing) {
     state_ = State::kFailed;
     why_ = why;
+    incoming_.clear();
     acks_.Abandon();
   }
   env_.events.OnFailed(options_.key, log_->flushed_end(), why);
@@ -280,6 +354,12 @@ void Partition::CheckInvariants() const {
   if (state_ == State::kStandby) BASCULE_CHECK(!feed_);
   if (!log_) return;
   BASCULE_CHECK_LE(log_->flushed_end(), log_->log_end());
+  BASCULE_CHECK(incoming_.empty() || state_ == State::kFollowing);
+  BASCULE_CHECK(!next_role_ || log_->cutting());
+  if (state_ == State::kFollowing) {
+    BASCULE_CHECK(follower_ && leader_ && !feed_ && pending_.empty());
+    follower_->CheckInvariants();
+  }
   if (!replica_) return;
   replica_->CheckInvariants();
   BASCULE_CHECK_LE(replica_->high_watermark(), log_->log_end());
@@ -301,13 +381,15 @@ void Partition::CleanEvery(std::chrono::milliseconds interval) {
 
 void Partition::Clean() {
   CheckOnShard();
-  if (state_ == State::kLeading) log_->Clean();
+  if (state_ == State::kLeading) log_->Clean(replica_->high_watermark(), /*may_roll=*/true);
+  if (state_ == State::kFollowing) log_->Clean(follower_->high_watermark(), /*may_roll=*/false);
 }
 
 void Partition::OnIdleTick() {
   CheckOnShard();
   CheckInvariants();
-  if (state_ != State::kLeading) return;
+  if (state_ != State::kLeading && state_ != State::kFollowing) return;
+  if (log_->cutting()) return;
   if (options_.settings.durability == Durability::kOs) StartFlush();
   if (!appended_since_tick_ && !log_->dirty()) log_->Trim();
   appended_since_tick_ = false;
@@ -321,13 +403,20 @@ void Partition::OnIdleTick() {
 
 void Partition::OnDiskSpace() {
   CheckOnShard();
+  if (state_ == State::kFollowing) return;  // it asks every second
   AppendPending();
 }
 
-absl::Status Partition::NotServing() const {
+absl::Status Partition::Moved() {
+  return absl::UnavailableError("leadership of the partition has moved; subscribe again");
+}
+
+absl::Status Partition::NotServing(bool any_replica) const {
   switch (state_) {
     case State::kOpening:
       return absl::UnavailableError("partition is opening; try again");
+    case State::kFollowing:
+      return any_replica ? absl::OkStatus() : why_;  // R10
     case State::kStandby:
     case State::kClosed:
       return why_;
@@ -345,10 +434,18 @@ PartitionStatus Partition::Status() const {
   status.log_start = log_->log_start();
   status.log_end = log_->log_end();
   status.flushed_end = log_->flushed_end();
-  status.high_watermark = replica_->high_watermark();
+  status.high_watermark = Committed();
   status.last_message_end = log_->last_message_end();
-  status.leader_epoch = replica_->epoch();
-  status.leader = true;
+  status.leader_epoch = follower_ ? follower_->epoch() : replica_->epoch();
+  status.leader = !follower_;
+  if (!follower_) {
+    for (const auto& [broker, out] : outgoing_) {
+      const auto standing = replica_->StandingOf(broker);
+      if (standing)
+        status.replicas.push_back(
+            {broker, standing->in_isr, standing->doubtful, standing->acknowledged});
+    }
+  }
   const log::CommitLog::Stat stat = log_->Describe();
   status.bytes = stat.bytes;
   status.segments = stat.segments;
@@ -368,6 +465,7 @@ PartitionStatus Partition::Status() const {
     also("takes no messages: free disk space is below the reserve; free some space");
   if (!listening_.ok()) also(Concat("does not hear its subject: ", FromAbsl(listening_.message())));
   if (!damage_read_.empty()) also(damage_read_);
+  if (!diverged_.empty()) also(Concat("has diverged from its leader: ", diverged_));
   for (const log::DamagedRange& range : log_->damaged())
     also(Concat("offsets ", range.from, " to ", range.to - 1, " are lost: ", range.cause));
   const Duration ahead = log_->TimestampsAhead();
@@ -377,7 +475,7 @@ PartitionStatus Partition::Status() const {
 
 void Partition::Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) {
   env_.log.shard.Post([self = shared_from_this(), done = std::move(done)]() mutable {
-    const absl::Status serving = self->NotServing();
+    const absl::Status serving = self->NotServing(/*any_replica=*/true);
     if (!serving.ok()) return done(serving);
     done(self->Status());
   });

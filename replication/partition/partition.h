@@ -10,10 +10,18 @@
 //                              PendingAcks::Release ───► AckSink::Send
 //                              CommitWatch::Notify ───► parked Read callbacks ───► SubscribeSession
 //
-// What the shard shows: kOpening (no role yet), kLeading, kStandby (metadata names another leader,
-// or none: nothing is appended, acknowledged or read), kFailed (a disk error ended the reign:
-// nothing is appended, reads go on where there is a log), kClosed. Whether the log is to be trusted
-// is the log's own to say, in every state. What follows from all this is partition_life.h's.
+// With other replicas (partition_replicate.cc, partition_follow.cc):
+//
+//   leader                                             follower
+//   after each Append: Pump ── append ─ tail line ───► TakeAppend: Append, StartFlush
+//   OnAcknowledged ◄────────── acknowledgement ─────── flushed
+//   (what is not in memory: disk pool ─ catch-up line)
+//
+// What the shard shows: kOpening (no role yet), kLeading, kFollowing (R3, then appends what the leader
+// sends), kStandby (nobody leads, or another whom we have not begun to follow: nothing is appended,
+// acknowledged or read), kFailed (a disk error ended the role: nothing is appended, reads go on where
+// there is a log that was led), kClosed. Whether the log is to be trusted is the log's own to say, in
+// every state. What follows from all this is partition_life.h's.
 #pragma once
 
 #include <atomic>
@@ -31,9 +39,11 @@
 #include "core/ports/partition_port.h"
 #include "core/ports/subject_feeds.h"
 #include "core/stream/description.h"
+#include "replication/isr/follower_replica.h"
 #include "replication/isr/leader_replica.h"
 #include "replication/partition/commit_watch.h"
 #include "replication/partition/pending_acks.h"
+#include "replication/partition/replica_switch.h"
 
 namespace bascule::partition {
 
@@ -44,7 +54,9 @@ struct PartitionOptions {
   std::string group;
   Timestamp created;
   StreamSettings settings;
-  std::string broker;  // our id
+  std::string broker;                // our id
+  isr::Incarnation incarnation = 0;  // of this process
+  Duration max_lag{};                // R8
   size_t max_message_bytes = limits::kDefaultMessageBytes;
 };
 
@@ -60,6 +72,13 @@ class PartitionEvents {
   // Its log is trusted no more, whatever its role: everything below `durable_end` is safe. Once per
   // log.
   virtual void OnFailed(PartitionKey key, Offset durable_end, const absl::Status& why) = 0;
+  // Its log is about to become shorter: `done` runs on the shard when no higher point than `point` is
+  // on the disk.
+  virtual void LowerPoint(PartitionKey key, log::RecoveryPoint point,
+                          absl::AnyInvocable<void(absl::Status)> done) = 0;
+  // Asks for another ISR; `ended` runs on the shard (IsrRequests).
+  virtual void ProposeIsr(PartitionKey key, isr::IsrProposal proposal,
+                          absl::AnyInvocable<void()> ended) = 0;
 };
 
 struct PartitionEnvironment {
@@ -68,11 +87,13 @@ struct PartitionEnvironment {
   AckSink& acks;
   SubjectFeeds& feeds;
   PartitionEvents& events;
+  ReplicaSwitch& replicas;
   const std::atomic<bool>& disk_full;  // free space is below the reserve
 };
 
 class Partition final : public PartitionPort,
                         public PartitionIngress,
+                        public ReplicaPort,
                         public std::enable_shared_from_this<Partition> {
  public:
   Partition(PartitionEnvironment env, PartitionOptions options);
@@ -87,8 +108,13 @@ class Partition final : public PartitionPort,
   void Lead(LeaderEpoch epoch, const isr::PartitionView& view);
   // What the metadata says within `epoch`; of no interest to who does not lead it.
   void OnView(LeaderEpoch epoch, const isr::PartitionView& view);
-  // Leads no more: the tap is closed, reads end, publishers who wait get no answer (R14).
+  // Leads or follows no more: the tap is closed, reads end, publishers who wait are told that the
+  // outcome is unknown (R14).
   void StandBy();
+  // Follows `leader` in `epoch`. As Lead, it begins when a cut that is under way has ended.
+  void Follow(LeaderEpoch epoch, const std::string& leader);
+  // Every second: who lags (R8), what was asked and not answered.
+  void OnReplicaTick();
   // `done` runs when no pool works on the log's files, with what a log that failed is known to have
   // reached; none for a sound one. Under `os` that is all that was appended: nobody was promised
   // the disk, and what the page cache shows goes on being served.
@@ -126,6 +152,13 @@ class Partition final : public PartitionPort,
   void AppendPending() override;
   void RecordGap(const GapReport& gap) override;
 
+  // --- ReplicaPort: on the shard ---
+  PartitionKey key() const override { return options_.key; }
+  void OnReplicaPart(const std::shared_ptr<const IncomingFrame>& frame,
+                     const ReplicaPart& part) override;
+  void EndOfFrame() override;
+  void OnLine(const std::string& broker, ReplicaLane lane, bool up) override;
+
   // --- PartitionPort: any thread ---
   void Locate(const StartPosition& start, const StopPosition& stop, Direction direction,
               absl::AnyInvocable<void(absl::StatusOr<ReadRange>)> done) override;
@@ -135,7 +168,7 @@ class Partition final : public PartitionPort,
   void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) override;
 
  private:
-  enum class State { kOpening, kLeading, kStandby, kFailed, kClosed };
+  enum class State { kOpening, kLeading, kFollowing, kStandby, kFailed, kClosed };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)>;
   using LocateDone = absl::AnyInvocable<void(absl::StatusOr<ReadRange>)>;
   struct PendingRecord {
@@ -144,6 +177,32 @@ class Partition final : public PartitionPort,
   };
   struct Reader {
     log::ReadPlace place;
+  };
+  // What one follower is sent.
+  struct Outgoing {
+    std::shared_ptr<ReplicaLink> link;
+    isr::Incarnation incarnation = 0;
+    uint64_t number = 0;         // of the question that was answered; with 0 it is sent nothing
+    std::optional<Offset> next;  // what it is sent next; none until its log is in line with ours
+    bool answered = false;       // and `next` comes with its first acknowledgement (R3c)
+    Offset confirmed;            // it has all below, durably
+    ReplicaLane lane = ReplicaLane::kTail;
+    bool reading = false;  // on the disk pool
+    bool waits = false;    // for room on the line
+    log::ReadPlace place;
+    Offset told;  // high watermark
+    std::optional<isr::ReconcileQuestion>
+        early;  // of an epoch or a life that is not known here yet
+  };
+  struct Incoming {
+    std::shared_ptr<const IncomingFrame> frame;
+    const ReplicaPart* part;
+  };
+  // A role that came while the log was being cut.
+  struct NextRole {
+    LeaderEpoch epoch;
+    std::string leader;                      // to follow; empty: to lead
+    std::optional<isr::PartitionView> view;  // to lead
   };
 
   void CheckOnShard() const { BASCULE_CHECK(env_.log.shard.OnThisThread()); }
@@ -171,6 +230,50 @@ class Partition final : public PartitionPort,
   void PostDrained();
   void RunDrained();
 
+  // Roles
+  void TakeLog(log::RecoveredLog recovered);
+  bool Defer(NextRole next);
+  void TakeNextRole();
+  void TakeDurability();
+  void EndRole(absl::Status why);
+  Offset KnownHighWatermark() const;
+  Offset Committed() const;
+
+  // Sending to followers (partition_replicate.cc)
+  void NoteReplicas(const isr::PartitionView& view);
+  void PumpAll();
+  void Pump(Outgoing& out);
+  bool MaySend(Outgoing& out, ReplicaLane lane) const;
+  void WaitForRoom(Outgoing& out);
+  void ReadBehind(Outgoing& out);
+  void OnReadBehind(const std::string& broker, uint64_t number,
+                    absl::StatusOr<log::SegmentReadResult> result,
+                    const log::SegmentReadPlan& plan);
+  void SendBehind(const std::string& broker, uint64_t number, const log::SegmentReadResult& result);
+  Outgoing* OutgoingTo(const std::string& broker, uint64_t number);
+  void TellHighWatermark();
+  void OnAcknowledgement(const std::string& from, isr::Acknowledgement ack);
+  void OnQuestion(const std::string& from, isr::ReconcileQuestion question);
+  void AnswerEarly();
+  void OnRefusal(const std::string& from, LeaderEpoch epoch);
+  void ProposeIsr();
+
+  // Following (partition_follow.cc)
+  void Ask();
+  void AskAnew(std::string_view why);
+  void OnAnswer(const isr::ReconcileAnswer& answer);
+  void BeginCut(Offset to);
+  void BeginAnew(Offset at);
+  void OnCutEnded(const absl::Status& status);
+  void Diverge(const std::string& why);
+  void TakeAppend(const std::shared_ptr<const IncomingFrame>& frame, const ReplicaPart& part);
+  void AppendIncoming();
+  enum class Taken { kAll, kWait, kDropped };
+  Taken AppendOne(const Incoming& incoming);
+  absl::Status RollAndAppend(const IncomingFrame& frame, const CheckedBatch& batch, bool& wait);
+  void SendAcknowledgement();
+  isr::LogEpochs OwnEpochs() const;
+
   // Reading (partition_read.cc)
   void DoLocate(const StartPosition& start, const StopPosition& stop, Direction direction,
                 LocateDone done);
@@ -183,7 +286,8 @@ class Partition final : public PartitionPort,
                                   Offset stop_by_time) const;
   void DoRead(const ReadRequest& request, ReadDone done);
   void FinishRead(const ReadRequest& request, log::SegmentReadResult result, ReadDone done);
-  absl::Status NotServing() const;
+  static absl::Status Moved();
+  absl::Status NotServing(bool any_replica) const;
   absl::Status NoteDamage(absl::Status status);
   PartitionStatus Status() const;
 
@@ -194,9 +298,17 @@ class Partition final : public PartitionPort,
   State state_ = State::kOpening;
   absl::Status why_;  // of kStandby, kFailed and kClosed
   std::shared_ptr<log::CommitLog> log_;
-  std::shared_ptr<log::CommitLog> closing_;  // what was log_, till the pools are done with it
-  bool failure_told_ = false;                // of log_
-  std::optional<isr::LeaderReplica> replica_;
+  std::shared_ptr<log::CommitLog> closing_;    // what was log_, till the pools are done with it
+  bool failure_told_ = false;                  // of log_
+  std::optional<isr::LeaderReplica> replica_;  // of the last epoch that was led, until another role
+  std::optional<isr::FollowerReplica> follower_;
+  std::shared_ptr<ReplicaLink> leader_;       // whom it follows
+  uint64_t questions_ = 0;                    // asked, ever
+  std::deque<Incoming> incoming_;             // appends that wait for a place in the log
+  std::string diverged_;                      // R9: why; empty: it has not
+  Offset high_watermark_;                     // of the roles before this one
+  std::map<std::string, Outgoing> outgoing_;  // to each other replica, while it leads
+  std::optional<NextRole> next_role_;
   std::unique_ptr<SubjectFeed> feed_;
   PendingAcks acks_;
   CommitWatch watch_;
@@ -219,11 +331,13 @@ class Partition final : public PartitionPort,
   int find_retries_ = 0;
   absl::Status listening_;  // of the feed, as far as known
   bool appended_since_tick_ = false;
+  bool took_over_ = false;     // led from what another broker led before
   bool clock_behind_ = false;  // the newest timestamp is ahead of it, and that was said
   std::vector<absl::AnyInvocable<void()>>
       drained_;  // run when nothing is pending or unsynced any more
   // From Open to Close: on the shard, while the last to let go of us may be elsewhere.
   Timer clean_timer_{env_.log.shard};
+  Timer tell_timer_{env_.log.shard};  // the high watermark, to followers that nothing else goes to
 };
 
 }  // namespace bascule::partition

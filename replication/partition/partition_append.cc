@@ -29,6 +29,7 @@ bool Partition::MayAppend() const {
 void Partition::AppendPending() {
   CheckOnShard();
   if (state_ == State::kOpening) return;  // waits for Lead
+  if (state_ == State::kFollowing) return PostDrained();
   if (state_ != State::kLeading || env_.disk_full) {
     const Timestamp now = env_.log.clock.Wall();
     for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
@@ -165,6 +166,7 @@ bool Partition::AppendBatch() {
   if (!stored) return true;
   appended_since_tick_ = true;
   Advance(replica_->OnAppended(log_->log_end(), env_.log.clock.Monotonic()));
+  PumpAll();
   return true;
 }
 
@@ -190,6 +192,7 @@ bool Partition::AppendGap() {
     pending_gaps_.pop_front();
   }
   Advance(replica_->OnAppended(log_->log_end(), env_.log.clock.Monotonic()));
+  PumpAll();
   return true;
 }
 
@@ -211,7 +214,7 @@ bool Partition::OnAppendError(const absl::Status& error) {
 }
 
 void Partition::StartFlush() {
-  if (state_ != State::kLeading) return;
+  if (state_ != State::kLeading && state_ != State::kFollowing) return;
   std::optional<log::FlushTicket> ticket = log_->TakeFlush();
   if (!ticket) return;
   env_.sync.Flush(*std::move(ticket), env_.log.shard,
@@ -224,12 +227,23 @@ void Partition::StartFlush() {
 
 // The log may also have lost its trust, in a role or none.
 void Partition::OnLogReady() {
-  if (!log_->trust().ok()) Fail(log_->trust());
+  if (!log_->trust().ok() && !log_->given_up()) Fail(log_->trust());
+  if (state_ == State::kFollowing && !incoming_.empty()) {
+    AppendIncoming();
+    EndOfFrame();
+  }
   AppendPending();
 }
 
 void Partition::OnFlushed(const absl::Status& flushed) {
   if (!flushed.ok()) return Fail(flushed);
+  if (state_ == State::kFollowing) {
+    env_.events.OnDurable();
+    follower_->OnFlushed(log_->flushed_end());
+    SendAcknowledgement();
+    if (options_.settings.durability == Durability::kFsync || !drained_.empty()) StartFlush();
+    return RunDrained();
+  }
   if (state_ != State::kLeading) return;
   env_.events.OnDurable();
   const std::optional<Offset> moved = replica_->OnFlushed(log_->flushed_end());
@@ -252,6 +266,8 @@ void Partition::Advance(std::optional<Offset> high_watermark) {
   const Offset leader_durable = synced ? log_->flushed_end() : log_->log_end();
   acks_.Release(leader_durable, *high_watermark, env_.log.clock.Wall());
   watch_.Notify(*high_watermark);
+  if (!outgoing_.empty() && !tell_timer_.armed())
+    tell_timer_.Start(limits::kHighWatermarkAlone, [this] { TellHighWatermark(); });
 }
 
 }  // namespace bascule::partition

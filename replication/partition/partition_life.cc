@@ -30,7 +30,9 @@ class Stepper {
   void Decide();
   void Close();
   void ForLeader();
+  void ForFollower();
   void Lead();
+  void Follow();
   void Try();
   void Break(const absl::Status& why);
   void SetTimer();
@@ -46,6 +48,10 @@ class Stepper {
   }
   bool Final() const { return life_.desire.role <= Role::kStopped; }
   bool Stopping() const { return life_.desire.role == Role::kStopped; }
+  bool Open() const {
+    return life_.phase == Phase::kOpen || life_.phase == Phase::kLeading ||
+           life_.phase == Phase::kFollowing;
+  }
 
   PartitionLife life_;
   std::vector<LifeAction> actions_;
@@ -93,17 +99,20 @@ void Stepper::Take(const LifeEvent& event) {
 
 void Stepper::OnDesired(const PartitionDesire& desire) {
   if (!Final()) life_.desire = desire;
-  const bool stands_by =
-      life_.desire.role == Role::kStandby || life_.desire.role == Role::kFollower;
+  const bool follows = life_.desire.role == Role::kFollower;
+  const bool ends_role =
+      life_.desire.role == Role::kStandby || (follows && life_.phase != Phase::kFollowing);
   // At once, whatever else is under way: a newer epoch has spoken (R2).
-  if (stands_by && !life_.stands_by) {
+  if (ends_role && !life_.stands_by) {
     Do(Kind::kStandBy);
     life_.stands_by = true;
     life_.listens = life_.awaits_feed = life_.fresh = false;
-    if (life_.phase == Phase::kLeading) life_.phase = Phase::kOpen;
+    if (life_.phase == Phase::kLeading || life_.phase == Phase::kFollowing)
+      life_.phase = Phase::kOpen;
   }
   // Asked for anew: not only when the timer says so.
-  if (life_.phase == Phase::kBroken && life_.desire.role == Role::kLeader) return Try();
+  if (life_.phase == Phase::kBroken && (follows || life_.desire.role == Role::kLeader))
+    return Try();
   Decide();
 }
 
@@ -119,7 +128,7 @@ void Stepper::OnRecovered(const absl::Status& status) {
 
 void Stepper::OnLogFailed() {
   if (life_.phase == Phase::kDraining) life_.failed_draining = true;
-  if (life_.phase != Phase::kOpen && life_.phase != Phase::kLeading) return;
+  if (!Open()) return;
   life_.ended = life_.led;
   life_.epoch_asked = false;
   life_.timer = 0;
@@ -144,26 +153,43 @@ void Stepper::Decide() {
                         (life_.phase == Phase::kListing || life_.phase == Phase::kRecovering);
   if (abandons) return Close();
   if (IsBusy(life_.phase)) return;
-  const bool open = life_.phase == Phase::kOpen || life_.phase == Phase::kLeading;
   switch (life_.desire.role) {
     case Role::kGone:
       return Close();
     case Role::kStopped:
       if (life_.phase == Phase::kBroken && life_.cut) return Try();  // once more, then it closes
-      if (!open) return Close();
+      if (!Open()) return Close();
       life_.timer = 0;
       Begin(Phase::kDraining, Kind::kDrain);
       return;
     case Role::kStandby:
-    case Role::kFollower:
       // A failed log is cut whoever leads: this replica may be asked for it any time.
       if (life_.phase == Phase::kBroken && !life_.cut) {
         life_.phase = life_.listed ? Phase::kListed : Phase::kUnlisted;
         life_.timer = 0;
       }
       return Settle(absl::OkStatus());
+    case Role::kFollower:
+      return ForFollower();
     case Role::kLeader:
       return ForLeader();
+  }
+}
+
+void Stepper::ForFollower() {
+  switch (life_.phase) {
+    case Phase::kUnlisted:
+    case Phase::kListed:
+      return Try();
+    case Phase::kBroken:
+      return Settle(life_.broken);
+    case Phase::kOpen:
+      return Follow();
+    case Phase::kFollowing:
+      if (life_.desire.epoch != life_.followed) return Follow();
+      return Settle(absl::OkStatus());
+    default:
+      BASCULE_CHECK(false);  // busy or closed, or led: the step before has ended that
   }
 }
 
@@ -174,6 +200,7 @@ void Stepper::ForLeader() {
       return Try();
     case Phase::kBroken:
       return Settle(life_.broken);
+    case Phase::kFollowing:
     case Phase::kOpen:
       if (!life_.ended || life_.desire.epoch > *life_.ended) return Lead();
       if (!std::exchange(life_.epoch_asked, true)) SetTimer();
@@ -200,6 +227,15 @@ void Stepper::Lead() {
   if (!life_.awaits_feed) Settle(absl::OkStatus());
 }
 
+void Stepper::Follow() {
+  Do(Kind::kFollow).epoch = life_.desire.epoch;
+  life_.phase = Phase::kFollowing;
+  life_.followed = life_.desire.epoch;
+  life_.stands_by = life_.fresh = false;
+  life_.timer = 0;
+  Settle(absl::OkStatus());
+}
+
 void Stepper::Try() {
   life_.timer = 0;
   if (!life_.listed) {
@@ -213,7 +249,7 @@ void Stepper::Break(const absl::Status& why) {
   life_.phase = Phase::kBroken;
   life_.broken = why;
   life_.fresh = false;  // late: what was published since the creation may be missing
-  if (life_.desire.role == Role::kLeader) {
+  if (life_.desire.role == Role::kLeader || life_.desire.role == Role::kFollower) {
     Do(Kind::kShowBroken).status = why;
     life_.stands_by = false;
   }
@@ -254,8 +290,8 @@ bool IsBusy(PartitionPhase phase) {
 
 const char* ToText(PartitionPhase phase) {
   static constexpr const char* kNames[kPartitionPhases] = {
-      "unlisted", "listing", "listed",   "recovering", "open",  "leading",
-      "failed",   "broken",  "draining", "closing",    "closed"};
+      "unlisted",  "listing", "listed", "recovering", "open",    "leading",
+      "following", "failed",  "broken", "draining",   "closing", "closed"};
   return kNames[static_cast<int>(phase)];
 }
 

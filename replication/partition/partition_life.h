@@ -5,7 +5,7 @@
 //
 // Phases marked * have one command under way, whose report ends them: until then nothing else is
 // begun, so that no two of opening, cutting, closing and removing ever overlap. What the shard is
-// only told (kTakeOver, kLead, kListen, kStandBy, kShowBroken) needs no report: it is told in order.
+// only told (kTakeOver, kLead, kFollow, kListen, kStandBy, kShowBroken) needs no report: it is told in order.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ enum class PartitionRole {
   kGone,      // deleted, or moved away: closed, its directory removed. Final
   kStopped,   // the broker stops: closed, its directory kept. Final
   kStandby,   // a replica of a partition that nobody leads
-  kFollower,  // of another broker in that epoch; stands by as long as nothing is replicated
+  kFollower,  // of another broker in that epoch
   kLeader,    // in that epoch
 };
 
@@ -39,13 +39,14 @@ enum class PartitionPhase {
   kRecovering,  // * RecoverLog: the first time, or after a failure with the cut
   kOpen,        // the shard has a sound log and no role
   kLeading,     // the shard leads `led`
+  kFollowing,   // the shard follows the leader of `followed`: brings its log in line, then appends
   kFailed,      // * the log is trusted no more; waits until no pool works on its files
   kBroken,      // could not be listed or opened: `broken` says why; tried again
   kDraining,    // * what was heard is being appended, synced, acked
   kClosing,     // * the shard lets go; waits for the pools
   kClosed,      // the end
 };
-inline constexpr int kPartitionPhases = 11;
+inline constexpr int kPartitionPhases = 12;
 
 struct PartitionLife {
   PartitionPhase phase = PartitionPhase::kUnlisted;
@@ -53,7 +54,8 @@ struct PartitionLife {
   // Made while the broker serves, and not led before: whoever made it waits until it listens.
   bool fresh = false;
   bool listed = false;
-  LeaderEpoch led;  // the newest epoch led here
+  LeaderEpoch led;       // the newest epoch led here
+  LeaderEpoch followed;  // the newest epoch followed here
   // By a failure, as all before it: never led again by this process (R2a).
   std::optional<LeaderEpoch> ended;
   bool epoch_asked = false;  // a newer one than `ended` has been asked for, or the timer will
@@ -90,17 +92,18 @@ inline constexpr int kLifeEvents = 9;
 
 struct LifeAction {
   enum class Kind {
-    kList,        // -> kListed
-    kRecover,     // cut -> kRecovered
-    kTakeOver,    // the recovered log goes to the shard
-    kLead,        // epoch
-    kListen,      // fresh -> kListening, if fresh
-    kStandBy,     // leads no more: tap closed, reads ended, publishers who wait get no answer (R14)
-    kRest,        // -> kRested
-    kDrain,       // -> kDrained
-    kClose,       // -> kClosed
-    kShowBroken,  // status
-    kSetTimer,    // timer -> kTimer
+    kList,          // -> kListed
+    kRecover,       // cut -> kRecovered
+    kTakeOver,      // the recovered log goes to the shard
+    kLead,          // epoch
+    kFollow,        // epoch
+    kListen,        // fresh -> kListening, if fresh
+    kStandBy,       // no role any more: tap closed, reads ended, publishers who wait are told (R14)
+    kRest,          // -> kRested
+    kDrain,         // -> kDrained
+    kClose,         // -> kClosed
+    kShowBroken,    // status
+    kSetTimer,      // timer -> kTimer
     kRequestEpoch,  // -> some day a kDesired
     kSettle,        // status: to whoever waits for this partition
   };

@@ -23,7 +23,11 @@ void Partition::Locate(const StartPosition& start, const StopPosition& stop, Dir
 
 void Partition::DoLocate(const StartPosition& start, const StopPosition& stop, Direction direction,
                          LocateDone done) {
-  if (const absl::Status serving = NotServing(); !serving.ok()) return done(serving);
+  const bool elsewhere = state_ == State::kStandby || state_ == State::kFollowing;
+  if (elsewhere && !start.any_replica)
+    return done(absl::FailedPreconditionError("Server not partition leader"));
+  if (const absl::Status serving = NotServing(start.any_replica); !serving.ok())
+    return done(serving);
   WithTimestamps(
       start, stop,
       [self = shared_from_this(), start, stop, direction, done = std::move(done)](
@@ -139,7 +143,7 @@ absl::StatusOr<ReadRange> Partition::Range(const StartPosition& start, const Sto
     return absl::InvalidArgumentError(
         Concat("Stop offset is before start offset: ", *last, " < ", from));
   }
-  const Offset committed = replica_->high_watermark();
+  const Offset committed = Committed();
   if (direction == Direction::kForward) return ReadRange{std::min(from, committed), last};
   if (committed == oldest)
     return absl::InternalError("Failed to create stream reader: segment not found");
@@ -163,9 +167,10 @@ void Partition::CancelRead(ReaderId reader) {
 }
 
 void Partition::DoRead(const ReadRequest& request, ReadDone done) {
-  if (const absl::Status serving = NotServing(); !serving.ok()) return done(serving);
+  if (const absl::Status serving = NotServing(request.any_replica); !serving.ok())
+    return done(serving);
   const bool reverse = request.direction == Direction::kReverse;
-  const Offset committed = replica_->high_watermark();
+  const Offset committed = Committed();
   if (!readers_.contains(request.reader) &&
       readers_.size() >= limits::kMaxSubscribersPerPartition) {
     return done(absl::ResourceExhaustedError(Concat(
@@ -192,7 +197,8 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
     self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), request,
                                result = std::move(result), done = std::move(done)]() mutable {
       // Reopened meanwhile: what the old files said counts no more.
-      if (self->log_ != log && self->NotServing().ok() && self->readers_.contains(request.reader))
+      if (self->log_ != log && self->NotServing(request.any_replica).ok() &&
+          self->readers_.contains(request.reader))
         return self->DoRead(request, std::move(done));
       if (absl::IsNotFound(result.status()) && self->log_ == log) {
         // Retention was faster: on with the oldest. A file that vanished by itself is lost data.
@@ -201,7 +207,8 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
         result = absl::DataLossError(Concat(plan.path, " is missing; restore it from a copy"));
       }
       if (!result.ok()) return done(self->NoteDamage(result.status()));
-      if (const absl::Status serving = self->NotServing(); !serving.ok()) return done(serving);
+      if (const absl::Status serving = self->NotServing(request.any_replica); !serving.ok())
+        return done(serving);
       // Gone meanwhile: going on would bring it back, and park it for ever.
       const auto reader_here = self->readers_.find(request.reader);
       if (reader_here == self->readers_.end())
@@ -222,7 +229,7 @@ void Partition::FinishRead(const ReadRequest& request, log::SegmentReadResult re
     next.from = result.next;
     return DoRead(next, std::move(done));
   }
-  done(ReadChunk{std::move(result.batches), result.next, replica_->high_watermark()});
+  done(ReadChunk{std::move(result.batches), result.next, Committed()});
 }
 
 }  // namespace bascule::partition

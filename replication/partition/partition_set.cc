@@ -100,6 +100,7 @@ void PartitionSet::CarryOut(PartitionKey key, Entry& entry, const LifeAction& ac
       return env_.epochs.RequestNewEpoch(key);
     case Kind::kTakeOver:
     case Kind::kLead:
+    case Kind::kFollow:
     case Kind::kStandBy:
     case Kind::kRest:
     case Kind::kShowBroken:
@@ -122,6 +123,10 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
     case LifeAction::Kind::kLead:
       return shard.Post([partition, epoch = action.epoch, view = ViewOf(entry)] {
         partition->Lead(epoch, view);
+      });
+    case LifeAction::Kind::kFollow:
+      return shard.Post([partition, epoch = action.epoch, leader = entry.description.leader] {
+        partition->Follow(epoch, leader);
       });
     case LifeAction::Kind::kStandBy:
       return shard.Post([partition] { partition->StandBy(); });
@@ -153,8 +158,52 @@ void PartitionSet::Recover(PartitionKey key, const Entry& entry,
         if (status.ok()) it->second.recovered = *std::move(recovered);
         Feed(key, {.kind = LifeEvent::Kind::kRecovered, .status = status});
       });
+  if (const auto before = recovered_before_.extract(key); !before.empty() && !known_end)
+    return done(std::move(before.mapped()));
   env_.disk_pool.Post([&fs = env_.fs, request = std::move(request),
                        done = std::move(done)]() mutable { done(log::RecoverLog(fs, request)); });
+}
+
+void PartitionSet::RecoverBefore(const std::vector<PartitionKey>& keys,
+                                 absl::AnyInvocable<void(std::vector<RecoveredReplica>)> done) {
+  BASCULE_CHECK(env_.home.OnThisThread());
+  auto found = std::make_shared<std::vector<RecoveredReplica>>();
+  Countdown all(lifetime_.Guard(
+      [found, done = std::move(done)](const absl::Status&) mutable { done(std::move(*found)); }));
+  for (const PartitionKey key : keys) {
+    const log::RecoveryPoint* point = points_->Find(key);
+    if (point == nullptr) continue;  // it never had a log
+    log::RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, *point, std::nullopt};
+    auto recovered = lifetime_.Bind(
+        [this, key, found, part = all.Add()](absl::StatusOr<log::RecoveredLog> log) mutable {
+          found->push_back(Found(key, log));
+          if (log.ok()) recovered_before_.insert_or_assign(key, *std::move(log));
+          part(absl::OkStatus());
+        });
+    env_.disk_pool.Post(
+        [&fs = env_.fs, request = std::move(request), recovered = std::move(recovered)]() mutable {
+          recovered(log::RecoverLog(fs, request));
+        });
+  }
+}
+
+// R6b: what is damaged, or cannot be opened, is lost; it is said in the log when it is opened.
+RecoveredReplica PartitionSet::Found(PartitionKey key,
+                                     const absl::StatusOr<log::RecoveredLog>& log) {
+  RecoveredReplica replica;
+  replica.key = key;
+  replica.lost = !log.ok() || !log->damaged.empty();
+  if (!log.ok()) {
+    LogError("stream ", key.stream, " partition ", key.partition,
+             " cannot be opened: ", FromAbsl(log.status().message()));
+    return replica;
+  }
+  replica.cut = log->cut_bytes > 0;
+  replica.end = log->segments.back().end();
+  for (const log::Segment& segment : log->segments) {
+    if (!segment.footer.epochs.empty()) replica.epoch = segment.footer.epochs.back().epoch;
+  }
+  return replica;
 }
 
 // Whoever creates a stream is answered when it listens, so that nothing published afterwards is
@@ -216,6 +265,7 @@ void PartitionSet::End(PartitionKey key) {
   } else if (it->second.drained) {
     drained_[key] = *std::move(it->second.drained);
   }
+  it->second.partition->shard().Post([&replicas = env_.replicas, key] { replicas.Leave(key); });
   partitions_.erase(it);
 }
 
@@ -265,6 +315,26 @@ void PartitionSet::OnFailed(PartitionKey key, Offset, const absl::Status&) {
   Report(key, {.kind = LifeEvent::Kind::kLogFailed});
 }
 
+void PartitionSet::LowerPoint(PartitionKey key, log::RecoveryPoint point,
+                              absl::AnyInvocable<void(absl::Status)> done) {
+  Executor& shard = ShardOf(key);
+  env_.home.Post(lifetime_.Guard(
+      [this, key, point = std::move(point), &shard, done = std::move(done)]() mutable {
+        points_->Lower(key, std::move(point),
+                       [&shard, done = std::move(done)](const absl::Status& lowered) mutable {
+                         shard.Post([done = std::move(done), lowered]() mutable { done(lowered); });
+                       });
+      }));
+}
+
+void PartitionSet::ProposeIsr(PartitionKey key, isr::IsrProposal proposal,
+                              absl::AnyInvocable<void()> ended) {
+  env_.isr.RequestIsrChange(key, std::move(proposal),
+                            [&shard = ShardOf(key), ended = std::move(ended)]() mutable {
+                              shard.Post(std::move(ended));
+                            });
+}
+
 void PartitionSet::Start() {
   BASCULE_CHECK(env_.home.OnThisThread());
   serving_ = true;
@@ -288,6 +358,10 @@ void PartitionSet::Tick() {
     for (const auto& [key, entry] : partitions_) {
       entry.partition->shard().Post([partition = entry.partition] { partition->OnDiskSpace(); });
     }
+  }
+  for (const auto& [key, entry] : partitions_) {
+    if (entry.description.replicas.size() > 1)
+      entry.partition->shard().Post([partition = entry.partition] { partition->OnReplicaTick(); });
   }
   if (++ticks_ % (kIdlePeriod / kTickPeriod) == 0) {
     CheckInvariants();

@@ -33,7 +33,9 @@ namespace bascule::partition {
 struct PartitionSetOptions {
   std::string data_directory;
   std::string broker;
-  uint64_t member = 0;  // node id in the metadata group
+  uint64_t member = 0;                          // node id in the metadata group
+  isr::Incarnation incarnation = 0;             // of this process, as it is registered
+  Duration max_lag = std::chrono::seconds(15);  // R8
   StreamSettings defaults;
   size_t max_message_bytes = limits::kDefaultMessageBytes;
   uint64_t disk_reserve_bytes = 0;
@@ -50,6 +52,17 @@ struct PartitionSetEnvironment {
   SubjectFeeds& feeds;
   StreamCatalog& catalog;
   EpochRequests& epochs;
+  IsrRequests& isr;
+  ReplicaSwitch& replicas;  // of the same shards
+};
+
+// What recovery found of a replica.
+struct RecoveredReplica {
+  PartitionKey key;
+  bool lost = false;  // damaged, or it cannot be opened
+  bool cut = false;   // a torn end was cut off
+  LeaderEpoch epoch;  // of its newest record
+  Offset end;
 };
 
 // On the home executor unless said otherwise. Outlives its partitions' shards: stop those first.
@@ -65,6 +78,10 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void OnTakeOver(const std::set<StreamId>& streams, MetadataIndex applied,
                   const IndexRanges& doubtful) override;
   void OnBrokers(const BrokerLives& brokers) override;
+  // Recovers those of `keys` that are listed, before this broker is registered: what became of them is
+  // told with the registration. Their logs are opened when the first delta asks for them.
+  void RecoverBefore(const std::vector<PartitionKey>& keys,
+                     absl::AnyInvocable<void(std::vector<RecoveredReplica>)> done);
   // Starts the periodic work (disk space, background syncs). Deltas from here on wait for their
   // feeds to listen, for 2 s at most (there may be no NATS).
   void Start();
@@ -100,6 +117,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void TellView(const Entry& entry) const;
   std::shared_ptr<Partition> Make(const StreamDescription& stream, const StreamSettings& settings,
                                   PartitionKey key);
+  Executor& ShardOf(PartitionKey key) { return *env_.shards[env_.replicas.ShardOf(key)]; }
   // Whoever waits for `key` is called when it has come to rest.
   void Desire(PartitionKey key, PartitionDesire desire, Settled settled);
   void Feed(PartitionKey key, const LifeEvent& event);
@@ -107,6 +125,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Report(PartitionKey key, LifeEvent event);
   void CarryOut(PartitionKey key, Entry& entry, const LifeAction& action);
   void Tell(PartitionKey key, Entry& entry, const LifeAction& action);
+  static RecoveredReplica Found(PartitionKey key, const absl::StatusOr<log::RecoveredLog>& log);
   void Recover(PartitionKey key, const Entry& entry, std::optional<log::KnownEnd> known_end);
   void Listen(PartitionKey key, const std::shared_ptr<Partition>& partition, bool fresh);
   void Drain(PartitionKey key, const std::shared_ptr<Partition>& partition);
@@ -122,6 +141,10 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   // PartitionEvents: on a shard.
   void OnDurable() override { points_->NoteDurable(); }
   void OnFailed(PartitionKey key, Offset durable_end, const absl::Status& why) override;
+  void LowerPoint(PartitionKey key, log::RecoveryPoint point,
+                  absl::AnyInvocable<void(absl::Status)> done) override;
+  void ProposeIsr(PartitionKey key, isr::IsrProposal proposal,
+                  absl::AnyInvocable<void()> ended) override;
 
   PartitionSetEnvironment env_;
   const PartitionSetOptions options_;
@@ -131,6 +154,7 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   // All of them, as they are now; in the catalog once what is led here is open.
   std::map<StreamId, std::shared_ptr<const CatalogEntry>> streams_;
   BrokerLives brokers_;
+  std::map<PartitionKey, log::RecoveredLog> recovered_before_;  // until they are asked for
   std::atomic<bool> disk_full_{false};
   uint64_t ticks_ = 0;
   bool serving_ = false;

@@ -64,6 +64,7 @@ void PartitionSet::TellView(const Entry& entry) const {
 void PartitionSet::OnBrokers(const BrokerLives& brokers) {
   BASCULE_CHECK(env_.home.OnThisThread());
   brokers_ = brokers;
+  env_.replicas.OnBrokers(brokers);
   for (const auto& [key, entry] : partitions_) {
     if (entry.description.replicas.size() > 1) TellView(entry);
   }
@@ -83,14 +84,14 @@ void PartitionSet::Show(StreamId id, std::shared_ptr<const CatalogEntry> entry) 
 
 std::shared_ptr<Partition> PartitionSet::Make(const StreamDescription& stream,
                                               const StreamSettings& settings, PartitionKey key) {
-  const size_t shard =
-      (key.stream.value() + static_cast<uint64_t>(key.partition.value())) % env_.shards.size();
+  const size_t shard = env_.replicas.ShardOf(key);
   PartitionEnvironment environment{
       {env_.fs, env_.clock, *env_.shards[shard], env_.disk_pool, *budgets_[shard]},
       env_.sync,
       env_.acks,
       env_.feeds,
       *this,
+      env_.replicas,
       disk_full_};
   PartitionOptions options;
   options.key = key;
@@ -100,8 +101,12 @@ std::shared_ptr<Partition> PartitionSet::Make(const StreamDescription& stream,
   options.created = stream.created;
   options.settings = settings;
   options.broker = options_.broker;
+  options.incarnation = options_.incarnation;
+  options.max_lag = options_.max_lag;
   options.max_message_bytes = options_.max_message_bytes;
-  return std::make_shared<Partition>(environment, std::move(options));
+  auto partition = std::make_shared<Partition>(environment, std::move(options));
+  partition->shard().Post([&replicas = env_.replicas, partition] { replicas.Enter(partition); });
+  return partition;
 }
 
 void PartitionSet::Create(const StreamCreated& created,

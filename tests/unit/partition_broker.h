@@ -18,6 +18,14 @@ inline constexpr Duration kSecond = std::chrono::seconds(1);
 // and the registration.
 inline constexpr StreamId kFirstStream(4);
 
+// One replica of each partition: nobody proposes anything.
+class NoIsrChanges final : public IsrRequests {
+ public:
+  void RequestIsrChange(PartitionKey, isr::IsrProposal, absl::AnyInvocable<void()> ended) override {
+    ended();
+  }
+};
+
 class SimBroker {
  public:
   struct Parts {
@@ -33,6 +41,7 @@ class SimBroker {
   };
   explicit SimBroker(const Parts& parts)
       : sync(parts.fs, parts.pool, parts.clock),
+        replicas(parts.shards),
         self(Self(parts.rng)),
         metadata(parts.home, parts.clock, nullptr, self),
         registrar(parts.home, metadata, self, /*alone=*/true),
@@ -50,7 +59,7 @@ class SimBroker {
     options.disk_reserve_bytes = parts_.reserve_bytes;
     partitions = std::make_unique<PartitionSet>(
         PartitionSetEnvironment{parts_.fs, parts_.clock, parts_.home, parts_.shards, parts_.pool,
-                                sync, parts_.acks, parts_.feeds, catalog, metadata},
+                                sync, parts_.acks, parts_.feeds, catalog, metadata, isr, replicas},
         options, points.ok() ? *std::move(points) : log::RecoveryPointSet());
     ASSIGN_OR_RETURN(record, metadata::RegistrationRecord::Open(parts_.fs, "/data"));
     registrar.Register(*partitions, *record, [this](const absl::Status& status) {
@@ -62,6 +71,8 @@ class SimBroker {
 
   StreamCatalog catalog;
   log::SyncScheduler sync;
+  ReplicaSwitch replicas;
+  NoIsrChanges isr;
   std::unique_ptr<metadata::RegistrationRecord> record;
   const metadata::BrokerSelf self;
   metadata::MetaFrontend metadata;

@@ -36,7 +36,9 @@ PartitionLife Standing(Phase phase, Role role) {
   if (phase >= Phase::kDraining && role > Role::kStopped) role = Role::kStopped;
   life.desire = {role, kNow};
   life.listed = phase > Phase::kListing;
-  life.stands_by = role == Role::kStandby || role == Role::kFollower;
+  life.stands_by =
+      role == Role::kStandby || (role == Role::kFollower && phase != Phase::kFollowing);
+  if (phase == Phase::kFollowing) life.followed = kNow;
   if (phase == Phase::kOpen || phase == Phase::kLeading || phase == Phase::kFailed ||
       phase == Phase::kDraining)
     life.led = kNow;
@@ -50,10 +52,12 @@ PartitionLife Standing(Phase phase, Role role) {
 
 std::string Text(const LifeAction& action) {
   static constexpr const char* kNames[] = {
-      "List",  "Recover", "TakeOver",   "Lead",     "Listen",       "StandBy", "Rest",
-      "Drain", "Close",   "ShowBroken", "SetTimer", "RequestEpoch", "Settle"};
+      "List", "Recover", "TakeOver", "Lead",       "Follow",   "Listen",       "StandBy",
+      "Rest", "Drain",   "Close",    "ShowBroken", "SetTimer", "RequestEpoch", "Settle"};
   std::string text = kNames[static_cast<int>(action.kind)];
-  if (action.kind == LifeAction::Kind::kLead) text += Concat(action.epoch);
+  const bool epoch =
+      action.kind == LifeAction::Kind::kLead || action.kind == LifeAction::Kind::kFollow;
+  if (epoch) text += Concat(action.epoch);
   if (action.fresh) text += "Fresh";
   if (action.cut) text += Concat("@", action.cut->given);
   if (!action.status.ok()) text += "!";
@@ -97,24 +101,27 @@ const absl::Status kError = absl::InternalError("broken");
 TEST_CASE("every desire in every phase") {
   const Row rows[kPartitionPhases] = {
       {Phase::kUnlisted,
-       {"closing Close", "closing Close", "unlisted StandBy Settle", "unlisted StandBy Settle",
+       {"closing Close", "closing Close", "unlisted StandBy Settle", "listing StandBy List",
         "listing List"}},
       {Phase::kListing,
        {"listing", "closing Close", "listing StandBy", "listing StandBy", "listing"}},
       {Phase::kListed,
-       {"closing Close", "closing Close", "listed StandBy Settle", "listed StandBy Settle",
+       {"closing Close", "closing Close", "listed StandBy Settle", "recovering StandBy Recover",
         "recovering Recover"}},
       {Phase::kRecovering,
        {"recovering", "closing Close", "recovering StandBy", "recovering StandBy", "recovering"}},
       {Phase::kOpen,
-       {"closing Close", "draining Drain", "open StandBy Settle", "open StandBy Settle",
-        "leading Lead6 Listen Settle"}},
+       {"closing Close", "draining Drain", "open StandBy Settle",
+        "following StandBy Follow6 Settle", "leading Lead6 Listen Settle"}},
       {Phase::kLeading,
-       {"closing Close", "draining Drain", "open StandBy Settle", "open StandBy Settle",
-        "leading Lead6 Settle"}},
+       {"closing Close", "draining Drain", "open StandBy Settle",
+        "following StandBy Follow6 Settle", "leading Lead6 Settle"}},
+      {Phase::kFollowing,
+       {"closing Close", "draining Drain", "open StandBy Settle", "following Follow6 Settle",
+        "leading Lead6 Listen Settle"}},
       {Phase::kFailed, {"failed", "failed", "failed StandBy", "failed StandBy", "failed"}},
       {Phase::kBroken,
-       {"closing Close", "closing Close", "listed StandBy Settle", "listed StandBy Settle",
+       {"closing Close", "closing Close", "listed StandBy Settle", "recovering StandBy Recover",
         "recovering Recover"}},
       Always(Phase::kDraining, "draining"),
       Always(Phase::kClosing, "closing"),
@@ -128,24 +135,25 @@ TEST_CASE("every desire in every phase") {
 }
 
 TEST_CASE("every report in the phase that waits for it") {
-  CheckReport(
-      {Phase::kListing,
-       {"closing Close", "closing Close", "listed Settle", "listed Settle", "recovering Recover"}},
-      {.kind = Event::kListed});
+  CheckReport({Phase::kListing,
+               {"closing Close", "closing Close", "listed Settle", "recovering Recover",
+                "recovering Recover"}},
+              {.kind = Event::kListed});
   CheckReport({Phase::kListing,
                {"closing Close", "closing Close", "unlisted SetTimer Settle",
-                "unlisted SetTimer Settle", "broken ShowBroken! SetTimer Settle!"}},
+                "broken ShowBroken! SetTimer Settle!", "broken ShowBroken! SetTimer Settle!"}},
               {.kind = Event::kListed, .status = kError});
   CheckReport({Phase::kRecovering,
-               {"closing Close", "closing Close", "open TakeOver Settle", "open TakeOver Settle",
-                "leading TakeOver Lead5 Listen Settle"}},
+               {"closing Close", "closing Close", "open TakeOver Settle",
+                "following TakeOver Follow5 Settle", "leading TakeOver Lead5 Listen Settle"}},
               {.kind = Event::kRecovered});
   CheckReport({Phase::kRecovering,
                {"closing Close", "closing Close", "listed SetTimer Settle",
-                "listed SetTimer Settle", "broken ShowBroken! SetTimer Settle!"}},
+                "broken ShowBroken! SetTimer Settle!", "broken ShowBroken! SetTimer Settle!"}},
               {.kind = Event::kRecovered, .status = kError});
   CheckReport(Always(Phase::kOpen, "failed Rest"), {.kind = Event::kLogFailed});
   CheckReport(Always(Phase::kLeading, "failed Rest"), {.kind = Event::kLogFailed});
+  CheckReport(Always(Phase::kFollowing, "failed Rest"), {.kind = Event::kLogFailed});
   CheckReport(Always(Phase::kDraining, "draining"), {.kind = Event::kLogFailed});
   CheckReport({Phase::kFailed,
                {"closing Close", "closing Close", "recovering Recover", "recovering Recover",
@@ -166,7 +174,7 @@ TEST_CASE("a report that nobody waits for changes nothing, in any phase and role
   const std::map<Event, std::vector<Phase>> waited{
       {Event::kListed, {Phase::kListing}},
       {Event::kRecovered, {Phase::kRecovering}},
-      {Event::kLogFailed, {Phase::kOpen, Phase::kLeading, Phase::kDraining}},
+      {Event::kLogFailed, {Phase::kOpen, Phase::kLeading, Phase::kFollowing, Phase::kDraining}},
       {Event::kRested, {Phase::kFailed}},
       {Event::kDrained, {Phase::kDraining}},
       {Event::kClosed, {Phase::kClosing}},
@@ -385,6 +393,12 @@ void LifeModel::CarryOut(const LifeAction& action) {
       });
     case Kind::kLead:
       return shard_.Post([this, epoch = action.epoch] { Lead(epoch); });
+    case Kind::kFollow:
+      return shard_.Post([this] {
+        REQUIRE(log_);
+        CHECK_FALSE(leads);
+        CHECK_FALSE(listens);
+      });
     case Kind::kListen:
       return shard_.Post([this, fresh = action.fresh] {
         CHECK_FALSE(listens);

@@ -243,7 +243,8 @@ class PartitionWorld final : private PartitionEvents {
     options.broker = "self";
     options.max_message_bytes = options_.max_message_bytes;
     partition = std::make_shared<Partition>(
-        PartitionEnvironment{{fs, clock, shard, pool, budget}, sync, acks, feeds, *this, disk_full},
+        PartitionEnvironment{
+            {fs, clock, shard, pool, budget}, sync, acks, feeds, *this, replicas, disk_full},
         std::move(options));
   }
   // What PartitionSet does for an epoch; nothing of an old log may be under way.
@@ -337,6 +338,7 @@ class PartitionWorld final : private PartitionEvents {
   log::SyncScheduler sync;
   RecordingAcks acks;
   FakeFeeds feeds;
+  ReplicaSwitch replicas{{&shard}};
   std::atomic<bool> disk_full{false};
   std::optional<log::RecoveryPoint> point;
   int durable_events = 0;
@@ -348,6 +350,12 @@ class PartitionWorld final : private PartitionEvents {
   void OnFailed(PartitionKey, Offset durable_end, const absl::Status&) override {
     failures.push_back(durable_end);
   }
+  void LowerPoint(PartitionKey, log::RecoveryPoint lower,
+                  absl::AnyInvocable<void(absl::Status)> done) override {
+    point = std::move(lower);
+    done(absl::OkStatus());
+  }
+  void ProposeIsr(PartitionKey, isr::IsrProposal, absl::AnyInvocable<void()>) override {}
 
   const PartitionWorldOptions options_;
 };

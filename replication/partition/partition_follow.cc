@@ -1,0 +1,258 @@
+// The following half of replication: the log is brought in line with the leader's (R3 to R3c), then
+// what the leader sends is appended, made durable and acknowledged (R4).
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/logging.h"
+#include "replication/partition/partition.h"
+
+namespace bascule::partition {
+
+void Partition::Follow(LeaderEpoch epoch, const std::string& leader) {
+  CheckOnShard();
+  if (state_ == State::kClosed || Defer({epoch, leader, std::nullopt})) return;
+  EndRole(Moved());
+  BASCULE_CHECK(log_ != nullptr);
+  if (!log_->trust().ok()) {
+    state_ = State::kFailed;  // told already; it is reopened, and follows then
+    why_ = log_->trust();
+    return;
+  }
+  TakeDurability();
+  const Offset knew = std::clamp(KnownHighWatermark(), log_->log_start(), log_->log_end());
+  replica_.reset();
+  state_ = State::kFollowing;
+  diverged_.clear();
+  leader_ = env_.replicas.LinkTo(leader);
+  follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
+                                                  options_.settings.durability, questions_ + 1},
+                    log_->log_end(), log_->flushed_end(), knew);
+  CheckInvariants();
+  Ask();
+}
+
+isr::LogEpochs Partition::OwnEpochs() const {
+  return {log_->log_start(), log_->log_end(), log_->Epochs()};
+}
+
+// Asked again every second until it is answered: the leader may not know yet that it leads.
+void Partition::Ask() {
+  isr::ReconcileQuestion question = follower_->Ask(OwnEpochs());
+  questions_ = question.number;
+  const LeaderEpoch epoch = follower_->epoch();
+  leader_->Add({options_.key, epoch, std::move(question)});
+}
+
+// What the leader sends does not go on where our log ends, or cannot be what it sent.
+void Partition::AskAnew(std::string_view why) {
+  LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": broker ",
+             leader_->broker(), " leads, and ", why, ": asking it where the logs part");
+  incoming_.clear();
+  high_watermark_ = follower_->high_watermark();
+  const LeaderEpoch epoch = follower_->epoch();
+  follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
+                                                  options_.settings.durability, questions_ + 1},
+                    log_->log_end(), log_->flushed_end(), high_watermark_);
+  Ask();
+}
+
+void Partition::OnAnswer(const isr::ReconcileAnswer& answer) {
+  if (log_->cutting()) return;
+  using Todo = isr::FollowerReplica::Todo;
+  const isr::FollowerReplica::Verdict verdict = follower_->OnAnswer(answer);
+  switch (verdict.todo) {
+    case Todo::kNothing:
+      return;
+    case Todo::kFollow:
+      if (log_->dirty()) StartFlush();
+      return SendAcknowledgement();
+    case Todo::kCut:
+      return BeginCut(verdict.offset);
+    case Todo::kBeginAnew:
+      return BeginAnew(verdict.offset);
+    case Todo::kAskAgain:
+      return Ask();
+    case Todo::kStop:
+      return Diverge(verdict.why);
+  }
+}
+
+// R9: nothing is cut, appended or acknowledged any more in this epoch.
+void Partition::Diverge(const std::string& why) {
+  diverged_ = why;
+  LogError("stream ", options_.stream, " partition ", options_.key.partition,
+           ": this replica and its leader's, on broker ", leader_->broker(),
+           ", have diverged: ", why,
+           ". It is kept as it is and takes part no more. Compare both with "
+           "bascule log; to take the leader's for true stop this broker, move the directory of the "
+           "partition away and start it again");
+}
+
+void Partition::BeginCut(Offset to) {
+  LogInfo("stream ", options_.stream, " partition ", options_.key.partition, ": cuts its log from ",
+          log_->log_end(), " to ", to, ", where it parts from that of broker ", leader_->broker());
+  log_->PlanCut(to, [weak = weak_from_this(), log = log_.get()](absl::StatusOr<Offset> planned) {
+    const auto self = weak.lock();
+    if (!self || self->log_.get() != log) return;
+    if (!planned.ok()) return self->OnCutEnded(planned.status());
+    self->env_.events.LowerPoint(self->options_.key, self->log_->Point(),
+                                 [weak, log](const absl::Status& lowered) {
+                                   const auto there = weak.lock();
+                                   if (!there || there->log_.get() != log) return;
+                                   if (!lowered.ok()) {
+                                     there->log_->AbandonCut();
+                                     return there->OnCutEnded(lowered);
+                                   }
+                                   there->log_->Cut([weak, log](const absl::Status& cut) {
+                                     const auto here = weak.lock();
+                                     if (here && here->log_.get() == log) here->OnCutEnded(cut);
+                                   });
+                                 });
+  });
+}
+
+void Partition::BeginAnew(Offset at) {
+  LogWarning("stream ", options_.stream, " partition ", options_.key.partition,
+             ": begins its log anew at ", at, ", where that of broker ", leader_->broker(),
+             " begins; nothing of what it holds, to ", log_->log_end(), ", is wanted there");
+  log_->PlanAnew(at, [weak = weak_from_this(), log = log_.get()](const absl::Status& planned) {
+    const auto self = weak.lock();
+    if (!self || self->log_.get() != log) return;
+    if (!planned.ok()) return self->OnCutEnded(planned);
+    self->env_.events.LowerPoint(
+        self->options_.key, self->log_->Point(), [weak, log](const absl::Status& lowered) {
+          const auto there = weak.lock();
+          if (!there || there->log_.get() != log) return;
+          // Without it the disk fails, and the log is to be looked at anew whatever it holds.
+          if (!lowered.ok()) LogError("cannot write recovery points: ", lowered.message());
+          there->log_->BeginAnew([weak, log](absl::StatusOr<log::RecoveredLog> begun) {
+            const auto here = weak.lock();
+            if (!here || here->log_.get() != log) return;
+            if (!begun.ok()) return here->OnCutEnded(begun.status());
+            here->TakeLog(*std::move(begun));
+            here->OnCutEnded(absl::OkStatus());
+          });
+        });
+  });
+}
+
+// The role that came meanwhile is taken; else this one goes on.
+void Partition::OnCutEnded(const absl::Status& status) {
+  if (state_ == State::kClosed) return;
+  if (!log_->trust().ok()) {
+    next_role_.reset();
+    return Fail(log_->trust());
+  }
+  if (next_role_) return TakeNextRole();
+  if (state_ != State::kFollowing || follower_->phase() != isr::FollowerReplica::Phase::kCutting)
+    return;
+  if (!status.ok()) return Diverge(Concat("the log cannot be cut: ", FromAbsl(status.message())));
+  follower_->OnCut(log_->log_end(), log_->flushed_end());
+  CheckInvariants();
+  if (log_->dirty()) StartFlush();
+  SendAcknowledgement();
+}
+
+void Partition::TakeAppend(const std::shared_ptr<const IncomingFrame>& frame,
+                           const ReplicaPart& part) {
+  if (state_ != State::kFollowing || !drained_.empty())
+    return;  // what comes after a stop is not ours
+  if (part.epoch < follower_->epoch()) {
+    env_.replicas.LinkTo(frame->from)->Add({options_.key, follower_->epoch(), RefusalPart{}});
+    return;
+  }
+  const auto& append = std::get<AppendPart>(part.what);
+  // Of another question's answer, or of an epoch that its delta will tell of (R2, R3c).
+  if (part.epoch != follower_->epoch() || append.number != follower_->last_question() ||
+      follower_->phase() != isr::FollowerReplica::Phase::kFollowing ||
+      frame->from != leader_->broker())
+    return;
+  incoming_.push_back({frame, &part});
+  if (incoming_.size() == 1) AppendIncoming();
+}
+
+// In order; what waits for a place in the log is tried again when that says so (OnLogReady).
+void Partition::AppendIncoming() {
+  while (!incoming_.empty() && state_ == State::kFollowing) {
+    const Incoming incoming = incoming_.front();
+    const Taken taken = AppendOne(incoming);
+    if (taken == Taken::kWait) return;
+    if (taken == Taken::kDropped || incoming_.empty()) return;  // all of them
+    incoming_.pop_front();
+  }
+}
+
+Partition::Taken Partition::AppendOne(const Incoming& incoming) {
+  const auto& append = std::get<AppendPart>(incoming.part->what);
+  std::string_view batches = append.batches;
+  // What is here already: the leader's line broke, and it sent again what may have been lost.
+  wire::BatchHeader header;
+  while (!batches.empty() && wire::ParseBatchHeader(batches, header) == wire::BatchParse::kOk &&
+         header.end() <= log_->log_end() && header.total_bytes() <= batches.size())
+    batches.remove_prefix(header.total_bytes());
+  if (!batches.empty() && header.base_offset != log_->log_end()) {
+    AskAnew(Concat("its next batch begins at ", header.base_offset, ", this log ends at ",
+                   log_->log_end()));
+    return Taken::kDropped;
+  }
+  const auto checked =
+      CheckBatches(batches, log_->log_end(), log_->last_epoch(), follower_->epoch());
+  if (!checked.ok()) {
+    AskAnew(FromAbsl(checked.status().message()));
+    return Taken::kDropped;
+  }
+  for (const CheckedBatch& batch : *checked) {
+    bool wait = false;
+    const absl::Status appended = RollAndAppend(*incoming.frame, batch, wait);
+    if (wait) return Taken::kWait;
+    if (appended.ok()) continue;
+    incoming_.clear();
+    if (absl::IsResourceExhausted(appended)) {
+      // Held back, it would hold back what goes to others too; it is asked for again.
+      AskAnew(Concat("there is no room for what it sends: ", FromAbsl(appended.message())));
+    } else {
+      Fail(appended);
+    }
+    return Taken::kDropped;
+  }
+  appended_since_tick_ = true;
+  std::optional<Offset> moved = follower_->OnAppended(log_->log_end());
+  if (const auto told = follower_->OnHighWatermark(follower_->epoch(), append.high_watermark))
+    moved = told;
+  if (moved) watch_.Notify(*moved);
+  return Taken::kAll;
+}
+
+// R12: the leader says where segments begin.
+absl::Status Partition::RollAndAppend(const IncomingFrame& frame, const CheckedBatch& batch,
+                                      bool& wait) {
+  if (env_.disk_full)
+    return absl::ResourceExhaustedError("free disk space is below the reserve; free some space");
+  const bool first = (batch.header.attributes & wire::kFirstOfSegment) != 0;
+  wait = !log_->CanAppend(batch.bytes.size());
+  if (!wait && first && log_->log_end() > log_->active_base()) {
+    wait = !log_->CanRoll();
+    if (!wait) RETURN_IF_ERROR(log_->Roll());
+  }
+  if (wait) return absl::OkStatus();
+  return log_->Append(Bytes(frame.bytes.owner(), batch.bytes));
+}
+
+void Partition::EndOfFrame() {
+  CheckOnShard();
+  if (state_ != State::kFollowing) return;
+  if (options_.settings.durability == Durability::kFsync) {
+    StartFlush();
+  } else {
+    SendAcknowledgement();
+  }
+}
+
+void Partition::SendAcknowledgement() {
+  if (state_ != State::kFollowing) return;
+  if (const auto ack = follower_->Acknowledge())
+    leader_->Add({options_.key, follower_->epoch(), *ack});
+}
+
+}  // namespace bascule::partition
