@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <optional>
+
 #include <thread>
 #include <utility>
 #include <vector>
@@ -85,6 +87,13 @@ std::string ThisProcess() {
   char host[256] = {};
   const bool named = gethostname(host, sizeof(host) - 1) == 0;
   return Concat("process ", getpid(), " on ", named ? host : "a machine without a name");
+}
+
+// Another one after each start of the machine; where there is none every unclean stop is in doubt.
+std::string BootId() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id;
 }
 
 peer::PeerOptions ToPeerOptions(const config::Config& config, const PeerIdentity& self,
@@ -207,7 +216,7 @@ absl::Status Daemon::Parts::StartBroker() {
       *bus,
       *bus};
   broker = std::make_unique<broker::Broker>(std::move(seams),
-                                            broker::BrokerOptions{config, ThisProcess()},
+                                            broker::BrokerOptions{config, ThisProcess(), BootId()},
                                             *std::exchange(directory, std::nullopt));
   return Await([this](auto done) { broker->Start(std::move(done)); });
 }

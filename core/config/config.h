@@ -142,6 +142,7 @@ struct Config {
   std::string server_id;                     // empty = the data directory's, or a generated one
   std::string cluster_namespace = "bascule-default";  // first tokens of the cluster's NATS subjects
   ClusterSettings cluster;
+  std::chrono::milliseconds replica_max_lag{15000};
   int64_t max_message_bytes =
       limits::kDefaultMessageBytes;  // largest NATS payload that a stream stores
   DiskReserve disk_reserve;

@@ -189,7 +189,13 @@ void AddClustering(Rows& rows) {
 void AddFutureClustering(Rows& rows) {
   const std::string replicas = "replication between brokers";
   const auto period = PeriodKind("none");
-  rows.push_back(NotBuilt<Config>("clustering.replica.max.lag.time", period, {"15s"}, replicas));
+  rows.push_back(
+      Works<Config>("clustering.replica.max.lag.time",
+                    PeriodBetweenKind(std::chrono::milliseconds(100), std::chrono::hours(1)),
+                    BASCULE_FIELD(replica_max_lag),
+                    "How long a replica may lag behind its leader before it leaves the in-sync "
+                    "replicas; it comes "
+                    "back when it has caught up."));
   rows.push_back(
       NotBuilt<Config>("clustering.replica.max.leader.timeout", period, {"15s"}, replicas));
   rows.push_back(NotBuilt<Config>("clustering.replica.max.idle.wait", period, {"10s"}, replicas));

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "core/env/lifetime.h"
+#include "core/env/timer.h"
 #include "core/log/recovery_points.h"
 #include "core/log/sync_scheduler.h"
 #include "core/ports/cluster_admin.h"
@@ -19,6 +21,7 @@
 #include "replication/broker/data_directory.h"
 #include "replication/broker/metadata_node.h"
 #include "replication/broker/seams.h"
+#include "replication/broker/stop_note.h"
 #include "replication/partition/partition_set.h"
 
 namespace bascule::broker {
@@ -34,8 +37,8 @@ class Broker {
   // leads is open and what is declared in the configuration is there; or the error, which says what to
   // change. A joiner waits as long as that takes.
   void Start(Done done);
-  // Any thread, once, whatever became of Start. Everything heard is stored and acked, logs are closed
-  // clean, a metadata leader hands over. `done` on the metadata thread.
+  // Any thread, once, whatever became of Start. What others can lead is handed over, everything heard
+  // is stored and acked, logs are closed clean, a metadata leader hands over. `done` on the metadata thread.
   void Stop(absl::AnyInvocable<void()> done);
   // Ends the connections to other brokers. After Stop; on none of the executors.
   void Disconnect() { metadata_.Disconnect(); }
@@ -63,8 +66,19 @@ class Broker {
   void NotePointsLost(absl::string_view what);
   absl::Status MakePartitions();
   void OnMember(const absl::Status& status);
+  void RecoverReplicas();
+  absl::Status TellRecovered(const std::vector<partition::RecoveredReplica>& found);
+  void Register();
+  void Registered(const absl::Status& status);
+  bool MayHandOver() const;
+  void StopPartitions(absl::AnyInvocable<void()> done);
+  void StopMetadata(absl::AnyInvocable<void()> done);
   void Declare();
-  void OnDeclared(const std::vector<absl::Status>& results);
+  void Create(std::vector<StreamSpec> specs, Done done);
+  absl::Status OnDeclared(const StreamSpec& spec, const absl::Status& created);
+  int LiveBrokers() const;
+  int BrokersFor(const StreamSpec& spec) const;
+  void DeclareLate();
   void End(const absl::Status& status);
 
   const BrokerSeams seams_;
@@ -72,11 +86,18 @@ class Broker {
   const DataDirectory directory_;
   StreamCatalog catalog_;
   log::SyncScheduler sync_;
+  partition::ReplicaSwitch replicas_;  // before and after what carries it
   MetadataNode metadata_;
   std::unique_ptr<partition::PartitionSet> partitions_;
+  LastStop last_stop_ = LastStop::kDoubtful;
+  bool told_ = false;            // what recovery found is registered
   bool points_missing_ = false;  // and no stream has a directory
   std::string points_lost_;  // not empty: what recovery.points cannot say, till the process ends
   Done started_;
+  std::vector<StreamSpec> late_;  // declared, for more brokers than are here yet
+  MonotonicTime late_since_;
+  Timer late_timer_;
+  Lifetime lifetime_;
 };
 
 }  // namespace bascule::broker

@@ -56,11 +56,12 @@ absl::StatusOr<std::string> OwnerOf(const metadata::LegacyMetadata& legacy) {
 
 MetadataNode::MetadataNode(const MetadataSeams& seams, const BrokerOptions& options,
                            const DataDirectory& directory,
-                           std::function<void(const std::string&)> past)
+                           std::function<void(const std::string&)> past, ReplicaTraffic& replicas)
     : seams_(seams),
       options_(options),
       directory_(directory),
       say_past_(std::move(past)),
+      replicas_(replicas),
       meta_(JoinPath(directory.path(), "meta")) {
   self_.id = directory_.server_id();
   self_.incarnation = directory_.incarnation();
@@ -202,6 +203,7 @@ absl::Status MetadataNode::StartPeers() {
   ASSIGN_OR_RETURN(OpenedPeerPort opened,
                    seams_.open_peer_port(self, cluster_id_, static_cast<PeerEvents&>(*this)));
   peers_ = std::move(opened.port);
+  peers_->CarryReplicas(replicas_);
   self_.peer_address = std::move(opened.address);
   LogInfo("peers connect to ", self_.peer_address);
   return absl::OkStatus();

@@ -33,7 +33,8 @@ class MetadataNode final : private PeerEvents {
   // `past`: why this broker cannot follow the cluster's metadata; empty when it does. What is passed
   // by reference outlives the node.
   MetadataNode(const MetadataSeams& seams, const BrokerOptions& options,
-               const DataDirectory& directory, std::function<void(const std::string&)> past);
+               const DataDirectory& directory, std::function<void(const std::string&)> past,
+               ReplicaTraffic& replicas);
 
   // Once. `done` when this broker is a member of its cluster, so that the registrar can register it,
   // or with what to change; a joiner waits as long as that takes.
@@ -45,11 +46,15 @@ class MetadataNode final : private PeerEvents {
   // How far its term and its log have come, durably; of none while a write is under way.
   metadata::DirectoryPositions Positions() const;
   metadata::MetaFrontend& frontend() { return *frontend_; }
+  const metadata::MetaFrontend& frontend() const { return *frontend_; }
   metadata::BrokerRegistrar& registrar() { return *registrar_; }
   ClusterAdmin& admin() { return *control_; }
   raft_group::RaftGroup& group() { return *group_; }
   const raft_group::RaftGroup& group() const { return *group_; }
   PeerId node() const { return self_.node; }
+  uint64_t incarnation() const { return self_.incarnation; }
+  // Carries replicas to other brokers; null: alone. Until Disconnect.
+  ReplicaChannel* replica_channel() { return peers_.get(); }
   const std::string& cluster_id() const { return cluster_id_; }
   // Whether it was one already when this process started.
   bool was_member() const { return plan_.way == metadata::StartWay::kOpen; }
@@ -102,6 +107,7 @@ class MetadataNode final : private PeerEvents {
   const BrokerOptions& options_;
   const DataDirectory& directory_;
   const std::function<void(const std::string&)> say_past_;
+  ReplicaTraffic& replicas_;
   const std::string meta_;  // data/meta
   metadata::BrokerSelf self_;
   std::unique_ptr<raft_store::RaftStore> store_;

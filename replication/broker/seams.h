@@ -45,7 +45,8 @@ struct BrokerSeams {
 
 struct BrokerOptions {
   config::Config config;
-  std::string place;  // this machine and process, for people
+  std::string place;    // this machine and process, for people
+  std::string boot_id;  // of this start of the machine; empty: not known
   raft_store::RaftStoreOptions metadata_store{};
   uint64_t trailing_entries = raft_group::RaftGroupOptions().trailing_entries;
 };

@@ -10,6 +10,7 @@
 #include "replication/meta/group/raft_group.h"
 #include "replication/meta/store/raft_store.h"
 #include "replication/meta/table/meta_table.h"
+#include "replication/partition/replica_switch.h"
 #include "tests/support/fake_discovery.h"
 #include "tests/support/sim_file_system.h"
 
@@ -47,7 +48,9 @@ absl::Status StartAlone(SimFileSystem& disk) {
                             nullptr,
                             [](size_t) { return absl::OkStatus(); },
                             [] {}};
-  MetadataNode node(seams, options, *directory, [](const std::string&) {});
+  partition::ReplicaSwitch replicas({&home});
+  MetadataNode node(
+      seams, options, *directory, [](const std::string&) {}, replicas);
   std::optional<absl::Status> started;
   home.Post([&] { node.Start([&](const absl::Status& status) { started = status; }); });
   REQUIRE(scheduler.RunUntil([&] { return started.has_value(); }, std::chrono::seconds(10)));

@@ -33,6 +33,10 @@ class BrokerRegistrar {
   void SetPositions(absl::AnyInvocable<DirectoryPositions()> positions) {
     positions_ = std::move(positions);
   }
+  // Replicas that are to be doubted (R7b), as the logs were found. Before Register.
+  void SetDoubtful(std::vector<DoubtfulReplica> doubtful) {
+    registration_.doubtful = std::move(doubtful);
+  }
   // This process cannot go on: it was replaced, or removed from the cluster.
   void SetFatal(absl::AnyInvocable<void(const absl::Status&)> fatal) { fatal_ = std::move(fatal); }
   // The address that clients are told; before it this broker is not listed by others. Any thread,

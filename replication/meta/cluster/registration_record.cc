@@ -13,6 +13,7 @@ namespace bascule::metadata {
 namespace {
 
 constexpr size_t kBlockBytes = 4096;
+constexpr size_t kMostOwed = 100;  // partitions whose names have room in a block
 constexpr char kMagic[] = "bascule registration ";
 constexpr uint64_t kVersion = 2;
 // Of what is owed. Version 1 wrote this only at first, and took any other number but 0 for it.
@@ -182,6 +183,19 @@ absl::Status RegistrationRecord::OweAll() {
   next.all = true;
   next.teller = 0;
   next.partitions.clear();
+  return Write(std::move(next));
+}
+
+absl::Status RegistrationRecord::Owe(const std::vector<PartitionKey>& lost) {
+  if (now_.all) return absl::OkStatus();
+  Content next = now_;
+  next.partitions.insert(next.partitions.end(), lost.begin(), lost.end());
+  std::sort(next.partitions.begin(), next.partitions.end());
+  next.partitions.erase(std::unique(next.partitions.begin(), next.partitions.end()),
+                        next.partitions.end());
+  if (next.partitions == now_.partitions) return absl::OkStatus();
+  // More than there is room for: all of them are owed.
+  if (next.partitions.size() > kMostOwed) return OweAll();
   return Write(std::move(next));
 }
 

@@ -47,7 +47,7 @@ class RegistrationRecord {
   bool owes_all() const { return now_.all; }
   // The incarnation of the process that was the last to begin to tell that all is owed; 0: none has.
   uint64_t told_by() const { return now_.teller; }
-  // Of single partitions: this version owes none, a later one may have (README.md).
+  // Of single partitions.
   const std::vector<PartitionKey>& owed() const { return now_.partitions; }
   // Its part in the metadata group is not to be gone on with either: it forgot votes.
   bool must_rejoin() const { return now_.rejoin; }
@@ -58,6 +58,8 @@ class RegistrationRecord {
   // Without the generation; writes only what is news.
   absl::Status NotePositions(const DirectoryPositions& positions);
   absl::Status OweAll();
+  // These beside what is owed already.
+  absl::Status Owe(const std::vector<PartitionKey>& lost);
   // A process of this incarnation is about to tell what is owed. Where not all is, nothing is noted.
   absl::Status Telling(uint64_t incarnation);
   // The group knows the generation `known`: this directory is an older copy.
