@@ -66,6 +66,7 @@ class BasculeTarget : public Target {
     v1::CreateStreamRequest request;
     request.set_name(choice.name);
     request.set_subject(choice.subject);
+    request.set_replication_factor(choice.replicas);
     v1::StreamSettings& settings = *request.mutable_settings();
     settings.set_reply_acks(v1::REPLY_ACKS_JETSTREAM);
     settings.set_durability(choice.durability == "os" ? v1::DURABILITY_OS : v1::DURABILITY_FSYNC);

@@ -18,6 +18,10 @@ interleaved, and prints rates, latencies, server CPU, disk and memory with their
   --window N         unacked messages while publishing (default 1,000)
   --only WHAT        publish or replay (default: both)
   --side WHAT        ours or peer: only that side, without ratios
+  --brokers N        1 (default) or 3: three basculed against three nats-servers with JetStream, streams of three
+                     replicas; publishing only
+  --nats-servers N   under three of ours: 1 (default) or 3, a NATS cluster
+  --rate N           messages per second of the paced phase with three brokers (default 5,000)
   --synced-peer      JetStream with sync_interval: always (nats-server 2.10 or newer)
   --durability WHAT  of our stream: fsync (default) or os (page cache, what JetStream's default promises)
   --raw              replay without decoding or checking messages
@@ -44,6 +48,9 @@ window=1000
 only=
 sides=(ours peer)
 synced=
+brokers=1
+bus_servers=1
+rate=5000
 durability=fsync
 raw=()
 time_limit=300
@@ -62,13 +69,19 @@ number() { [[ $2 =~ ^[1-9][0-9]{0,11}$ ]] || bad_usage "$1 $2: a positive number
 while (($# > 0)); do
   case $1 in
     --messages | --one-messages | --rounds | --sizes | --window | --only | --side | --durability | --work-dir | \
-      --time-limit)
+      --time-limit | --brokers | --nats-servers | --rate)
       (($# > 1)) || bad_usage "$1 needs a value"
       ;;&
     --messages) number "$1" "$2"; messages=$2; shift ;;
     --one-messages) number "$1" "$2"; one_messages=$2; shift ;;
     --rounds) number "$1" "$2"; rounds=$2; shift ;;
     --window) number "$1" "$2"; window=$2; shift ;;
+    --rate) number "$1" "$2"; rate=$2; shift ;;
+    --brokers | --nats-servers)
+      [[ $2 == 1 || $2 == 3 ]] || bad_usage "$1 $2: 1 or 3 is expected"
+      if [[ $1 == --brokers ]]; then brokers=$2; else bus_servers=$2; fi
+      shift
+      ;;
     --time-limit) number "$1" "$2"; time_limit=$2; shift ;;
     --sizes)
       [[ $2 =~ ^[0-9]+(,[0-9]+)*$ ]] || bad_usage "--sizes $2: bytes, comma-separated, are expected"
@@ -102,6 +115,13 @@ while (($# > 0)); do
   shift
 done
 
+if [[ $brokers == 3 ]]; then
+  [[ -z $only || $only == publish ]] || bad_usage "--brokers 3 publishes only"
+  only=publish
+elif [[ $bus_servers == 3 ]]; then
+  bad_usage "--nats-servers 3 goes with --brokers 3"
+fi
+
 # 1 GiB of payload, within [1,000, 1,000,000] messages.
 messages_of() {
   local n=${messages:-$((1073741824 / $1))}
@@ -125,7 +145,7 @@ phase() {
     started+=("$perf_pid")
   fi
   "$load/bench_load" "$mode" --side "$running" --nats "$nats_url" ${grpc:+--grpc "$grpc"} --pids "$pids" \
-    --size "$size" --time-limit "$time_limit" "$@" >"$out" || die "round $round, $size B, $running: $mode failed"
+    --replicas "$brokers" --size "$size" --time-limit "$time_limit" "$@" >"$out" || die "round $round, $size B, $running: $mode failed"
   if [[ -n $perf_pid ]]; then
     kill -INT "$perf_pid" 2>/dev/null || die "perf did not run: $(cat "$work/perf.log")"
     wait "$perf_pid" 2>/dev/null || true
@@ -137,7 +157,12 @@ phase() {
 
 start_side() {
   # shellcheck disable=SC2206,SC2086  # splitting at spaces is the contract of BASCULED_ARGS
-  if [[ $running == ours ]]; then start_ours ${BASCULED_ARGS:-}; else start_peer $synced; fi
+  case $running$brokers in
+    ours1) start_ours ${BASCULED_ARGS:-} ;;
+    ours3) start_our_cluster "$bus_servers" ${BASCULED_ARGS:-} ;;
+    peer1) start_peer $synced ;;
+    peer3) start_peer_cluster $synced ;;
+  esac
 }
 
 # fact MODE [bench_load options...]: a number about the running side that no load belongs to.
@@ -174,6 +199,13 @@ run_side() {
   stop_side
   fact disk --data-dir "$data_dir" --messages $((count + warmup)) --fixed "${fixed%.*}"
   drop_data
+  if [[ $brokers == 3 ]]; then
+    start_side
+    phase "$running" "$round" "$size" publish --messages $((rate * 10)) --warmup "$warmup" --rate "$rate" \
+      --window 100000 --durability "$durability"
+    stop_side
+    drop_data
+  fi
   if [[ $only != replay ]]; then
     start_side
     phase "$running" "$round" "$size" one --messages "$one_messages" --durability "$durability"

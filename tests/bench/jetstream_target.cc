@@ -75,7 +75,7 @@ class JetStreamTarget : public Target {
     config.Subjects = subjects;
     config.SubjectsLen = 1;
     config.Storage = js_FileStorage;
-    config.Replicas = 1;
+    config.Replicas = choice.replicas;
     if (choice.retention_bytes > 0) config.MaxBytes = choice.retention_bytes;
     jsErrCode code{};
     const natsStatus status =

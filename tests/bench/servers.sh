@@ -133,6 +133,81 @@ start_peer() {
   pids=$nats_pid
 }
 
+# start_bus_cluster KIND [synced]: three nats-servers that form a cluster, plain or with JetStream (KIND bus or
+# jetstream); sets nats_urls (an array), nats_url (of the first) and nats_pids.
+start_bus_cluster() {
+  local kind=$1 interval= i routes= ports=()
+  [[ ${2:-} != synced ]] || interval='sync_interval: always'
+  for i in 1 2 3; do ports+=("$("$load/bench_load" free-port)"); done
+  for i in 0 1 2; do routes+="\"nats://127.0.0.1:${ports[i]}\" "; done
+  nats_urls=()
+  nats_pids=
+  for i in 1 2 3; do
+    local config=$work/$kind$i.conf
+    printf 'server_name: n%s\ncluster {\n  name: bench\n  listen: "127.0.0.1:%s"\n  routes: [ %s ]\n}\n' \
+      "$i" "${ports[i - 1]}" "$routes" >"$config"
+    if [[ $kind == jetstream ]]; then
+      printf 'jetstream {\n  store_dir: "%s"\n  max_file_store: 200GiB\n  %s\n}\n' "$data_dir/n$i" "$interval" \
+        >>"$config"
+    fi
+    start_nats "$kind$i" -c "$config"
+    nats_urls+=("$nats_url")
+    nats_pids+=${nats_pids:+,}$nats_pid
+  done
+  nats_url=${nats_urls[0]}
+}
+
+# start_our_cluster SERVERS [broker args...]: one or three plain nats-servers and three basculed on them.
+start_our_cluster() {
+  local servers=$1 i peers=() urls=() ports=()
+  shift
+  logs=()
+  data_dir=$work/data
+  rm -rf "$data_dir"
+  mkdir "$data_dir"
+  if [[ $servers == 3 ]]; then
+    start_bus_cluster bus
+    urls=("${nats_urls[@]}")
+    pids=$nats_pids
+  else
+    start_nats bus
+    urls=("$nats_url" "$nats_url" "$nats_url")
+    pids=$nats_pid
+  fi
+  for i in 0 1 2; do
+    peers+=("127.0.0.1:$("$load/bench_load" free-port)")
+    ports+=("$("$load/bench_load" free-port)")
+  done
+  local join
+  join=$(IFS=,; printf '%s' "${peers[*]}")
+  for i in 0 1 2; do
+    logs+=("$work/basculed$i.log")
+    mkdir "$data_dir/b$i"
+    "$bin/basculed" --data-dir "$data_dir/b$i" --id "b$i" --listen "127.0.0.1:${ports[i]}" \
+      --nats-servers "${urls[i]}" --set cluster.listen="${peers[i]}" --set cluster.insecure=true \
+      --set clustering.raft.bootstrap.peers=b0,b1,b2 --set cluster.join="$join" "$@" \
+      >"$work/basculed$i.log" 2>&1 &
+    bascule_pid=$!
+    started+=("$bascule_pid")
+    pids+=,$bascule_pid
+  done
+  grpc=127.0.0.1:${ports[0]}
+  "$load/bench_load" ready --side ours --nats "$nats_url" --grpc "$grpc" --time-limit 30 2>"$work/ready.log" ||
+    die "basculed is not ready after 30 s: $(cat "$work/ready.log")"
+}
+
+# start_peer_cluster [synced]: three nats-servers with JetStream.
+start_peer_cluster() {
+  logs=()
+  data_dir=$work/data
+  rm -rf "$data_dir"
+  mkdir "$data_dir"
+  bascule_pid=
+  grpc=
+  start_bus_cluster jetstream "${1:-}"
+  pids=$nats_pids
+}
+
 # stop_pid PID: asks, waits 20 s, insists; fails when it had to.
 stop_pid() {
   local pid=$1 tries killed=0

@@ -24,6 +24,7 @@ struct StreamChoice {
   std::string subject;
   std::string durability = "fsync";  // "fsync" or "os", ours only
   int64_t retention_bytes = 0;       // 0 = keep all
+  int replicas = 1;
 };
 
 // One thread at a time.
