@@ -107,7 +107,10 @@ absl::Status CommitLog::Roll() {
   const absl::Status header = file->WriteAt(
       FilePosition(0), EncodeSegmentHeader({options_.stream, options_.partition, log_end()}));
   if (!header.ok()) {
-    (void)env_.fs.Remove(next.path);  // recovery removes it too
+    // Brought back by a crash its name would say that this segment ends here, whatever is appended and acked
+    // from now on: the next flush makes sure that it is gone.
+    dirty_directory_ = true;
+    if (const absl::Status removed = env_.fs.Remove(next.path); !removed.ok()) Distrust(removed);
     return header;
   }
   unsealed_.emplace_back(active().base(), active_file_);

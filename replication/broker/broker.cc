@@ -328,7 +328,8 @@ void Broker::Stop(absl::AnyInvocable<void()> done) {
     if (!partitions_) return metadata_.Stop(std::move(done));
     if (!MayHandOver()) return StopPartitions(std::move(done));
     HandOver(metadata_.frontend(), directory_.server_id(), limits::kHandOverTimeout,
-             [this, done = std::move(done)]() mutable { StopPartitions(std::move(done)); });
+             lifetime_.Guard(
+                 [this, done = std::move(done)]() mutable { StopPartitions(std::move(done)); }));
   });
 }
 

@@ -261,9 +261,11 @@ class Partition final : public PartitionPort,
   // Following (partition_follow.cc)
   void Ask();
   void AskAnew(std::string_view why);
+  void AskLater(std::string_view why);
+  void DropIncoming();
   void OnAnswer(const isr::ReconcileAnswer& answer);
   void BeginCut(Offset to);
-  void BeginAnew(Offset at);
+  void BeginAnew(Offset at, std::string_view why);
   void OnCutEnded(const absl::Status& status);
   void Diverge(const std::string& why);
   void TakeAppend(const std::shared_ptr<const IncomingFrame>& frame, const ReplicaPart& part);
@@ -305,6 +307,7 @@ class Partition final : public PartitionPort,
   std::shared_ptr<ReplicaLink> leader_;       // whom it follows
   uint64_t questions_ = 0;                    // asked, ever
   std::deque<Incoming> incoming_;             // appends that wait for a place in the log
+  bool no_room_ = false;                      // there was none for what it sent, and that was said
   std::string diverged_;                      // R9: why; empty: it has not
   Offset high_watermark_;                     // of the roles before this one
   std::map<std::string, Outgoing> outgoing_;  // to each other replica, while it leads

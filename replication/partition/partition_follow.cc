@@ -20,11 +20,18 @@ void Partition::Follow(LeaderEpoch epoch, const std::string& leader) {
     return;
   }
   TakeDurability();
-  const Offset knew = std::clamp(KnownHighWatermark(), log_->log_start(), log_->log_end());
   replica_.reset();
-  state_ = State::kFollowing;
+  follower_.reset();
   diverged_.clear();
   leader_ = env_.replicas.LinkTo(leader);
+  if (!log_->damaged().empty()) {
+    // It has left the in-sync replicas for that (R6b): the leader has all of it, and is followed with an empty log.
+    state_ = State::kStandby;
+    next_role_ = NextRole{epoch, leader, std::nullopt};
+    return BeginAnew(Offset(0), "it is damaged here");
+  }
+  const Offset knew = std::clamp(KnownHighWatermark(), log_->log_start(), log_->log_end());
+  state_ = State::kFollowing;
   follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
                                                   options_.settings.durability, questions_ + 1},
                     log_->log_end(), log_->flushed_end(), knew);
@@ -48,13 +55,28 @@ void Partition::Ask() {
 void Partition::AskAnew(std::string_view why) {
   LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": broker ",
              leader_->broker(), " leads, and ", why, ": asking it where the logs part");
+  DropIncoming();
+  Ask();
+}
+
+// There is no room for what it sends. Held back, that would hold back what goes to others too: it is asked for
+// again at the next tick.
+void Partition::AskLater(std::string_view why) {
+  if (!std::exchange(no_room_, true)) {
+    LogWarning("stream ", options_.stream, " partition ", options_.key.partition,
+               ": cannot follow broker ", leader_->broker(), " now, and tries every second: ", why);
+  }
+  DropIncoming();
+}
+
+// What comes next is no answer to our last question any more.
+void Partition::DropIncoming() {
   incoming_.clear();
   high_watermark_ = follower_->high_watermark();
   const LeaderEpoch epoch = follower_->epoch();
   follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
                                                   options_.settings.durability, questions_ + 1},
                     log_->log_end(), log_->flushed_end(), high_watermark_);
-  Ask();
 }
 
 void Partition::OnAnswer(const isr::ReconcileAnswer& answer) {
@@ -70,7 +92,7 @@ void Partition::OnAnswer(const isr::ReconcileAnswer& answer) {
     case Todo::kCut:
       return BeginCut(verdict.offset);
     case Todo::kBeginAnew:
-      return BeginAnew(verdict.offset);
+      return BeginAnew(verdict.offset, "the leader's begins there and has nothing that is here");
     case Todo::kAskAgain:
       return Ask();
     case Todo::kStop:
@@ -112,10 +134,10 @@ void Partition::BeginCut(Offset to) {
   });
 }
 
-void Partition::BeginAnew(Offset at) {
+void Partition::BeginAnew(Offset at, std::string_view why) {
   LogWarning("stream ", options_.stream, " partition ", options_.key.partition,
-             ": begins its log anew at ", at, ", where that of broker ", leader_->broker(),
-             " begins; nothing of what it holds, to ", log_->log_end(), ", is wanted there");
+             ": gives up its log, which ends at ", log_->log_end(), ", and begins it anew at ", at,
+             " from that of broker ", leader_->broker(), ": ", why);
   log_->PlanAnew(at, [weak = weak_from_this(), log = log_.get()](const absl::Status& planned) {
     const auto self = weak.lock();
     if (!self || self->log_.get() != log) return;
@@ -147,7 +169,9 @@ void Partition::OnCutEnded(const absl::Status& status) {
   if (next_role_) return TakeNextRole();
   if (state_ != State::kFollowing || follower_->phase() != isr::FollowerReplica::Phase::kCutting)
     return;
-  if (!status.ok()) return Diverge(Concat("the log cannot be cut: ", FromAbsl(status.message())));
+  if (absl::IsDataLoss(status))
+    return Diverge(Concat("the log cannot be cut: ", FromAbsl(status.message())));
+  if (!status.ok()) return AskLater(FromAbsl(status.message()));  // no room for recovery.points
   follower_->OnCut(log_->log_end(), log_->flushed_end());
   CheckInvariants();
   if (log_->dirty()) StartFlush();
@@ -202,26 +226,27 @@ Partition::Taken Partition::AppendOne(const Incoming& incoming) {
     AskAnew(FromAbsl(checked.status().message()));
     return Taken::kDropped;
   }
+  bool wait = false;
   for (const CheckedBatch& batch : *checked) {
-    bool wait = false;
     const absl::Status appended = RollAndAppend(*incoming.frame, batch, wait);
-    if (wait) return Taken::kWait;
-    if (appended.ok()) continue;
-    incoming_.clear();
+    if (wait) break;  // for the rest of it
+    if (appended.ok()) {
+      appended_since_tick_ = true;
+      no_room_ = false;
+      continue;
+    }
     if (absl::IsResourceExhausted(appended)) {
-      // Held back, it would hold back what goes to others too; it is asked for again.
-      AskAnew(Concat("there is no room for what it sends: ", FromAbsl(appended.message())));
+      AskLater(FromAbsl(appended.message()));
     } else {
       Fail(appended);
     }
     return Taken::kDropped;
   }
-  appended_since_tick_ = true;
   std::optional<Offset> moved = follower_->OnAppended(log_->log_end());
   if (const auto told = follower_->OnHighWatermark(follower_->epoch(), append.high_watermark))
     moved = told;
   if (moved) watch_.Notify(*moved);
-  return Taken::kAll;
+  return wait ? Taken::kWait : Taken::kAll;
 }
 
 // R12: the leader says where segments begin.

@@ -178,11 +178,12 @@ void Partition::DoRead(const ReadRequest& request, ReadDone done) {
   }
   Reader& reader = readers_[request.reader];
   if (!reverse && request.from >= committed) {
+    // By our own watch: it must not keep us.
     watch_.Wait(request.reader, request.from,
-                [self = shared_from_this(), request,
+                [weak = weak_from_this(), request,
                  done = std::move(done)](const absl::Status& woken) mutable {
                   if (!woken.ok()) return done(woken);
-                  self->DoRead(request, std::move(done));
+                  if (const auto self = weak.lock()) self->DoRead(request, std::move(done));
                 });
     return;
   }

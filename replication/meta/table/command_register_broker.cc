@@ -101,11 +101,14 @@ CommandOutcome RegisterBroker(TableState& table, MetadataIndex index,
       doubtful[replica.partition] = {registration.id, replica.epoch, replica.end};
   }
   const bool all_gone = registration.lost_all || (other_disk && !registration.kept_all);
+  // A process registers again until it hears that it is: what it was given since cannot be lost. A table of an
+  // older feature level is the same on versions that take it for lost.
+  const bool was_told = !other_process && table.feature_level() >= kReplicasLevel;
   CommandOutcome outcome;
   for (const PartitionKey& key : table.ReplicasOf(registration.id)) {
     BrokerChange change;
-    if (other_process) change.restarted = registration.id;              // R2a
-    if (all_gone || lost.contains(key)) change.lost = registration.id;  // R6b
+    if (other_process) change.restarted = registration.id;                             // R2a
+    if (!was_told && (all_gone || lost.contains(key))) change.lost = registration.id;  // R6b
     const auto doubt = doubtful.find(key);
     // R7b. Of a process that registers again what it said first has been dealt with.
     if (other_process && doubt != doubtful.end()) change.doubt = doubt->second;
