@@ -36,7 +36,8 @@ absl::Status BrokerProcess::Start(const config::Config& config) {
       *bus_};
   broker_ = std::make_unique<broker::Broker>(
       std::move(seams),
-      broker::BrokerOptions{config, Concat("machine ", machine_.name), SmallMetadataStore()},
+      broker::BrokerOptions{config, Concat("machine ", machine_.name),
+                            Concat("boot-", machine_.boots), SmallMetadataStore()},
       std::move(directory));
   broker_->Start([this](const absl::Status& status) {
     if (!status.ok()) return Die(status);
@@ -49,6 +50,17 @@ absl::Status BrokerProcess::Start(const config::Config& config) {
 void BrokerProcess::Die(const absl::Status& why) {
   kernel_.Note(machine_.name, " cannot go on: ", FromAbsl(why.message()));
   if (!dead_) dead_ = why;
+}
+
+void BrokerProcess::Stop() {
+  stopping_ = true;
+  broker_->Stop([this] { stopped_ = true; });
+}
+
+std::shared_ptr<PartitionPort> BrokerProcess::Holding(const std::string& stream, size_t partition) {
+  if (!ready()) return nullptr;
+  const auto entry = broker_->catalog().Find(stream);
+  return entry ? entry->partitions.at(partition) : nullptr;
 }
 
 std::shared_ptr<PartitionPort> BrokerProcess::Leading(const std::string& stream, size_t partition) {

@@ -20,7 +20,10 @@ class BrokerProcess final : public SimKernel::Process {
   ~BrokerProcess() override;
 
   // Its ports may be used: it is a member, and registered.
-  bool ready() const { return ready_ && !dead_; }
+  bool ready() const { return ready_ && !dead_ && !stopping_; }
+  // An orderly end, as SIGTERM asks for; once, while it is ready.
+  void Stop();
+  bool stopped() const { return stopped_; }
   // Why the process would have ended.
   const std::optional<absl::Status>& dead() const { return dead_; }
   const std::string& name() const { return machine_.name; }
@@ -30,6 +33,8 @@ class BrokerProcess final : public SimKernel::Process {
   SimBusConnection& bus() { return *bus_; }
   // Its port of a partition that it leads, as its clients find it; null otherwise.
   std::shared_ptr<PartitionPort> Leading(const std::string& stream, size_t partition);
+  // Of any replica of it that is here.
+  std::shared_ptr<PartitionPort> Holding(const std::string& stream, size_t partition);
 
  private:
   absl::Status Start(const config::Config& config);
@@ -42,6 +47,8 @@ class BrokerProcess final : public SimKernel::Process {
   std::unique_ptr<SimBusConnection> bus_;
   std::unique_ptr<broker::Broker> broker_;
   bool ready_ = false;
+  bool stopping_ = false;
+  bool stopped_ = false;
   std::optional<absl::Status> dead_;
 };
 

@@ -53,6 +53,7 @@ void SimKernel::Crash(uint64_t number) {
   if (slot.process) Note(slot.machine->name, " loses its power");
   End(slot);
   slot.machine->disk.Crash(slot.machine->rng);
+  ++slot.machine->boots;
 }
 
 std::string SimKernel::Notes() const {

@@ -40,6 +40,7 @@ struct SimMachine {
   const PeerId id;
   const std::string name;  // of the server
   uint64_t incarnation = 0;
+  uint64_t boots = 1;  // raised by each crash
   SimRng rng;
   SimFileSystem disk;
   SimScheduler& scheduler;
@@ -101,7 +102,7 @@ class SimKernel {
   std::string Notes() const;
 
  private:
-  static constexpr size_t kKeptNotes = 2000;
+  static constexpr size_t kKeptNotes = 5000;
   struct Slot {
     std::unique_ptr<SimMachine> machine;
     Factory factory;

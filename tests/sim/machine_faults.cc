@@ -58,10 +58,7 @@ void MachineFaults::Harm(uint64_t number, bool dead) {
   }
   const bool crash = Happens(rates_.crash) || machine.disk.faults().power_is_off();
   if (crash || dead || Happens(rates_.kill)) {
-    crash ? kernel_.Crash(number) : kernel_.Kill(number);
-    machine.disk.faults().Clear();
-    down_until_[number] = In(1, 2000);
-    return;
+    return Down(number, crash ? End::kCrash : End::kKill);
   }
   if (Happens(rates_.power)) machine.disk.faults().PowerOffAfter(1 + kernel_.rng().Below(12));
   if (Happens(rates_.sync_error)) {
@@ -77,6 +74,13 @@ void MachineFaults::Harm(uint64_t number, bool dead) {
     kernel_.Note(machine.name, ": stands still for ", still.count(), " ms");
     for (SimExecutor* thread : machine.threads) thread->StandStill(still);
   }
+}
+
+void MachineFaults::Down(uint64_t number, End how) {
+  on_down(number, how);
+  how == End::kCrash ? kernel_.Crash(number) : kernel_.Kill(number);
+  kernel_.machine(number).disk.faults().Clear();
+  down_until_[number] = In(1, 2000);
 }
 
 void MachineFaults::HarmNetwork() {
@@ -96,7 +100,7 @@ void MachineFaults::HarmNetwork() {
   }
 }
 
-void MachineFaults::Heal() {
+void MachineFaults::Heal(const std::function<bool(uint64_t machine)>& stays) {
   kernel_.Note("all is well again");
   rates_ = {};
   kernel_.network().Heal();
@@ -105,7 +109,10 @@ void MachineFaults::Heal() {
     SimMachine& machine = kernel_.machine(i);
     machine.disk.SetCapacity(kPlentyOfBytes);
     machine.disk.faults().Clear();
+    machine.disk.faults().rates = {};
+    if (kernel_.up(i) && !machine.disk.faults().power_is_planned() && stays(i)) continue;
     // A power loss that is planned and has not come yet goes with a crash, too.
+    on_down(i, End::kCrash);
     kernel_.Crash(i);
     kernel_.Start(i);
   }

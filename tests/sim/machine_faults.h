@@ -36,10 +36,15 @@ class MachineFaults {
 
   // Before each kStep of time. What is dead is ended; what is down starts again after a while.
   void Step(const std::function<bool(uint64_t machine)>& dead);
-  // All is well from now on; every machine starts once more.
-  void Heal();
+  // All is well from now on; every machine starts once more, but for those that `stays` names and that can.
+  void Heal(const std::function<bool(uint64_t machine)>& stays = [](uint64_t) { return false; });
   bool Happens(double each_second);
+  // Ends what runs on a machine that is up: with the whole machine, or alone. It starts again after a while.
+  enum class End { kCrash, kKill };
+  void Down(uint64_t machine, End how);
 
+  // Told before each Down.
+  std::function<void(uint64_t machine, End how)> on_down = [](uint64_t, End) {};
   // Who a machine is on the network; its number unless said otherwise.
   std::function<PeerId(uint64_t machine)> node_of = [](uint64_t machine) {
     return PeerId(machine);

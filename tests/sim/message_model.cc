@@ -16,13 +16,18 @@ partition::TestMessage MessageModel::NewMessage(const std::string& subject, AckP
   partition::TestMessage message;
   message.value = message.inbox = Concat(subject, "/", ++messages_);
   message.policy = policy;
-  sent_[message.value] = {subject, messages_};
+  sent_[message.value] = {subject, messages_, policy};
   message.value.append(padding, kPadding);
   return message;
 }
 
+void MessageModel::OnHeard(const partition::TestMessage& message, size_t brokers) {
+  sent_[message.inbox].refusal_counts = brokers == 1;
+}
+
 void MessageModel::Place(const std::string& subject, Offset offset, const std::string& value,
                          const std::string& by) {
+  if (forgotten_.contains(subject)) return;
   const auto sent = sent_.find(value);
   if (sent == sent_.end() || sent->second.subject != subject)
     return fail_(Concat(by, " of ", subject, " names ", value, ", which was not sent there"));
@@ -40,13 +45,16 @@ void MessageModel::Place(const std::string& subject, Offset offset, const std::s
 void MessageModel::OnAck(const BusAck& ack) {
   const auto sent = sent_.find(ack.inbox);
   if (sent == sent_.end()) return fail_(Concat("an ack to ", ack.inbox, ", which nobody has"));
-  if (ack.error == AckError::kUnknown) return;  // it may be there
+  if (ack.error == AckError::kUnknown || ack.error == AckError::kOutcomeUnknown)
+    return;  // it may be there
   if (ack.error != AckError::kOk) {
+    if (!sent->second.refusal_counts || forgotten_.contains(sent->second.subject)) return;
     if (offsets_.contains(ack.inbox)) fail_(Concat(ack.inbox, " is there, and is refused"));
     refused_.insert(ack.inbox);
     return;
   }
   acked_.insert(ack.inbox);
+  if (sent->second.policy == AckPolicy::kLeader && is_replicated(sent->second.subject)) return;
   Place(sent->second.subject, ack.offset, ack.inbox, Concat("an ack of ", ack.stream));
 }
 
@@ -57,6 +65,7 @@ void MessageModel::OnRead(const std::string& subject, const partition::Partition
     Place(subject, offset, value, "a reader");
     // There is one publisher, and one broker that hears it at a time.
     const uint64_t number = sent_[value].number;
+    if (forgotten_.contains(subject)) continue;
     if (number <= before) fail_(Concat(value, " stands behind a later one of ", subject));
     before = number;
   }

@@ -31,7 +31,8 @@ MetadataBroker::MetadataBroker(SimKernel& kernel, SimMachine& machine, FakeDisco
       options_(Clustered(std::move(options))),
       discovery_(bus),
       seams_(SeamsOf(kernel, machine, discovery_,
-                     [this] { Die(absl::InternalError("it says so itself")); })) {}
+                     [this] { Die(absl::InternalError("it says so itself")); })),
+      replicas_({machine.home}) {}
 
 // All at once, as no broker does: a group of several from the start. Its directory is bound, so that
 // none of them counts as emptied.
@@ -67,8 +68,8 @@ absl::Status MetadataBroker::Start() {
   ASSIGN_OR_RETURN(const auto record,
                    metadata::RegistrationRecord::Open(machine_.disk, kDirectory));
   if (record->must_rejoin()) return absl::DataLossError("it takes itself for an older copy");
-  node_ = std::make_unique<broker::MetadataNode>(seams_, options_, *directory_,
-                                                 [](const std::string&) {});
+  node_ = std::make_unique<broker::MetadataNode>(
+      seams_, options_, *directory_, [](const std::string&) {}, replicas_);
   node_->Start([this](const absl::Status& status) { OnMember(status); });
   return absl::OkStatus();
 }

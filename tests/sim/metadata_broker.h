@@ -7,6 +7,7 @@
 #include <string>
 
 #include "replication/broker/metadata_node.h"
+#include "replication/partition/replica_switch.h"
 #include "tests/sim/kernel.h"
 #include "tests/support/fake_discovery.h"
 
@@ -48,6 +49,7 @@ class MetadataBroker final : public SimKernel::Process, public DeltaSink {
   FakeDiscovery discovery_;
   const broker::MetadataSeams seams_;
   std::optional<broker::DataDirectory> directory_;
+  partition::ReplicaSwitch replicas_;  // of no partition
   std::unique_ptr<broker::MetadataNode> node_;
   bool ready_ = false;
   std::optional<absl::Status> dead_;

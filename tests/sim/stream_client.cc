@@ -15,8 +15,8 @@ bool IsOutcomeUnknown(const absl::Status& status) { return !absl::IsUnavailable(
 
 }  // namespace
 
-void StreamClient::Create(StreamAdmin& admin, const std::string& broker, int32_t partitions,
-                          int32_t replication_factor) {
+std::string StreamClient::Create(StreamAdmin& admin, const std::string& broker, int32_t partitions,
+                                 int32_t replication_factor, const StreamOverrides& overrides) {
   const std::string name = Concat("s", ++names_);
   streams_[name] = {};
   StreamSpec spec;
@@ -24,11 +24,13 @@ void StreamClient::Create(StreamAdmin& admin, const std::string& broker, int32_t
   spec.subject = "in." + name;
   spec.partitions = partitions;
   spec.replication_factor = replication_factor;
+  spec.overrides = overrides;
   kernel_.Note(broker, " is asked to create ", name);
   admin.CreateStream(std::move(spec), kTimeout,
                      [this, alive = alive_, name](const absl::Status& status) {
                        if (*alive) OnCreated(name, status);
                      });
+  return name;
 }
 
 void StreamClient::OnCreated(const std::string& name, const absl::Status& status) {

@@ -24,8 +24,9 @@ class StreamClient {
   ~StreamClient() { *alive_ = false; }
 
   // Stream sN on subject in.sN, by way of `broker`.
-  void Create(StreamAdmin& admin, const std::string& broker, int32_t partitions = 1,
-              int32_t replication_factor = 1);
+  // Returns its name.
+  std::string Create(StreamAdmin& admin, const std::string& broker, int32_t partitions = 1,
+                     int32_t replication_factor = 1, const StreamOverrides& overrides = {});
   // One that is there and that nobody was asked to delete before, if there is any.
   void Delete(StreamAdmin& admin, const std::string& broker);
 

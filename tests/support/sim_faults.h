@@ -60,6 +60,10 @@ class SimFaults {
   void PowerOffAfter(uint64_t n);
   void PowerOn();
   bool power_is_off() const { return power_off_; }
+  // Off, or to go off.
+  bool power_is_planned() const {
+    return power_off_ || changing_calls_until_power_off_ != kForever;
+  }
   // Forgets plans; rates and the power stay as they are.
   void Clear() { plans_.clear(); }
 
