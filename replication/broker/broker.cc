@@ -177,7 +177,14 @@ void Broker::RecoverReplicas() {
       }
     }
     partitions_->RecoverBefore(
-        replicated, lifetime_.Guard([this](const std::vector<partition::RecoveredReplica>& found) {
+        replicated,
+        lifetime_.Guard([this, replicated](std::vector<partition::RecoveredReplica> found) {
+          // Without recovery.points nobody knows what should be there.
+          const bool known = points_lost_.empty() && !(points_missing_ && metadata_.was_member());
+          if (!known) {
+            found.clear();
+            for (const PartitionKey key : replicated) found.push_back({key, true, false, {}, {}});
+          }
           if (const absl::Status told = TellRecovered(found); !told.ok()) return End(told);
           Register();
         }));
