@@ -205,4 +205,61 @@ TEST_CASE("replicas: an epoch that begins while a cut is under way waits for it"
   CHECK(group[1].acks.Find("i7") != nullptr);
 }
 
+TEST_CASE("replicas: a damaged log is given up for the leader's, once there is a leader") {
+  PartitionGroup group;
+  group.Elect(1, 1, {1, 2, 3});
+  group.Run();
+  for (int i = 0; i < 6; ++i) {
+    group.Publish(1, AllAcked(i, i + 1));
+    group.Run();
+  }
+  group[3].partition->Close(absl::UnavailableError("stopped"));
+  group.Run();
+  group[3].fs.Kill();
+  const std::string path = JoinPath(kGroupDirectory, log::SegmentFileName(Offset()));
+  group[3].fs.FlipBit(path, log::kSegmentHeaderBytes + wire::kBatchHeaderBytes + 1, 3);
+  group[3].Start();
+  group[3].partition->StandBy();
+  group.Run();
+  REQUIRE(group[3].Records() != group[1].Records());
+  const std::string held = group[3].fs.VisibleBytes(path);
+  group.Run(std::chrono::seconds(3));
+  CHECK(group[3].fs.VisibleBytes(path) == held);  // nobody leads: it is all there is
+  SUBCASE("it follows") { group.Elect(1, 2, {1, 2}); }
+  SUBCASE("a newer epoch begins meanwhile") {
+    group.Elect(1, 2, {1, 2});
+    group.Elect(2, 3, {1, 2});
+  }
+  SUBCASE("nobody leads any more meanwhile") {
+    group[3].partition->Follow(LeaderEpoch(2), "b1");
+    group[3].partition->StandBy();
+    group.Run();
+    CHECK(group[3].Records().empty());
+    group.Elect(1, 3, {1, 2});
+  }
+  group.Run(std::chrono::seconds(3));
+  CHECK(group[3].Records() == group[1].Records());
+  CHECK(group[3].Records().size() == 6);
+  CHECK(group.Status(3).degraded.empty());
+  CHECK(group[3].failures == 0);
+}
+
+TEST_CASE("replicas: a follower without room asks once a second, and goes on when there is room") {
+  PartitionGroup group;
+  group.Elect(1, 1, {1, 2, 3});
+  group.Run();
+  group[3].disk_full = true;
+  const int before = group.lines.frames[ReplicaLane::kTail];
+  for (int i = 0; i < 4; ++i) {
+    group.Publish(1, AllAcked(i, i + 1));
+    group.Run(std::chrono::seconds(1));
+  }
+  CHECK(group[3].Records().empty());
+  CHECK(group.lines.frames[ReplicaLane::kTail] - before < 60);
+  group[3].disk_full = false;
+  group[3].partition->OnReplicaTick();
+  group.Run();
+  CHECK(group[3].Records() == group[1].Records());
+}
+
 }  // namespace bascule::partition
