@@ -1,4 +1,4 @@
-// The faults that the replication tests must notice (isr_mutants/README.md), one at a time, chosen
+// The faults that the replication tests must notice (isr_mutants/README.md, replica_mutants/README.md), one at a time, chosen
 // by the test while it runs. Copies of the product's sources ask here, and the world's own part.
 #pragma once
 
@@ -29,5 +29,11 @@ extern const std::vector<Mutant> kMutants;
 }  // namespace bascule::isr
 
 namespace bascule::metadata {
+using isr::Mutated;
+}
+namespace bascule::partition {
+using isr::Mutated;
+}
+namespace bascule::broker {
 using isr::Mutated;
 }

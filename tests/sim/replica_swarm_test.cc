@@ -10,7 +10,7 @@
 namespace bascule {
 namespace {
 
-constexpr uint64_t kReplicaSeeds = 150;
+constexpr uint64_t kReplicaSeeds = 1000;
 
 uint64_t ReplicaSeedsFrom(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);

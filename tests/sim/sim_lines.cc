@@ -15,7 +15,7 @@ namespace bascule {
 namespace {
 
 // How long one write takes at most.
-constexpr std::chrono::microseconds kWrite{200};
+constexpr std::chrono::microseconds kWriteTime{200};
 // How long a cut may go unnoticed by whoever sends.
 constexpr std::chrono::seconds kNotice{3};
 // What may be under way, or wait unread.
@@ -193,7 +193,7 @@ void SimLines::Down(const LinePtr& line, const StreamPtr& stream) {
 
 void SimLines::Pull(const LinePtr& line, const StreamPtr& stream) {
   if (std::exchange(stream->writing, true)) return;
-  After(UpTo(kWrite), [this, line, stream] {
+  After(UpTo(kWriteTime), [this, line, stream] {
     stream->writing = false;
     Ask(line, stream);
   });
