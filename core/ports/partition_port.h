@@ -43,8 +43,8 @@ using ReaderId = Number<struct ReaderIdTag, uint64_t>;
 struct ReadRequest {
   ReaderId reader;
   Direction direction = Direction::kForward;
-  Offset from;           // forward: first wanted; reverse: highest wanted
-  size_t max_bytes = 0;  // a hint: at least one batch is returned
+  Offset from;               // forward: first wanted; reverse: highest wanted
+  size_t max_bytes = 0;      // a hint: at least one batch is returned
   bool any_replica = false;  // as in StartPosition
 };
 

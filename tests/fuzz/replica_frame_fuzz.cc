@@ -20,7 +20,8 @@ void Check(std::string_view frame) {
       BASCULE_CHECK_GE(append->high_watermark, Offset(0));
       const auto batches = CheckBatches(append->batches, Offset(0), LeaderEpoch(), part.epoch);
       if (batches.ok()) BASCULE_CHECK(!batches->empty());
-      builder.AddAppend(part.key, part.epoch, append->high_watermark, append->number, Bytes::Copy(append->batches));
+      builder.AddAppend(part.key, part.epoch, append->high_watermark, append->number,
+                        Bytes::Copy(append->batches));
       continue;
     }
     if (const auto* question = std::get_if<isr::ReconcileQuestion>(&part.what)) {

@@ -76,7 +76,8 @@ TEST_CASE("a read that waits ends when the partition is led here no more") {
   CHECK(Propose(machine, Fence(machine)).ok());
   machine.RunFor(kSecond);
   REQUIRE(ended.has_value());
-  CHECK(absl::IsUnavailable(*ended));  // clients find the new leader; FailedPrecondition says paused
+  CHECK(
+      absl::IsUnavailable(*ended));  // clients find the new leader; FailedPrecondition says paused
   CHECK(ended->message() == "leadership of the partition has moved; subscribe again");
 }
 

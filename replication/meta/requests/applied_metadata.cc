@@ -79,7 +79,8 @@ void AppliedMetadata::HandOver(DeltaSink& sink) {
 void AppliedMetadata::DeliverBrokers() {
   BrokerLives brokers;
   for (const auto& [id, broker] : table_.brokers())
-    brokers.emplace_hint(brokers.end(), id, BrokerLife{broker.incarnation, !broker.fenced, broker.node});
+    brokers.emplace_hint(brokers.end(), id,
+                         BrokerLife{broker.incarnation, !broker.fenced, broker.node});
   if (brokers == brokers_) return;
   brokers_ = std::move(brokers);
   sink_->OnBrokers(brokers_);
