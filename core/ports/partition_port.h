@@ -102,8 +102,8 @@ class PartitionPort {
   // The next committed batches. Forward reads past the high watermark wait for it to move. Ends
   // with:
   //   Cancelled: CancelRead; NotFound "commit log was deleted"; Unavailable: the partition stops
-  //   serving here, or another broker leads it now; DataLoss: the bytes at this offset are damaged (file, offsets and cause in the
-  //   text); OutOfRange (reverse only): nothing at or below `from`.
+  //   serving here, or another broker leads it now; DataLoss: the bytes at this offset are damaged
+  //   (file, offsets and cause in the text); OutOfRange (reverse only): nothing at or below `from`.
   virtual void Read(const ReadRequest& request,
                     absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)> done) = 0;
   // The reader is done: its parked read (if any) is answered with Cancelled and what the partition

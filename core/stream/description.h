@@ -61,10 +61,10 @@ struct StreamDescription {
 // 0, automatic, is three where three brokers live, else one: two of two would not outlive either.
 int32_t OpenReplicationFactor(const StreamSpec& spec, int32_t setting, int brokers);
 
-// Applies the defaults (no partitions -> 1, no factor -> `open_factor`) and checks name, subject, counts and overrides in the wire
-// contract's order, with its codes and texts: name, subject, reserved names, then what only we
-// check (group, partitions, the length of what NATS is told, overrides), replication factor.
-// `brokers` = servers in the cluster that live.
+// Applies the defaults (no partitions -> 1, no factor -> `open_factor`) and checks name, subject,
+// counts and overrides in the wire contract's order, with its codes and texts: name, subject,
+// reserved names, then what only we check (group, partitions, the length of what NATS is told,
+// overrides), replication factor. `brokers` = servers in the cluster that live.
 // Every error is InvalidArgument; `spec` may then be half normalized.
 absl::Status NormalizeAndValidate(StreamSpec& spec, int brokers, int32_t open_factor = 1);
 

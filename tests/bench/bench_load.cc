@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kQuietLimit{3000};
 constexpr std::chrono::seconds kClusterPatience{20};
+constexpr std::chrono::milliseconds kReadyPeriod{100};
 constexpr uint64_t kLoadRun = 1;
 constexpr uint64_t kOneRun = 2;
 constexpr char kLoadStream[] = "bench-load";

@@ -145,7 +145,8 @@ phase() {
     started+=("$perf_pid")
   fi
   "$load/bench_load" "$mode" --side "$running" --nats "$nats_url" ${grpc:+--grpc "$grpc"} --pids "$pids" \
-    --replicas "$brokers" --size "$size" --time-limit "$time_limit" "$@" >"$out" || die "round $round, $size B, $running: $mode failed"
+    --replicas "$brokers" --size "$size" --time-limit "$time_limit" "$@" >"$out" ||
+    die "round $round, $size B, $running: $mode failed"
   if [[ -n $perf_pid ]]; then
     kill -INT "$perf_pid" 2>/dev/null || die "perf did not run: $(cat "$work/perf.log")"
     wait "$perf_pid" 2>/dev/null || true

@@ -83,7 +83,10 @@ class FailoverFlood {
   void Run(int rate, const std::atomic<bool>& stop) {
     const Time begin = std::chrono::steady_clock::now();
     for (int64_t n = 0; !stop; ++n) {
-      std::this_thread::sleep_until(begin + std::chrono::nanoseconds(1'000'000'000 / rate) * n);
+      // A load's pace, not its synchronisation.
+      const Time due = begin + std::chrono::nanoseconds(1'000'000'000 / rate) * n;
+      (void)Eventually([&] { return std::chrono::steady_clock::now() >= due; },
+                       std::chrono::milliseconds(1000));
       {
         const std::lock_guard lock(mutex_);
         sent_at_.push_back(std::chrono::steady_clock::now());

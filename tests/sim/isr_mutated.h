@@ -1,5 +1,5 @@
-// The faults that the replication tests must notice (isr_mutants/README.md, replica_mutants/README.md), one at a time, chosen
-// by the test while it runs. Copies of the product's sources ask here, and the world's own part.
+// The faults that the replication tests must notice (isr_mutants/README.md, replica_mutants/README.md), one at a time,
+// chosen by the test while it runs. Copies of the product's sources ask here, and the world's own part.
 #pragma once
 
 #include <stdexcept>

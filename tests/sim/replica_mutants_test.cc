@@ -1,5 +1,5 @@
-// Each fault of replica_mutants/ must be noticed within its number of seeds, each in a process of its own, which a failed
-// check of the product may end. BASCULE_TEST_REPLICA_MUTANT names one; BASCULE_TEST_SEED=1000 begins there.
+// Each fault of replica_mutants/ must be noticed within its number of seeds, each in a process of its own, which a
+// failed check of the product may end. BASCULE_TEST_REPLICA_MUTANT names one; BASCULE_TEST_SEED=1000 begins there.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>

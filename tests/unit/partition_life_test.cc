@@ -361,6 +361,7 @@ class LifeModel {
     });
   }
   void CarryOut(const LifeAction& action);
+  void End(LifeAction::Kind kind);
   void Lead(LeaderEpoch epoch) {
     REQUIRE(log_);
     CHECK(epoch > failed_epoch_);
@@ -377,6 +378,25 @@ class LifeModel {
   bool log_failed_ = false;
   int work_ = 0;
 };
+
+// What ends with the log at rest.
+void LifeModel::End(LifeAction::Kind kind) {
+  using Kind = LifeAction::Kind;
+  // A stop leaves alone what listing and recovery are doing.
+  kind == Kind::kClose ? void(command_ = true) : Begin();
+  shard_.Post([this, kind] {
+    if (kind == Kind::kDrain) Work();
+    if (kind == Kind::kClose) {
+      closed = true;
+      leads.reset();
+      listens = false;
+    }
+    LifeEvent event{.kind = kind == Kind::kDrain ? Event::kDrained : Event::kClosed};
+    if (kind == Kind::kRest)
+      event = {.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}};
+    WhenAtRest([this, event] { Report(event); });
+  });
+}
 
 void LifeModel::CarryOut(const LifeAction& action) {
   using Kind = LifeAction::Kind;
@@ -414,28 +434,9 @@ void LifeModel::CarryOut(const LifeAction& action) {
         listens = false;
       });
     case Kind::kRest:
-      Begin();
-      return shard_.Post([this] {
-        WhenAtRest([this] {
-          Report({.kind = Event::kRested, .cut = log::KnownEnd{Offset(3), Offset(3)}});
-        });
-      });
     case Kind::kDrain:
-      Begin();
-      return shard_.Post([this] {
-        Work();
-        WhenAtRest([this] { Report({.kind = Event::kDrained}); });
-      });
-    case Kind::kClose: {
-      // A stop leaves alone what listing and recovery are doing.
-      command_ = true;
-      return shard_.Post([this] {
-        closed = true;
-        leads.reset();
-        listens = false;
-        WhenAtRest([this] { Report({.kind = Event::kClosed}); });
-      });
-    }
+    case Kind::kClose:
+      return End(action.kind);
     case Kind::kShowBroken:
       CHECK_FALSE(action.status.ok());
       return;
