@@ -139,7 +139,7 @@ start_bus_cluster() {
   local kind=$1 interval= i routes= ports=()
   [[ ${2:-} != synced ]] || interval='sync_interval: always'
   for i in 1 2 3; do ports+=("$("$load/bench_load" free-port)"); done
-  for i in 0 1 2; do routes+="\"nats://127.0.0.1:${ports[i]}\" "; done
+  for i in 0 1 2; do routes+="${routes:+, }\"nats://127.0.0.1:${ports[i]}\""; done
   nats_urls=()
   nats_pids=
   for i in 1 2 3; do
