@@ -307,6 +307,7 @@ class Partition final : public PartitionPort,
   std::shared_ptr<ReplicaLink> leader_;       // whom it follows
   uint64_t questions_ = 0;                    // asked, ever
   std::deque<Incoming> incoming_;             // appends that wait for a place in the log
+  bool asked_anew_ = false;                   // since the last tick
   bool no_room_ = false;                      // there was none for what it sent, and that was said
   std::string diverged_;                      // R9: why; empty: it has not
   Offset high_watermark_;                     // of the roles before this one

@@ -51,11 +51,13 @@ void Partition::Ask() {
   leader_->Add({options_.key, epoch, std::move(question)});
 }
 
-// What the leader sends does not go on where our log ends, or cannot be what it sent.
+// What the leader sends does not go on where our log ends, or cannot be what it sent. At once, and then at the
+// next tick: an answer that changes nothing is not asked for as often as frames come.
 void Partition::AskAnew(std::string_view why) {
+  DropIncoming();
+  if (std::exchange(asked_anew_, true)) return;
   LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": broker ",
              leader_->broker(), " leads, and ", why, ": asking it where the logs part");
-  DropIncoming();
   Ask();
 }
 

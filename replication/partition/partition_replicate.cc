@@ -248,6 +248,7 @@ void Partition::ProposeIsr() {
 
 void Partition::OnReplicaTick() {
   CheckOnShard();
+  asked_anew_ = false;
   if (state_ == State::kLeading) return ProposeIsr();
   if (state_ == State::kFollowing && follower_->phase() == isr::FollowerReplica::Phase::kAsking &&
       !log_->cutting())
