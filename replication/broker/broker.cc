@@ -304,6 +304,8 @@ int Broker::LiveBrokers() const {
 // How many brokers have to live for it. While a cluster begins its first one is alone for a moment:
 // who is about to come is in the configuration.
 int Broker::BrokersFor(const StreamSpec& spec) const {
+  if (!options_.config.cluster.enabled)
+    return 1;  // nobody will come: refused or not, it is clear now
   const auto expected = static_cast<int>(options_.config.cluster.bootstrap_peers.size());
   int factor =
       spec.replication_factor != 0 ? spec.replication_factor : options_.config.replication_factor;

@@ -338,7 +338,8 @@ void ReplicaWorld::CheckTakesMessages() {
 }
 
 void ReplicaWorld::CheckReplicas() {
-  kernel_.scheduler().RunFor(std::chrono::seconds(1));  // until everybody knows what is committed
+  // Until everybody knows what is committed: who could not list a new partition tries again every second.
+  kernel_.scheduler().RunFor(std::chrono::seconds(10));
   const std::vector<Target> promised = Promised();
   std::map<std::string, MessageModel::Places> must;
   for (const Target& target : promised) {
