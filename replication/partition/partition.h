@@ -259,6 +259,7 @@ class Partition final : public PartitionPort,
   void ProposeIsr();
 
   // Following (partition_follow.cc)
+  void BeginEpoch(LeaderEpoch epoch, Offset high_watermark);
   void Ask();
   void AskAnew(std::string_view why);
   void AskLater(std::string_view why);

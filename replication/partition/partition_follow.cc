@@ -32,11 +32,16 @@ void Partition::Follow(LeaderEpoch epoch, const std::string& leader) {
   }
   const Offset knew = std::clamp(KnownHighWatermark(), log_->log_start(), log_->log_end());
   state_ = State::kFollowing;
-  follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
-                                                  options_.settings.durability, questions_ + 1},
-                    log_->log_end(), log_->flushed_end(), knew);
+  BeginEpoch(epoch, knew);
   CheckInvariants();
   Ask();
+}
+
+// With the log as it is, and nothing known of the leader's.
+void Partition::BeginEpoch(LeaderEpoch epoch, Offset high_watermark) {
+  follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
+                                                  options_.settings.durability, questions_ + 1},
+                    log_->log_end(), log_->flushed_end(), high_watermark);
 }
 
 isr::LogEpochs Partition::OwnEpochs() const {
@@ -75,10 +80,7 @@ void Partition::AskLater(std::string_view why) {
 void Partition::DropIncoming() {
   incoming_.clear();
   high_watermark_ = follower_->high_watermark();
-  const LeaderEpoch epoch = follower_->epoch();
-  follower_.emplace(isr::FollowerReplica::Options{options_.broker, options_.incarnation, epoch,
-                                                  options_.settings.durability, questions_ + 1},
-                    log_->log_end(), log_->flushed_end(), high_watermark_);
+  BeginEpoch(follower_->epoch(), high_watermark_);
 }
 
 void Partition::OnAnswer(const isr::ReconcileAnswer& answer) {

@@ -34,8 +34,8 @@ void ReplicaSwitch::OnBrokers(const BrokerLives& brokers) {
     nodes_[broker] = life.node;
     const auto link = links_.find(broker);
     if (link == links_.end()) continue;
-    std::erase_if(by_peer_, [&](const auto& known) {
-      return known.second == link->second && known.first != life.node;
+    std::erase_if(by_peer_, [&here = link->second, node = life.node](const auto& known) {
+      return known.second == here && known.first != node;
     });
     by_peer_[life.node] = link->second;
     link->second->Attach(channel_, life.node);
