@@ -27,8 +27,7 @@ enum class ReplicaLane : uint8_t {
 };
 inline constexpr int kReplicaLanes = 2;
 
-// Called on foreign threads, from none within a call of this broker's into the channel; must not
-// block.
+// Called on foreign threads, and NextFrame within WakeReplicas too; must not block.
 class ReplicaTraffic {
  public:
   virtual ~ReplicaTraffic() = default;
@@ -58,7 +57,7 @@ class ReplicaChannel {
   virtual void CarryReplicas(ReplicaTraffic& traffic) = 0;
   // NextFrame has something. Dials the line if it does not stand, and keeps dialling it: the tail line
   // until the peer is removed, the catch-up line until it was idle for limits::kPeerBulkIdle. NextFrame
-  // is not called within. Nothing happens to who is no peer.
+  // may be called within, nothing else is. Nothing happens to who is no peer.
   virtual void WakeReplicas(PeerId to, ReplicaLane lane) = 0;
 };
 

@@ -61,24 +61,6 @@ void DialedStream::Wake() {
   Advance();
 }
 
-void DialedStream::WakeOn(Executor& executor) {
-  {
-    const absl::MutexLock lock(&mutex_);
-    wake_ = true;
-    if (!open_ || over_ || writing_ || posted_) return;
-    posted_ = true;
-  }
-  executor.Post([weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self == nullptr) return;
-    {
-      const absl::MutexLock lock(&self->mutex_);
-      self->posted_ = false;
-    }
-    self->Wake();
-  });
-}
-
 // Holds the write token.
 void DialedStream::Advance() {
   while (true) {

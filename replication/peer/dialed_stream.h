@@ -54,8 +54,6 @@ class DialedStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   void Start();
   // NextFrame has something; it may be asked before this returns.
   void Wake();
-  // The same, but this thread does not ask: `executor` does if nobody else is at it.
-  void WakeOn(Executor& executor);
   void Close(absl::Status why);
 
   void OnWriteDone(bool ok) override;
@@ -89,7 +87,6 @@ class DialedStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   bool writing_ ABSL_GUARDED_BY(mutex_) =
       true;  // the write token is held: by gRPC, or by whoever runs Advance
   bool wake_ ABSL_GUARDED_BY(mutex_) = false;    // there may be something to write
-  bool posted_ ABSL_GUARDED_BY(mutex_) = false;  // an executor owes us a Wake
   bool held_ ABSL_GUARDED_BY(mutex_) = true;     // gRPC waits for us
   absl::Status reason_ ABSL_GUARDED_BY(mutex_);  // why we closed it
   TimerId handshake_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -11,7 +11,6 @@
 #include "core/base/logging.h"
 #include "core/base/text.h"
 #include "core/env/connection_listener.h"
-#include "core/env/thread_executor.h"
 #include "replication/peer/certificates.h"
 #include "replication/peer/grpc_log.h"
 #include "replication/peer/introductions.h"
@@ -124,7 +123,6 @@ struct GrpcPeerTransport::Impl {
   peer::PeerRegistry registry;
   const std::shared_ptr<peer::Introductions> introductions;
   Service service;
-  std::unique_ptr<ThreadExecutor> replica_wakes;
   std::unique_ptr<ConnectionListener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
@@ -269,7 +267,6 @@ void GrpcPeerTransport::Stop() {
   // Connections of ours end before the server: the last user of gRPC's callback threads joins them,
   // which must not happen on one of them, and our last users are there.
   core.WaitForCalls();
-  if (impl_->replica_wakes != nullptr) impl_->replica_wakes->Stop();
   if (impl_->server != nullptr) {
     // A deadline that has passed: what runs is cancelled.
     impl_->server->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));
@@ -358,9 +355,7 @@ void GrpcPeerTransport::IntroduceTo(std::string server_id, std::string address, 
 }
 
 void GrpcPeerTransport::CarryReplicas(ReplicaTraffic& traffic) {
-  BASCULE_CHECK(impl_->replica_wakes == nullptr && !impl_->stopped);
-  impl_->replica_wakes = std::make_unique<ThreadExecutor>("peer-replicas", 1);
-  impl_->core->replica_wakes = impl_->replica_wakes.get();
+  BASCULE_CHECK(impl_->core->replicas == nullptr && !impl_->stopped);
   impl_->core->replicas = &traffic;
 }
 

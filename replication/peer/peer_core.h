@@ -99,8 +99,6 @@ class PeerCore : public std::enable_shared_from_this<PeerCore> {
   Credentials credentials;  // set before the first connection
   // Set before the first peer, or never; whoever found a peer may read them.
   ReplicaTraffic* replicas = nullptr;
-  Executor* replica_wakes =
-      nullptr;  // asks for frames where no thread of gRPC does; until no calls
   Clock& clock;
   PeerEvents& events;
   CallbackGate gate;  // around every call of a handler, an event, a completion or replica traffic

@@ -145,15 +145,6 @@ void PeerLine::Wake() {
   if (stream != nullptr) stream->Wake();
 }
 
-void PeerLine::WakeOn(Executor& executor) {
-  std::shared_ptr<DialedStream> stream;
-  {
-    const absl::MutexLock lock(&mutex_);
-    stream = stream_;
-  }
-  if (stream != nullptr) stream->WakeOn(executor);
-}
-
 void PeerLine::OnOpen(const PeerIdentity& peer) {
   {
     const absl::MutexLock lock(&mutex_);

@@ -48,8 +48,6 @@ class PeerLine : public StreamOwner, public std::enable_shared_from_this<PeerLin
 
   // There is something to write; without a stream nothing happens.
   void Wake();
-  // The same, and NextFrame is not asked within.
-  void WakeOn(Executor& executor);
   // Ends the stream and its connection; the next Dial makes a new one.
   void HangUp(absl::Status why);
   std::string name() const;

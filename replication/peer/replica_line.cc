@@ -18,7 +18,7 @@ void ReplicaLine::WakeUp() {
   StayUp();
   if (destination_.address.empty()) return;  // nobody knows yet where it is
   Dial();
-  WakeOn(*core_->replica_wakes);
+  Wake();
 }
 
 bool ReplicaLine::Wanted() {

@@ -31,7 +31,7 @@ class ReplicaLine final : public PeerLine {
 
   // There is something to send. Does nothing yet: what takes the place of this line is to know too.
   void Want();
-  // After Want: dials if need be, and NextFrame is asked soon.
+  // After Want: dials if need be; NextFrame is asked within, or soon.
   void WakeUp();
   bool Wanted() override;
 
