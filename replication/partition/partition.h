@@ -113,8 +113,6 @@ class Partition final : public PartitionPort,
   void StandBy();
   // Follows `leader` in `epoch`. As Lead, it begins when a cut that is under way has ended.
   void Follow(LeaderEpoch epoch, const std::string& leader);
-  // Every second: who lags (R8), what was asked and not answered.
-  void OnReplicaTick();
   // `done` runs when no pool works on the log's files, with what a log that failed is known to have
   // reached; none for a sound one. Under `os` that is all that was appended: nobody was promised
   // the disk, and what the page cache shows goes on being served.
@@ -158,6 +156,7 @@ class Partition final : public PartitionPort,
                      const ReplicaPart& part) override;
   void EndOfFrame() override;
   void OnLine(const std::string& broker, ReplicaLane lane, bool up) override;
+  void OnReplicaTick() override;
 
   // --- PartitionPort: any thread ---
   void Locate(const StartPosition& start, const StopPosition& stop, Direction direction,
@@ -251,6 +250,7 @@ class Partition final : public PartitionPort,
                     const log::SegmentReadPlan& plan);
   void SendBehind(const std::string& broker, uint64_t number, const log::SegmentReadResult& result);
   Outgoing* OutgoingTo(const std::string& broker, uint64_t number);
+  void TellHighWatermarkSoon();
   void TellHighWatermark();
   void OnAcknowledgement(const std::string& from, isr::Acknowledgement ack);
   void OnQuestion(const std::string& from, isr::ReconcileQuestion question);

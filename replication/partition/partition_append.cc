@@ -266,8 +266,7 @@ void Partition::Advance(std::optional<Offset> high_watermark) {
   const Offset leader_durable = synced ? log_->flushed_end() : log_->log_end();
   acks_.Release(leader_durable, *high_watermark, env_.log.clock.Wall());
   watch_.Notify(*high_watermark);
-  if (!outgoing_.empty() && !tell_timer_.armed())
-    tell_timer_.Start(limits::kHighWatermarkAlone, [this] { TellHighWatermark(); });
+  if (!outgoing_.empty()) TellHighWatermarkSoon();
 }
 
 }  // namespace bascule::partition

@@ -135,11 +135,17 @@ void Partition::SendBehind(const std::string& broker, uint64_t number,
   Pump(*out);
 }
 
+void Partition::TellHighWatermarkSoon() {
+  if (!tell_timer_.armed())
+    tell_timer_.Start(limits::kHighWatermarkAlone, [this] { TellHighWatermark(); });
+}
+
+// Who has not acknowledged all that is under way is told when it has, or with the next batches.
 void Partition::TellHighWatermark() {
   if (state_ != State::kLeading) return;
   const Offset committed = replica_->high_watermark();
   for (auto& [broker, out] : outgoing_) {
-    if (!out.next || out.told >= committed) continue;
+    if (!out.next || out.confirmed < *out.next || out.told >= committed) continue;
     out.link->Add({options_.key, replica_->epoch(), HighWatermarkPart{committed}});
     out.told = committed;
   }
@@ -161,8 +167,7 @@ void Partition::OnLine(const std::string& broker, ReplicaLane lane, bool up) {
   if (up) {
     AnswerEarly();
     Pump(out);
-    if (lane == ReplicaLane::kTail)
-      tell_timer_.Start(limits::kHighWatermarkAlone, [this] { TellHighWatermark(); });
+    if (lane == ReplicaLane::kTail) TellHighWatermarkSoon();
   }
 }
 
@@ -175,7 +180,6 @@ void Partition::OnAcknowledgement(const std::string& from, isr::Acknowledgement 
   if (ack.incarnation != out.incarnation) return;
   if (std::exchange(out.answered, false)) {
     out.next = out.confirmed;
-    tell_timer_.Start(limits::kHighWatermarkAlone, [this] { TellHighWatermark(); });
   }
   if (out.next && ack.position <= log_->log_end()) {
     out.confirmed = std::max(out.confirmed, ack.position);
@@ -185,6 +189,7 @@ void Partition::OnAcknowledgement(const std::string& from, isr::Acknowledgement 
   const auto standing = replica_->StandingOf(from);
   if (standing && (!standing->in_isr || standing->doubtful)) ProposeIsr();
   Pump(out);
+  if (out.told < replica_->high_watermark()) TellHighWatermarkSoon();
 }
 
 void Partition::OnQuestion(const std::string& from, isr::ReconcileQuestion question) {

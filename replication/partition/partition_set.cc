@@ -359,10 +359,7 @@ void PartitionSet::Tick() {
       entry.partition->shard().Post([partition = entry.partition] { partition->OnDiskSpace(); });
     }
   }
-  for (const auto& [key, entry] : partitions_) {
-    if (entry.description.replicas.size() > 1)
-      entry.partition->shard().Post([partition = entry.partition] { partition->OnReplicaTick(); });
-  }
+  env_.replicas.Tick();
   if (++ticks_ % (kIdlePeriod / kTickPeriod) == 0) {
     CheckInvariants();
     for (const auto& [key, entry] : partitions_) {

@@ -42,6 +42,16 @@ void ReplicaSwitch::OnBrokers(const BrokerLives& brokers) {
   }
 }
 
+void ReplicaSwitch::Tick() {
+  for (const std::shared_ptr<Shard>& shard : shards_) {
+    shard->executor.Post([shard] {
+      for (const auto& [key, weak] : shard->ports) {
+        if (const auto port = weak.lock()) port->OnReplicaTick();
+      }
+    });
+  }
+}
+
 std::shared_ptr<ReplicaLink> ReplicaSwitch::LinkTo(const std::string& broker) {
   const absl::MutexLock lock(&mutex_);
   std::shared_ptr<ReplicaLink>& link = links_[broker];

@@ -42,6 +42,8 @@ class ReplicaPort {
   virtual void EndOfFrame() = 0;
   // Our line to that broker stands from now on; or it broke, and what was on its way may be lost.
   virtual void OnLine(const std::string& broker, ReplicaLane lane, bool up) = 0;
+  // Every second: who lags (R8), what was asked and not answered.
+  virtual void OnReplicaTick() = 0;
 };
 
 // Any thread, but for what says otherwise. Outlives the channel's last call, and the shards.
@@ -57,6 +59,9 @@ class ReplicaSwitch final : public ReplicaTraffic {
   // What carries frames; null: nobody does (any more).
   void SetChannel(ReplicaChannel* channel);
   void OnBrokers(const BrokerLives& brokers);
+
+  // Every second. One task per shard, however many partitions there are.
+  void Tick();
 
   // The same object for the same broker, always.
   std::shared_ptr<ReplicaLink> LinkTo(const std::string& broker);

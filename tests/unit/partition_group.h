@@ -50,6 +50,7 @@ class GroupLines {
     for (const auto& [line, state] : up_) Wake(line.from, line.to, line.lane);
   }
   std::map<ReplicaLane, int> frames;  // delivered
+  int high_watermarks = 0;            // of parts delivered, those that tell nothing else
 
  private:
   struct Line {
@@ -80,6 +81,10 @@ class GroupLines {
       writing_[line] = false;
       if (breaks != breaks_[line] || !up_[line]) return;
       ++frames[line.lane];
+      const auto parts = ParseReplicaFrame(frame);
+      REQUIRE(parts.ok());
+      for (const ReplicaPart& part : *parts)
+        high_watermarks += std::holds_alternative<HighWatermarkPart>(part.what) ? 1 : 0;
       PeerIdentity from;
       from.id = line.from;
       from.server_id = Concat("b", line.from);

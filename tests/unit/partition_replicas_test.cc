@@ -56,6 +56,24 @@ TEST_CASE("replicas: without a follower's disk there is no ALL ack and a LEADER 
   CHECK(group[3].Records() == group[1].Records());
 }
 
+TEST_CASE("replicas: while messages flow the high watermark goes with them, and then by itself") {
+  PartitionGroup group;
+  group.Elect(1, 1, {1, 2, 3});
+  group.Run();
+  const int before = group.lines.high_watermarks;
+  constexpr int kMessages = 1000;
+  for (int i = 0; i < kMessages; ++i) {
+    group.Publish(1, AllAcked(i, i + 1));
+    group.Run(std::chrono::microseconds(50));
+  }
+  CHECK(group.lines.high_watermarks - before <= 2);
+  CHECK(group.Status(2).high_watermark > Offset(kMessages / 2));
+  group.Run();
+  CHECK(group.lines.high_watermarks - before <= 6);
+  CHECK(group.Status(2).high_watermark == Offset(kMessages));
+  CHECK(group.Status(3).high_watermark == Offset(kMessages));
+}
+
 TEST_CASE("replicas: who steps down tells its publishers that the outcome is unknown") {
   PartitionGroup group;
   group.Elect(1, 1, {1, 2, 3});
