@@ -94,8 +94,8 @@ class MetadataNode final : private PeerEvents {
   std::string Trouble() const;
   void Refresh();
   void KeepFresh();
-  void AskWhetherRemoved();
-  void OnWhetherRemoved(const metadata::IntroAnswer& answer);
+  void AskWhoIsThere();
+  void OnWhoIsThere(const metadata::IntroAnswer& answer);
 
   // --- PeerEvents: foreign threads ---
   void OnPeerUp(const PeerIdentity& peer) override;

@@ -78,13 +78,13 @@ void MetadataNode::Refresh() {
 void MetadataNode::KeepFresh() {
   const auto refresh = [this] {
     Refresh();
-    AskWhetherRemoved();
+    AskWhoIsThere();
   };
   refresh();
   fresh_.Repeat(kRefreshPeriod, refresh);
 }
 
-void MetadataNode::AskWhetherRemoved() {
+void MetadataNode::AskWhoIsThere() {
   if (!peers_ || !removal_->Tick(group_->role().leader != PeerId())) return;
   for (const GroupMember& member : group_->members()) {
     if (member.id == self_.node) continue;
@@ -94,12 +94,17 @@ void MetadataNode::AskWhetherRemoved() {
         kRefreshPeriod, lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
           if (!bytes.ok()) return;
           if (const auto answer = metadata::DecodeIntroAnswer(*bytes); answer.ok())
-            OnWhetherRemoved(*answer);
+            OnWhoIsThere(*answer);
         }));
   }
 }
 
-void MetadataNode::OnWhetherRemoved(const metadata::IntroAnswer& answer) {
+void MetadataNode::OnWhoIsThere(const metadata::IntroAnswer& answer) {
+  // Who joined while this broker was away may lead by now. What comes from it is refused here until the log
+  // tells of it, and the log comes from the leader.
+  if (answer.cluster_id == cluster_id_ && group_->role().leader == PeerId()) {
+    for (const GroupMember& member : answer.members) group_->Expect(member);
+  }
   if (!removal_->OnAnswer(answer, group_->role().leader != PeerId())) return;
   LogError("broker ", answer.server_id, ", which leads the cluster ", cluster_id_,
            ", says that this broker is no member any more: it was removed; to join again move ",

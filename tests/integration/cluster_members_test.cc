@@ -92,6 +92,34 @@ TEST_CASE("cluster: a peer list starts it, others join by address or by invitati
   CHECK(Eventually([&] { return MembersOf(cluster.at(heir)).size() == 4; }));
 }
 
+// Its own log names neither the newcomer nor where it is, and nobody but the leader tells it more.
+TEST_CASE("cluster: a broker comes back under a leader that joined while it was away") {
+  Cluster cluster({.brokers = 3, .peers = true});
+  cluster.Start();
+  const int away = 2;
+  cluster.at(away).Stop();
+  for (int i = 3; i < 5; ++i) cluster.Add({"--cluster-join", cluster.PeerAddress(0)}).Start();
+  const auto lead = [&] {
+    const bool moved = Eventually([&] {
+      return RunCli(cluster.at(3).address(), {"cluster", "transfer", "b4"}).exit.code == 0 &&
+             cluster.Leader() == 3;
+    });
+    REQUIRE_MESSAGE(moved, cluster.Tail());
+  };
+  lead();
+  // What those who led before have to say to it goes with their processes.
+  for (const int old : {0, 1}) {
+    cluster.at(old).Stop();
+    cluster.at(old).Start();
+    cluster.AwaitLeader();
+  }
+  lead();
+  cluster.at(away).Start();
+  cluster.AwaitAllLive();
+  CHECK(cluster.AwaitLeader() == 3);
+  CLUSTER_CHECK(cluster, Has(cluster.at(away).Log(), "broker b4 at"));
+}
+
 TEST_CASE("cluster: a second broker with a live one's id is refused") {
   Cluster cluster;
   cluster.Start();

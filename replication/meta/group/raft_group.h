@@ -95,6 +95,9 @@ class RaftGroup final : public MetadataLog, public MetadataGroup, public PeerHan
   GroupStatus Status() const override;
   void OnLeaderLost(PeerId leader) override;
   std::vector<GroupMember> members() const;
+  // A member has said that this is one too: it is listened to until our log says otherwise. Without it a leader that
+  // joined while we were away could never tell us of itself.
+  void Expect(const GroupMember& member);
   // Nothing while something waits to be written. On the metadata thread, after Stop too.
   std::optional<DurableMark> Durable() const;
 

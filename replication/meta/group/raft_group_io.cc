@@ -285,6 +285,17 @@ void RaftGroup::Forget(PeerId id) {
   }));
 }
 
+void RaftGroup::Expect(const GroupMember& member) {
+  BASCULE_CHECK(env_.home.OnThisThread());
+  if (env_.transport == nullptr || member.id.value() == raft_->status().id.value() ||
+      member.id == PeerId() || peers_.contains(member.id))
+    return;
+  LogInfo("metadata group: broker ", member.server_id, " at ", member.address,
+          " has joined the cluster, others say; it may talk to this one");
+  peers_.insert(member.id);
+  env_.transport->AddPeer(member.id, member.server_id, member.address);
+}
+
 void RaftGroup::TellMembers(MetadataIndex index) {
   const std::vector<GroupMember> now = members();
   if (env_.transport != nullptr) {
