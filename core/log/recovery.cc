@@ -70,9 +70,10 @@ class Recovery {
   std::vector<FoundSegment> candidates_;
   std::optional<LogBounds> bounds_;  // as found on the disk
   std::optional<Offset> start_;      // of the log, if anything says so
-  Offset durable_;                   // everything below is on the disk, or is known to be lost
-  Offset mark_;                      // no offset below is given again: what is missing is lost
-  Offset expected_;                  // end of what has been decided
+  Offset durable_;   // everything below was on the disk, here or where it was committed
+  Offset synced_;    // everything below a sync of ours has covered, or is known to be lost
+  Offset mark_;      // no offset below is given again: what is missing is lost
+  Offset expected_;  // end of what has been decided
   bool cut_ = false;
   RecoveredLog result_;
 };
@@ -181,6 +182,7 @@ absl::Status Recovery::Inspect() {
   if (bounds_) durable_ = std::max(durable_, bounds_->end);
   if (start_) durable_ = std::max(durable_, *start_);
   if (known_) durable_ = std::max(durable_, known_->durable);
+  synced_ = durable_;
   std::vector<std::string> dropped;
   for (size_t i = 0; i < bases_.size(); ++i) {
     if (start_ && bases_[i] < *start_) {
@@ -193,6 +195,7 @@ absl::Status Recovery::Inspect() {
     if (i + 1 < bases_.size()) next_base = bases_[i + 1];
     ASSIGN_OR_RETURN(FoundSegment found, FindSegment(fs_, request_, bases_[i], next_base));
     durable_ = std::max(durable_, found.evidence);
+    if (found.segment.sealed || !request_.replicated) synced_ = std::max(synced_, found.evidence);
     candidates_.push_back(std::move(found));
   }
   mark_ = durable_;
@@ -302,14 +305,15 @@ absl::Status Recovery::CreateActive(Offset base) {
 
 // A process before this one may have died of, or just after, a sync that failed: the page cache
 // shows what that sync had, the disk has not got it, and a sync of clean pages succeeds without it.
-// What nothing vouches for (one flush, as a rule) is written once more, so that ours means it.
+// What nothing vouches for (one flush, as a rule; of a replica what came since recovery.points was
+// written) is written once more, so that ours means it.
 absl::Status Recovery::WriteAgain(FoundSegment& candidate) {
   constexpr size_t kChunkBytes = size_t{1} << 20;
   const Segment& segment = candidate.segment;
   FilePosition at(0);  // with its header
-  if (segment.base() < durable_) {
-    if (segment.end() <= durable_) return absl::OkStatus();
-    at = FloorByOffset(segment.index, segment.base(), durable_).position;
+  if (segment.base() < synced_) {
+    if (segment.end() <= synced_) return absl::OkStatus();
+    at = FloorByOffset(segment.index, segment.base(), synced_).position;
   }
   const FilePosition end = std::min(segment.footer.data_end, FilePosition(segment.file_bytes));
   std::string bytes;
@@ -353,7 +357,7 @@ absl::Status Recovery::MakeDurable() {
     if (vouched && !candidate.scanned) continue;
     RETURN_IF_ERROR(WriteAgain(candidate));
     RETURN_IF_ERROR(candidate.file->Sync());
-    if (!vouched && segment.base() >= durable_) names.push_back(segment.path);
+    if (!vouched && segment.base() >= synced_) names.push_back(segment.path);
   }
   return names.empty() ? absl::OkStatus() : EnterAgain(names);
 }

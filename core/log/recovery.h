@@ -76,6 +76,9 @@ struct RecoveryRequest {
   std::optional<RecoveryPoint> point;
   // Of a log that failed in this process.
   std::optional<KnownEnd> known_end;
+  // Others have replicas. What batches say to be committed then speaks of their leader's disk and of
+  // those in sync: not of this one, if it was catching up or goes by `os`.
+  bool replicated = false;
 };
 
 // Blocks. After OK all that it found is durable. Errors: the disk's; FailedPrecondition when the

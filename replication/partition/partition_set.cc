@@ -145,8 +145,8 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
 
 void PartitionSet::Recover(PartitionKey key, const Entry& entry,
                            std::optional<log::KnownEnd> known_end) {
-  log::RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, std::nullopt,
-                               known_end};
+  log::RecoveryRequest request{DirectoryOf(key), key.stream, key.partition,
+                               std::nullopt,     known_end,  entry.description.replicas.size() > 1};
   if (const log::RecoveryPoint* point = points_->Find(key)) request.point = *point;
   // With the partition, whose files it works on.
   auto done = lifetime_.Bind(
@@ -173,7 +173,8 @@ void PartitionSet::RecoverBefore(const std::vector<PartitionKey>& keys,
   for (const PartitionKey key : keys) {
     const log::RecoveryPoint* point = points_->Find(key);
     if (point == nullptr) continue;  // it never had a log
-    log::RecoveryRequest request{DirectoryOf(key), key.stream, key.partition, *point, std::nullopt};
+    log::RecoveryRequest request{DirectoryOf(key), key.stream,   key.partition,
+                                 *point,           std::nullopt, true};
     auto recovered = lifetime_.Bind(
         [this, key, found, part = all.Add()](absl::StatusOr<log::RecoveredLog> log) mutable {
           found->push_back(Found(key, log));

@@ -6,6 +6,16 @@
 
 namespace bascule {
 
+void ReplicaChecker::OnHighWatermark(const std::string& subject, const std::string& process,
+                                     Offset committed) {
+  Offset& known = high_watermarks_[{subject, process}];
+  if (committed < known) {
+    fail_(Concat(subject, ": ", process, " showed ", known, " as its high watermark, and then ",
+                 committed));
+  }
+  known = std::max(known, committed);
+}
+
 void ReplicaChecker::Forget(const std::string& subject) {
   forgotten_.insert(subject);
   messages_.Forget(subject);

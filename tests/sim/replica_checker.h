@@ -1,5 +1,5 @@
 // What replicas of one partition showed as committed, and whether it fits together: the same bytes at the
-// same offsets, on every replica and for ever; one process leads an epoch.
+// same offsets, on every replica and for ever; one process leads an epoch; none goes back.
 #pragma once
 
 #include <functional>
@@ -22,6 +22,8 @@ class ReplicaChecker {
                 bool holes, const std::string& by);
   // `process` says that it leads.
   void OnLeader(const std::string& subject, LeaderEpoch epoch, const std::string& process);
+  // What `process` shows as its high watermark, in whatever role.
+  void OnHighWatermark(const std::string& subject, const std::string& process, Offset committed);
   // Nothing is promised of it any more.
   void Forget(const std::string& subject);
   bool IsForgotten(const std::string& subject) const { return forgotten_.contains(subject); }
@@ -46,6 +48,7 @@ class ReplicaChecker {
   const std::function<void(const std::string&)> fail_;
   std::map<std::string, Shown> shown_;
   std::map<std::pair<std::string, LeaderEpoch>, std::string> leaders_;
+  std::map<std::pair<std::string, std::string>, Offset> high_watermarks_;  // of subject and process
   std::set<std::string> forgotten_;
 };
 

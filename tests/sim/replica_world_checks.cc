@@ -133,6 +133,7 @@ void ReplicaWorld::LookAt(uint64_t machine, const Target& target, bool whole) {
     // What no longer leads, since its log failed, shows what it led.
     if (status->leader && status->degraded.empty())
       checker_.OnLeader(look->target.subject, status->leader_epoch, look->by);
+    checker_.OnHighWatermark(look->target.subject, look->by, status->high_watermark);
     look->at = status->log_start;
     look->end = status->high_watermark;
     if (look->whole) {

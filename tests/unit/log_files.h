@@ -132,7 +132,7 @@ inline std::vector<ReadMessage> Messages(std::string_view batches) {
 }
 
 inline RecoveryRequest Request(std::optional<RecoveryPoint> point = std::nullopt) {
-  return {kLogDirectory, kLogStream, PartitionId(0), std::move(point), std::nullopt};
+  return {kLogDirectory, kLogStream, PartitionId(0), std::move(point), std::nullopt, false};
 }
 
 inline RecoveryPoint PointAt(const SegmentFile& file) { return RecoveryPoint{file.facts}; }

@@ -66,6 +66,47 @@ TEST_CASE("what is sound behind damage is kept up to the cut, and nothing from t
         segment.bytes.substr(ends[2], ends[4] - ends[2]));
 }
 
+// A follower that catches up, or goes by `os`: the leader's disk and others' have what it appends, and the batches say
+// so. Its own sync has failed, and the page cache shows what that sync took along.
+TEST_CASE("that others have committed what a failed sync lost makes it durable on no other disk") {
+  for (const bool known : {false, true}) {
+    for (const bool rolled : {false, true}) {
+      CAPTURE(known);
+      CAPTURE(rolled);
+      SimFileSystem fs(1);
+      SegmentFile segment(Offset(0));
+      PutFile(fs, LogPath(Offset(0)), segment.AddMany(1).bytes);
+      const RecoveryPoint point = PointAt(segment);
+      const size_t synced = segment.bytes.size();
+      for (int64_t at = 1; at < 6; ++at) {
+        const Offset base(at);
+        segment.Add(MakeBatch(
+            {base, {SegmentFile::Value(base)}, Timestamp(1000 + at), LeaderEpoch(1), base}));
+      }
+      {
+        const auto file = fs.Open(LogPath(Offset(0)), OpenMode::kReadWrite);
+        REQUIRE(file.ok());
+        REQUIRE((*file)->WriteAt(FilePosition(synced), segment.bytes.substr(synced)).ok());
+        fs.faults().FailAfter(1, kSync, absl::StatusCode::kInternal);
+        REQUIRE_FALSE((*file)->Sync().ok());
+      }
+      SegmentFile next(Offset(6));
+      next.Add(MakeBatch({Offset(6), {"next"}, Timestamp(2000), LeaderEpoch(1), Offset(6)}));
+      if (rolled) PutFile(fs, LogPath(Offset(6)), next.bytes);
+      fs.Kill();
+      RecoveryRequest request = Request(point);
+      request.replicated = true;
+      if (known) request.known_end = KnownEnd{Offset(1), Offset(rolled ? 7 : 6)};
+      const RecoveredLog log = Recover(fs, request);
+      CHECK(log.damaged.empty());
+      CHECK(End(log) == Offset(rolled ? 7 : 6));
+      SimRng rng(1);
+      fs.Crash(rng, {UnsyncedFate::kLost, EntryFate::kLost});
+      CHECK(fs.DurableBytes(LogPath(Offset(0))).substr(0, segment.bytes.size()) == segment.bytes);
+    }
+  }
+}
+
 // A point that says what was durable, but stands in no file's way: everything is scanned.
 SegmentFooter WithoutPlace(SegmentFooter facts) {
   facts.base_offset = Offset(1);

@@ -144,7 +144,7 @@ class GroupMachine final : private PartitionEvents {
   }
   void Open(std::optional<log::KnownEnd> known_end = std::nullopt) {
     auto recovered = log::RecoverLog(
-        fs, {kGroupDirectory, kGroupKey.stream, kGroupKey.partition, point, known_end});
+        fs, {kGroupDirectory, kGroupKey.stream, kGroupKey.partition, point, known_end, true});
     REQUIRE_MESSAGE(recovered.ok(), recovered.status().ToString());
     partition->Open(*std::move(recovered));
   }
