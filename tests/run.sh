@@ -125,15 +125,20 @@ await_ahead() {
   ahead=()
 }
 
-# The failed assertions of a doctest program, each with its case: its whole output is too long to end with.
+# The failed assertions of a doctest program, each with its case and what it says of itself: its whole output is too
+# long to end with.
 say_failures() {  # say_failures LOG
   awk '/TEST CASE:/ { test = $0; shown = 0 }
        /(ERROR: (CHECK|REQUIRE|FAIL|test case)|assertion failed|terminate called)/ {
          if (!shown) print test
          shown = 1
          print "  " substr($0, 1, 300)
+         more = 6
          if (++lines == 40) exit
-       }' "$1"
+         next
+       }
+       /^ *$/ { more = 0 }
+       more > 0 { print "    " substr($0, 1, 300); --more }' "$1"
 }
 
 # Runs ctest and adds its summary to the sum.
