@@ -109,31 +109,35 @@ absl::Status SendRange(Publisher& publisher, PayloadMaker& maker, uint64_t first
 }
 
 // Fills the load stream: `warmup` messages unmeasured, then `messages` measured. They stay for the
-// replay.
+// replay. `held`: so many of them are there already, and the stream with them.
 absl::Status Publish(Options& options) {
   const Setup setup(options);
   const int64_t window = options.Number("window", 1000, 1, 1'000'000);
   const uint64_t warmup = options.Number("warmup", 5'000, 0, 1'000'000'000);
   const uint64_t rate = options.Number("rate", 0, 0, 1'000'000);
+  const uint64_t held = options.Number("held", 0, 0, 1'000'000'000);
   options.RejectUnknown();
 
   auto target = MakeFeed(setup.address);
   if (!target.ok()) return target.status();
-  absl::Status created = CreateWhenReady(**target, {.name = kLoadStream,
-                                                    .subject = kLoadSubject,
-                                                    .durability = setup.durability,
-                                                    .replicas = setup.replicas});
-  if (!created.ok()) return created;
+  const StreamChoice choice{.name = kLoadStream,
+                            .subject = kLoadSubject,
+                            .durability = setup.durability,
+                            .replicas = setup.replicas};
+  if (absl::Status created = held > 0 ? absl::OkStatus() : CreateWhenReady(**target, choice);
+      !created.ok())
+    return created;
   auto publisher = Publisher::Connect(setup.address.nats_url, window);
   if (!publisher.ok()) return publisher.status();
   PayloadMaker maker(kLoadRun, setup.size);
-  if (absl::Status warm = SendRange(**publisher, maker, 0, warmup, setup); !warm.ok()) return warm;
+  const uint64_t first = held + warmup;
+  if (absl::Status warm = SendRange(**publisher, maker, held, first, setup); !warm.ok())
+    return warm;
   (*publisher)->TakeLatency();
 
-  const uint64_t total = warmup + setup.messages;
   const auto work = [&]() -> absl::Status {
     const int64_t start = NowNs();
-    absl::Status sent = SendRange(**publisher, maker, warmup, total, setup, rate);
+    absl::Status sent = SendRange(**publisher, maker, first, first + setup.messages, setup, rate);
     if (!sent.ok() || rate > 0) return sent;
     const double reached = static_cast<double>(setup.messages) / Seconds(NowNs() - start);
     Print("publish_rate", reached, "msg/s", "higher");

@@ -157,43 +157,54 @@ start_bus_cluster() {
   nats_url=${nats_urls[0]}
 }
 
-# start_our_cluster SERVERS [broker args...]: one or three plain nats-servers and three basculed on them.
+# start_our_cluster SERVERS [broker args...]: one or three plain nats-servers and three basculed on them, whose process
+# ids are our_pids.
 start_our_cluster() {
-  local servers=$1 i peers=() urls=() ports=()
+  local servers=$1 i
   shift
+  our_args=("$@")
   logs=()
   data_dir=$work/data
   rm -rf "$data_dir"
   mkdir "$data_dir"
   if [[ $servers == 3 ]]; then
     start_bus_cluster bus
-    urls=("${nats_urls[@]}")
-    pids=$nats_pids
+    our_urls=("${nats_urls[@]}")
+    bus_pids=$nats_pids
   else
     start_nats bus
-    urls=("$nats_url" "$nats_url" "$nats_url")
-    pids=$nats_pid
+    our_urls=("$nats_url" "$nats_url" "$nats_url")
+    bus_pids=$nats_pid
   fi
+  our_peers=()
+  our_ports=()
+  our_pids=()
   for i in 0 1 2; do
-    peers+=("127.0.0.1:$("$load/bench_load" free-port)")
-    ports+=("$("$load/bench_load" free-port)")
+    our_peers+=("127.0.0.1:$("$load/bench_load" free-port)")
+    our_ports+=("$("$load/bench_load" free-port)")
   done
-  local join
-  join=$(IFS=,; printf '%s' "${peers[*]}")
   for i in 0 1 2; do
     logs+=("$work/basculed$i.log")
     mkdir "$data_dir/b$i"
-    "$bin/basculed" --data-dir "$data_dir/b$i" --id "b$i" --listen "127.0.0.1:${ports[i]}" \
-      --nats-servers "${urls[i]}" --set cluster.listen="${peers[i]}" --set cluster.insecure=true \
-      --set clustering.raft.bootstrap.peers=b0,b1,b2 --set cluster.join="$join" "$@" \
-      >"$work/basculed$i.log" 2>&1 &
-    bascule_pid=$!
-    started+=("$bascule_pid")
-    pids+=,$bascule_pid
+    run_our_broker "$i"
   done
-  grpc=127.0.0.1:${ports[0]}
+  grpc=127.0.0.1:${our_ports[0]}
   "$load/bench_load" ready --side ours --nats "$nats_url" --grpc "$grpc" --time-limit 30 2>"$work/ready.log" ||
     die "basculed is not ready after 30 s: $(cat "$work/ready.log")"
+}
+
+# run_our_broker NUMBER: that broker of the cluster, from 0, on what its directory holds; sets bascule_pid.
+run_our_broker() {
+  local i=$1 join
+  join=$(IFS=,; printf '%s' "${our_peers[*]}")
+  "$bin/basculed" --data-dir "$data_dir/b$i" --id "b$i" --listen "127.0.0.1:${our_ports[i]}" \
+    --nats-servers "${our_urls[i]}" --set cluster.listen="${our_peers[i]}" --set cluster.insecure=true \
+    --set clustering.raft.bootstrap.peers=b0,b1,b2 --set cluster.join="$join" ${our_args[@]+"${our_args[@]}"} \
+    >>"$work/basculed$i.log" 2>&1 &
+  bascule_pid=$!
+  our_pids[i]=$bascule_pid
+  started+=("$bascule_pid")
+  pids=$bus_pids,$(IFS=,; printf '%s' "${our_pids[*]}")
 }
 
 # start_peer_cluster [synced]: three nats-servers with JetStream.
