@@ -182,11 +182,24 @@ void Partition::StandBy() {
   RunDrained();
 }
 
+// R2: the others are in a newer epoch, and who leads it a delta will tell. It may be this broker, so it goes on
+// listening; what it hears till then is refused.
+void Partition::Depose() {
+  high_watermark_ = KnownHighWatermark();
+  state_ = State::kDeposed;
+  RefusePending();
+  acks_.EndUnknown();
+  watch_.EndAll(Moved());
+  why_ = Moved();
+  CheckInvariants();
+  RunDrained();
+}
+
 // Nothing is taken, acknowledged or read in it any more.
 void Partition::EndRole(absl::Status why) {
   high_watermark_ = KnownHighWatermark();
   feed_.reset();
-  pending_.clear();
+  RefusePending();
   incoming_.clear();
   acks_.EndUnknown();
   // Who reads finds the new leader.
@@ -351,7 +364,9 @@ void Partition::CheckInvariants() const {
   } else {
     BASCULE_CHECK_EQ(acks_.waiting(), 0u);
   }
-  if (state_ == State::kStandby) BASCULE_CHECK(!feed_);
+  // It may listen already when it is to lead as soon as a cut has ended.
+  const bool leads_next = next_role_ && next_role_->view;
+  if (state_ == State::kStandby && !leads_next) BASCULE_CHECK(!feed_);
   if (!log_) return;
   BASCULE_CHECK_LE(log_->flushed_end(), log_->log_end());
   BASCULE_CHECK(incoming_.empty() || state_ == State::kFollowing);
@@ -418,6 +433,7 @@ absl::Status Partition::NotServing(bool any_replica) const {
     case State::kFollowing:
       return any_replica ? absl::OkStatus() : why_;  // R10
     case State::kStandby:
+    case State::kDeposed:
     case State::kClosed:
       return why_;
     case State::kFailed:

@@ -167,7 +167,7 @@ class Partition final : public PartitionPort,
   void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) override;
 
  private:
-  enum class State { kOpening, kLeading, kFollowing, kStandby, kFailed, kClosed };
+  enum class State { kOpening, kLeading, kDeposed, kFollowing, kStandby, kFailed, kClosed };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)>;
   using LocateDone = absl::AnyInvocable<void(absl::StatusOr<ReadRange>)>;
   struct PendingRecord {
@@ -220,6 +220,7 @@ class Partition final : public PartitionPort,
   bool OnAppendError(const absl::Status& error);
   std::optional<AckError> Refusal(const PendingRecord& pending, Offset next) const;
   void RefuseOne(const PendingRecord& pending, AckError error, Timestamp now);
+  void RefusePending();
   void NoteMissed(uint64_t count, Timestamp now);
   void StartFlush();
   void OnFlushed(const absl::Status& flushed);
@@ -234,6 +235,7 @@ class Partition final : public PartitionPort,
   bool Defer(NextRole next);
   void TakeNextRole();
   void TakeDurability();
+  void Depose();
   void EndRole(absl::Status why);
   Offset KnownHighWatermark() const;
   Offset Committed() const;

@@ -31,10 +31,7 @@ void Partition::AppendPending() {
   if (state_ == State::kOpening) return;  // waits for Lead
   if (state_ == State::kFollowing) return PostDrained();
   if (state_ != State::kLeading || env_.disk_full) {
-    const Timestamp now = env_.log.clock.Wall();
-    for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
-    pending_.clear();
-    if (state_ != State::kClosed && log_) acks_.Release(Offset(), Offset(), now);
+    RefusePending();
     return PostDrained();
   }
   while (!pending_.empty() && MayAppend()) {
@@ -76,6 +73,14 @@ void Partition::RefuseOne(const PendingRecord& pending, AckError error, Timestam
   // Whoever waits is told; whoever does not would never know, so the log tells.
   if (pending.record->ack_format == AckFormat::kNone) NoteMissed(1, now);
   acks_.Refuse(*pending.batch, *pending.record, error, log_ ? log_->log_end() : Offset(), now);
+}
+
+// What was heard and not appended.
+void Partition::RefusePending() {
+  const Timestamp now = env_.log.clock.Wall();
+  for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
+  pending_.clear();
+  acks_.Release(Offset(), Offset(), now);
 }
 
 void Partition::NoteMissed(uint64_t count, Timestamp now) {
@@ -202,11 +207,7 @@ bool Partition::OnAppendError(const absl::Status& error) {
   if (absl::IsResourceExhausted(error)) {
     LogWarning("stream ", options_.stream, ": ", FromAbsl(error.message()),
                "; messages are refused until there is space");
-    // What waits behind would meet the same, and nothing may come by to try it.
-    const Timestamp now = env_.log.clock.Wall();
-    for (const PendingRecord& pending : pending_) RefuseOne(pending, AckError::kUnavailable, now);
-    pending_.clear();
-    acks_.Release(Offset(), Offset(), now);
+    RefusePending();  // it would meet the same, and nothing may come by to try it
   } else {
     Fail(error);
   }

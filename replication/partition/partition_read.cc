@@ -23,7 +23,8 @@ void Partition::Locate(const StartPosition& start, const StopPosition& stop, Dir
 
 void Partition::DoLocate(const StartPosition& start, const StopPosition& stop, Direction direction,
                          LocateDone done) {
-  const bool elsewhere = state_ == State::kStandby || state_ == State::kFollowing;
+  const bool elsewhere =
+      state_ == State::kStandby || state_ == State::kDeposed || state_ == State::kFollowing;
   if (elsewhere && !start.any_replica)
     return done(absl::FailedPreconditionError("Server not partition leader"));
   if (const absl::Status serving = NotServing(start.any_replica); !serving.ok())

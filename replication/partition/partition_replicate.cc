@@ -234,8 +234,7 @@ void Partition::OnRefusal(const std::string& from, LeaderEpoch epoch) {
     LogWarning("stream ", options_.stream, " partition ", options_.key.partition, ": broker ", from,
                " is in leader epoch ", epoch, ", this broker led ", replica_->epoch(),
                ": it stops and waits for the metadata");
-    EndRole(Moved());
-    state_ = State::kStandby;
+    Depose();
   }
 }
 

@@ -88,6 +88,42 @@ TEST_CASE("replicas: who steps down tells its publishers that the outcome is unk
   CHECK(group[1].acks.sent[0].error == AckError::kOutcomeUnknown);
 }
 
+TEST_CASE(
+    "replicas: who is told of a newer epoch takes nothing, and goes on listening: it may lead that "
+    "too") {
+  PartitionGroup group;
+  group.Elect(1, 1, {1, 2, 3});
+  group.Run();
+  Partition& old = *group[1].partition;
+  SUBCASE("it listens already") {
+    old.Listen(Partition::Since::kAway, [](const absl::Status&) {});
+  }
+  group[2].partition->Follow(LeaderEpoch(2), "b1");
+  group[3].partition->Follow(LeaderEpoch(2), "b1");
+  group.Publish(1, AllAcked(0, 1));
+  group.Run(std::chrono::seconds(2));
+  REQUIRE(group[1].acks.Find("i0") != nullptr);
+  CHECK(group[1].acks.Find("i0")->error == AckError::kOutcomeUnknown);
+  SUBCASE("it was about to") {
+    old.Listen(Partition::Since::kAway, [](const absl::Status&) {});
+  }
+  group.Run(std::chrono::minutes(1));
+  old.OnIdleTick();
+  group.Publish(1, AllAcked(1, 2));
+  group.Run();
+  CHECK(group[1].acks.Find("i1")->error == AckError::kUnavailable);
+  old.Lead(LeaderEpoch(2), group.view);
+  group.Run();
+  CHECK(group[1].feeds.listening.size() == 1);
+  group.Publish(1, AllAcked(2, 3));
+  group.Run(std::chrono::seconds(2));
+  CHECK(group[1].acks.Find("i2")->error == AckError::kOk);
+  CHECK(group[2].Records() == group[1].Records());
+  group.Elect(2, 3, {1, 2, 3});
+  group.Run();
+  CHECK(group[1].feeds.listening.empty());
+}
+
 TEST_CASE("replicas: what an old leader alone has is cut and the new leader's taken") {
   PartitionGroup group;
   group.Elect(1, 1, {1, 2, 3});

@@ -234,6 +234,7 @@ TEST_CASE("peer replicas: lines follow a peer that is found elsewhere, in turn")
       REQUIRE(pair.from.Sees("up 2 tail", i + 2));
     }
     pair.a.transport->Redirect(moved.id(), moved.transport->address());
+    REQUIRE(pair.from.Sees("up 2 tail", 22));
     pair.Send(kTail, "last");
     CHECK(Eventually([&] { return elsewhere.Came(kTail) == std::vector<std::string>{"last"}; }));
     CHECK(pair.from.Count("down 2 tail") == pair.from.Count("up 2 tail") - 1);

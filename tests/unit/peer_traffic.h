@@ -26,7 +26,6 @@ class NotingTraffic final : public ReplicaTraffic {
     const std::lock_guard lock(mutex_);
     Side& side = Of(lane);
     if (!side.up) broken_ += "asked while it is down; ";
-    if (waking_) broken_ += "asked within a wake; ";
     ++side.asked;
     if (side.waiting.empty()) return {};
     Pieces next = std::move(side.waiting.front());
@@ -38,6 +37,7 @@ class NotingTraffic final : public ReplicaTraffic {
   void OnReplicaLineDown(PeerId to, ReplicaLane lane) override { NoteUp(to, lane, false); }
   void OnReplicaStreamBegan(const PeerIdentity& from, ReplicaLane lane) override {
     const std::lock_guard lock(mutex_);
+    CheckNotWithin("told of a stream");
     Of(lane).came.clear();
     events_.push_back(Concat("began ", from.server_id, " ", NameOf(lane)));
   }
@@ -50,6 +50,7 @@ class NotingTraffic final : public ReplicaTraffic {
     }
     if (when_frame) when_frame();
     const std::lock_guard lock(mutex_);
+    CheckNotWithin("given a frame");
     Side& side = Of(lane);
     from_ = from;
     side.came.push_back(std::string(frame.view()));
@@ -148,9 +149,15 @@ class NotingTraffic final : public ReplicaTraffic {
   const Side& Of(ReplicaLane lane) const { return sides_[static_cast<size_t>(lane)]; }
   void NoteUp(PeerId to, ReplicaLane lane, bool up) {
     const std::lock_guard lock(mutex_);
+    CheckNotWithin("told of a line");
     if (Of(lane).up == up) broken_ += "up and down do not come in turn; ";
     Of(lane).up = up;
     events_.push_back(Concat(up ? "up " : "down ", to, " ", NameOf(lane)));
+  }
+
+  // A wake asks for a frame, and calls nothing else.
+  void CheckNotWithin(const std::string& what) {
+    if (waking_) broken_ += Concat(what, " within a wake; ");
   }
 
   static inline thread_local bool waking_ = false;
