@@ -103,7 +103,11 @@ void SimLines::Wake(const EndpointPtr& from, PeerId to, ReplicaLane lane) {
   }
   line->wanted = true;
   line->woken = true;
-  if (line->up) return Pull(line, line->stream);
+  if (line->up) {
+    // As the real one does at rest, or as it does while it writes.
+    const bool at_once = !line->stream->writing && network_.scheduler_.rng().Below(2) == 0;
+    return at_once ? Ask(line, line->stream) : Pull(line, line->stream);
+  }
   if (line->stream == nullptr && !line->dialling) Dial(line, Duration(0));
 }
 
