@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "absl/strings/match.h"
 #include "tests/unit/meta_world.h"
 
 namespace bascule::metadata {
@@ -121,6 +122,23 @@ TEST_CASE("joins that cannot be are refused with what to do, and change nothing"
         "server id b2 is in use by the broker at b2:9293; stop that one, or give this one an id of "
         "its own (clustering.server.id, and an empty data directory: a directory keeps its id)");
   CHECK(world.group.last() == last);
+}
+
+TEST_CASE("a join of an earlier life that comes late takes no place from the successor") {
+  MetaWorld world(3);
+  world.Stop(2);
+  world.Run(seconds(3));
+  REQUIRE(Introduce(world, 3, "b2", JoinOf(9, "b2")).ok());
+  const absl::Status late = Introduce(world, 3, "b2", JoinOf(8, "b2")).status();
+  CHECK(absl::IsAlreadyExists(late));
+  CHECK_MESSAGE(absl::StrContains(late.message(), "is not registered yet"), late.ToString());
+  CHECK(Nodes(world) == std::set<uint64_t>{1, 3, 9});
+  // It never registers: it was emptied again, and who asks for the second time does it from there.
+  world.Run(seconds(9));
+  CHECK(absl::IsAlreadyExists(Introduce(world, 3, "b2", JoinOf(8, "b2")).status()));
+  world.Run(seconds(2));
+  CHECK(Introduce(world, 3, "b2", JoinOf(8, "b2")).ok());
+  CHECK(Nodes(world) == std::set<uint64_t>{1, 3, 8});
 }
 
 TEST_CASE("R6b: an emptied disk comes back under its old id when the old session is over") {

@@ -3,6 +3,7 @@
 // public calls of ClusterAdmin and OnIntroduction.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,7 @@ class ClusterControl final : public ClusterAdmin, public RequestTarget {
   void Join(const std::string& certified_id, const JoinRequest& join, Duration timeout,
             RequestDone done);
   absl::Status CheckJoin(const std::string& certified_id, const JoinRequest& join) const;
+  absl::Status CheckSuccessor(const JoinRequest& join);
   void JoinStep(std::shared_ptr<Joining> joining);
   void Invite(const std::string& address, Duration timeout, RequestDone done);
   void AwaitMember(PeerId node, std::string server_id, MonotonicTime deadline, RequestDone done);
@@ -72,6 +74,8 @@ class ClusterControl final : public ClusterAdmin, public RequestTarget {
   LeaderWork& leader_work_;
   const BrokerSelf self_;
   const std::string cluster_namespace_;
+  // Members that have not registered since they joined: when another directory first asked for their place.
+  std::map<PeerId, MonotonicTime> contested_;
   Lifetime lifetime_{home_};
 };
 

@@ -5,6 +5,7 @@
 #include "core/base/limits.h"
 #include "core/base/logging.h"
 #include "replication/meta/cluster/cluster_control.h"
+#include "replication/meta/cluster/cluster_limits.h"
 #include "replication/meta/requests/broker_texts.h"
 #include "replication/meta/requests/requests.pb.h"
 
@@ -128,9 +129,36 @@ absl::Status ClusterControl::CheckJoin(const std::string& certified_id,
   return absl::OkStatus();
 }
 
+// The request may be that of an earlier life, come late: its successor has joined from another directory and has no
+// session yet that would show that it lives.
+absl::Status ClusterControl::CheckSuccessor(const JoinRequest& join) {
+  const std::vector<GroupMemberStatus> members = group_.Status().members;
+  std::erase_if(contested_, [&members](const auto& known) {
+    return std::none_of(members.begin(), members.end(), [&known](const GroupMemberStatus& member) {
+      return member.member.id == known.first;
+    });
+  });
+  const RegisteredBroker* registered = frontend_.table().FindBroker(join.server_id);
+  for (const GroupMemberStatus& known : members) {
+    const GroupMember& member = known.member;
+    if (member.server_id != join.server_id || member.id == join.node) continue;
+    if (registered != nullptr && registered->node == member.id) continue;
+    const MonotonicTime now = clock_.Monotonic();
+    const MonotonicTime first = contested_.emplace(member.id, now).first->second;
+    if (Between(first, now) >= limits::kJoinedRegisters) continue;
+    return absl::AlreadyExistsError(
+        Concat("server id ", join.server_id, " has joined from another data directory, at ",
+               member.address, ", and is not registered yet; if it is not within ",
+               limits::kJoinedRegisters.count(), " s, this one may join"));
+  }
+  return absl::OkStatus();
+}
+
 void ClusterControl::Join(const std::string& certified_id, const JoinRequest& join,
                           Duration timeout, RequestDone done) {
-  if (absl::Status refused = CheckJoin(certified_id, join); !refused.ok()) {
+  absl::Status refused = CheckJoin(certified_id, join);
+  if (refused.ok()) refused = CheckSuccessor(join);
+  if (!refused.ok()) {
     LogWarning("broker ", join.server_id, " at ", join.address,
                " may not join: ", FromAbsl(refused.message()));
     return done(Outcome(refused));

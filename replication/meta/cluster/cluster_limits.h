@@ -26,6 +26,9 @@ inline constexpr std::chrono::seconds kHearsayAgain{5};
 // How long one that was asked who it is may take to answer.
 inline constexpr std::chrono::seconds kIntroductionPatience{1};
 
+// How long a member that has joined may take to register before another directory with its server id takes its place.
+inline constexpr std::chrono::seconds kJoinedRegisters{10};
+
 static_assert(kJoinAsksConfigured + kJoinAsksTold + kHearsayAsks < kPeerIntroductions,
               "a place for the join itself is left");
 
