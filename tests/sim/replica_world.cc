@@ -40,8 +40,7 @@ const char* ReplicaCounts::NameOf(int what) {
                                                "damaged replicas",
                                                "partitions of which all was promised",
                                                "partitions that lost more than is promised",
-                                               "epochs",
-                                               "runs with a broker that its cluster had removed"};
+                                               "epochs"};
   return kNames[what];
 }
 

@@ -39,7 +39,6 @@ struct ReplicaCounts {
     kPromisedPartitions,
     kForgottenPartitions,
     kElections,
-    kOutsiders,
     kEnd
   };
   static const char* NameOf(int what);
@@ -90,9 +89,6 @@ class ReplicaWorld {
   void SlowDown();
   void MoveLeader();
   bool MetadataIsWhole();
-  // Whether one is missing that an operator has to help: a join whose request came late, or was forgotten, may
-  // leave a broker that came late or lost its disk outside of its cluster. The metadata's affair.
-  bool HasOutsider();
 
   // What clients do.
   void Step();
@@ -146,7 +142,6 @@ class ReplicaWorld {
   std::map<uint64_t, uint64_t> incarnations_;  // of processes, as known last
   std::map<std::string, int32_t> partitions_;  // of each stream
   std::vector<std::shared_ptr<Subscriber>> subscribers_;
-  std::set<uint64_t> emptied_;  // machines that lost their disk
   uint64_t readers_ = 0;
   size_t looking_ = 0;  // what has to succeed, and has not yet
   struct Place {

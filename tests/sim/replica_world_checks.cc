@@ -275,22 +275,8 @@ bool ReplicaWorld::Within(Duration limit, const std::function<bool()>& condition
   return true;
 }
 
-bool ReplicaWorld::HasOutsider() {
-  const metadata::MetaTable* const table = NewestTable();
-  if (table == nullptr) return false;
-  for (uint64_t i = 1; i <= kernel_.size(); ++i) {
-    const bool may_be = i > brokers_ || emptied_.contains(i);
-    if (may_be && At(i) == nullptr) return true;
-  }
-  return false;
-}
-
 void ReplicaWorld::CheckEnd() {
   if (!Within(kHealing, [this] { return WhyNotHealed().empty(); })) {
-    if (HasOutsider()) {
-      ++counts_.of[ReplicaCounts::kOutsiders];
-      return;
-    }
     const std::string why = WhyNotHealed();
     kernel_.scheduler().RunFor(kGlance);  // what it asked comes into the notes
     return Fail(Concat("after ", kHealing.count(), " s all is not well: ", why));

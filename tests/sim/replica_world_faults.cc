@@ -72,7 +72,6 @@ void ReplicaWorld::LoseDisk() {
   SimFileSystem& disk = kernel_.machine(machine).disk;
   if (!disk.RemoveTree("data").ok() || !disk.SyncDir(ParentPath("data")).ok())
     Fail("the disk cannot be emptied");
-  emptied_.insert(machine);
   ++counts_.of[ReplicaCounts::kLostDisks];
 }
 
