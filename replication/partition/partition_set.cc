@@ -213,8 +213,12 @@ RecoveredReplica PartitionSet::Found(PartitionKey key,
 void PartitionSet::Listen(PartitionKey key, const std::shared_ptr<Partition>& partition,
                           bool fresh) {
   if (!fresh) {
-    return partition->shard().Post(
-        [partition] { partition->Listen(Partition::Since::kAway, [](const absl::Status&) {}); });
+    return partition->shard().Post([partition, key] {
+      partition->Listen(Partition::Since::kAway, [key](const absl::Status& listening) {
+        if (listening.ok())
+          LogDebug("stream id ", key.stream, " partition ", key.partition, ": listens");
+      });
+    });
   }
   auto answered = std::make_shared<bool>(false);  // on the shard
   const auto answer = [this, key, answered](const absl::Status& status) {

@@ -172,7 +172,13 @@ void PartitionSet::Change(const PartitionChanged& changed,
   const PartitionKey key{changed.id, changed.partition.id};
   const auto it = partitions_.find(key);
   if (it == partitions_.end()) return settled(absl::OkStatus());
-  it->second.description = changed.partition;
+  const PartitionDescription& now = changed.partition;
+  if (now.leader_epoch != it->second.description.leader_epoch) {
+    LogDebug("stream ", changed.name, " partition ", now.id, ": ",
+             now.leader.empty() ? "nobody" : "broker " + now.leader, " leads in epoch ",
+             now.leader_epoch);
+  }
+  it->second.description = now;
   it->second.min_isr = MinIsr(entry->settings.min_isr, changed.partition.replicas.size());
   TellView(it->second);
   Desire(key, DesireOf(changed.partition), std::move(settled));

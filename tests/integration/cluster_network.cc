@@ -55,7 +55,7 @@ absl::Status CutNetwork::Build() {
   RETURN_IF_ERROR(
       Ip(absl::StrCat("link add ", test, " type veth peer name test netns ", Switch())));
   RETURN_IF_ERROR(Ip(absl::StrCat(inside, "link set test master clients up")));
-  RETURN_IF_ERROR(Ip(absl::StrCat("addr add 198.18.2.254/24 dev ", test)));
+  RETURN_IF_ERROR(Ip(absl::StrCat("addr add ", TestHost(), "/24 dev ", test)));
   RETURN_IF_ERROR(Ip(absl::StrCat("link set ", test, " up")));
   for (int i = 0; i < brokers_; ++i) {
     RETURN_IF_ERROR(Ip("netns add " + Name("n", i)));
@@ -94,6 +94,19 @@ absl::Status CutNetwork::Cut(const std::vector<int>& side_of) {
   return absl::OkStatus();
 }
 
-absl::Status CutNetwork::Heal() { return Cut(std::vector<int>(static_cast<size_t>(brokers_), 0)); }
+// An address of the link layer that nobody has: a route that refuses would tell the sender at once.
+absl::Status CutNetwork::CutOneWay(int from, int to) {
+  RETURN_IF_ERROR(Ip(absl::StrCat("-n ", Name("n", from), " neigh replace ", PeerHost(to),
+                                  " lladdr 02:00:00:00:00:01 dev p nud permanent")));
+  one_way_.emplace_back(from, to);
+  return absl::OkStatus();
+}
+
+absl::Status CutNetwork::Heal() {
+  for (const auto& [from, to] : std::exchange(one_way_, {}))
+    RETURN_IF_ERROR(
+        Ip(absl::StrCat("-n ", Name("n", from), " neigh del ", PeerHost(to), " dev p")));
+  return Cut(std::vector<int>(static_cast<size_t>(brokers_), 0));
+}
 
 }  // namespace bascule::cluster_job

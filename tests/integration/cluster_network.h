@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
@@ -24,10 +25,14 @@ class CutNetwork {
   std::vector<std::string> Launcher(int broker) const;
   std::string PeerHost(int broker) const;
   std::string ClientHost(int broker) const;
+  // Where the test itself is reached, whatever is cut.
+  static std::string TestHost() { return "198.18.2.254"; }
   // Brokers with the same number reach each other; numbers from 0, below kSides.
   static constexpr int kSides = 3;
   absl::Status Cut(const std::vector<int>& side_of);
-  absl::Status Heal();
+  // What `from` sends to `to` is lost in silence; the other way goes on.
+  absl::Status CutOneWay(int from, int to);
+  absl::Status Heal();  // all of it
 
  private:
   explicit CutNetwork(int brokers) : brokers_(brokers) {}
@@ -39,6 +44,7 @@ class CutNetwork {
   static std::string Side(int side) { return "side" + std::to_string(side); }
 
   const int brokers_;
+  std::vector<std::pair<int, int>> one_way_;  // from, to
 };
 
 }  // namespace bascule::cluster_job

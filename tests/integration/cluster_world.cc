@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "tests/integration/cluster_network.h"
 
 namespace bascule::cluster_job {
 
@@ -16,7 +17,10 @@ std::string IdOf(int i) { return absl::StrCat("b", i + 1); }
 
 // --- Cluster ---
 
-Cluster::Cluster(ClusterOptions options) : options_(std::move(options)), nats_(StartNats()) {
+Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
+  NatsServerOptions nats;
+  if (options_.network != nullptr) nats.host = CutNetwork::TestHost();
+  nats_ = StartNats(nats);
   std::vector<std::string> ids;
   for (int i = 0; i < options_.brokers; ++i) ids.push_back(IdOf(i));
   if (options_.tls) MakeCertificates(ids);
@@ -37,6 +41,8 @@ void Cluster::MakeCertificates(const std::vector<std::string>& ids) {
 }
 
 std::string Cluster::PeerAddress(int i) const {
+  // Nobody else's port in a namespace of its own.
+  if (options_.network != nullptr) return absl::StrCat(options_.network->PeerHost(i), ":9293");
   return absl::StrCat("127.0.0.1:", peer_ports_.at(static_cast<size_t>(i)));
 }
 
@@ -54,6 +60,10 @@ MainBroker& Cluster::Add(std::vector<std::string> args, const std::string& nats_
   args.insert(args.end(), options_.args.begin(), options_.args.end());
   brokers_.push_back(
       std::make_unique<MainBroker>(nats_url.empty() ? nats_->url() : nats_url, std::move(args)));
+  if (options_.network != nullptr) {
+    brokers_.back()->PutAt(absl::StrCat(options_.network->ClientHost(i), ":9292"),
+                           options_.network->Launcher(i));
+  }
   return *brokers_.back();
 }
 

@@ -23,11 +23,14 @@ using main_job::StartNats;
 
 inline constexpr char kNamespace[] = "cluster-test";
 
+class CutNetwork;
+
 struct ClusterOptions {
   int brokers = 3;
   bool tls = false;    // mutual, else cluster.insecure
   bool peers = false;  // all start the cluster together, else the first one is the seed
-  std::vector<std::string> args{};  // further ones of every broker
+  std::vector<std::string> args{};      // further ones of every broker
+  const CutNetwork* network = nullptr;  // where they run, each by itself; NATS is the test's
 };
 
 // Brokers b1, b2, ... at 0, 1, ... They die with the test. Processes are started and ended by one

@@ -81,6 +81,7 @@ void MainBroker::Launch() {
   std::vector<std::string> words = launcher_;
   words.insert(words.end(), {Bin("basculed"), "--listen", address_, "--data-dir", data_});
   child.program = words.front();
+  child.env = env_;
   child.args.assign(words.begin() + 1, words.end());
   if (!nats_url_.empty()) child.args.insert(child.args.end(), {"--nats-servers", nats_url_});
   child.args.insert(child.args.end(), args_.begin(), args_.end());

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api.grpc.pb.h"
@@ -67,7 +68,8 @@ class MainBroker {
 
   std::string address() const { return address_; }
   const std::string& data() const { return data_; }
-  std::vector<std::string>& args() { return args_; }  // of the next Launch
+  std::vector<std::string>& args() { return args_; }                        // of the next Launch
+  std::vector<std::pair<std::string, std::string>>& env() { return env_; }  // likewise
   // Of partition 0 unless told otherwise.
   std::string PartitionDirectory(const std::string& stream, int partition = 0);
   int pid() const { return static_cast<int>(process_->pid()); }
@@ -97,6 +99,7 @@ class MainBroker {
  private:
   std::string nats_url_;
   std::vector<std::string> args_;
+  std::vector<std::pair<std::string, std::string>> env_;
   std::vector<std::string> launcher_;
   TempDir files_;
   std::string data_;

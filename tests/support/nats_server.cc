@@ -26,7 +26,7 @@ std::string Program() {
 }
 
 std::string ConfigText(const NatsServerOptions& options, int port, const TempDir& files) {
-  std::string text = absl::StrCat("listen: \"127.0.0.1:", port, "\"\n");
+  std::string text = absl::StrCat("listen: \"", options.host, ":", port, "\"\n");
   if (options.jetstream) {
     absl::StrAppend(&text, "jetstream { store_dir: \"", files.Path("jetstream"), "\" }\n");
   }
@@ -65,7 +65,8 @@ absl::StatusOr<std::unique_ptr<NatsServer>> NatsServer::Start(const NatsServerOp
 }
 
 std::string NatsServer::url() const {
-  return absl::StrCat(options_.tls_cert_file.empty() ? "nats" : "tls", "://127.0.0.1:", port_);
+  return absl::StrCat(options_.tls_cert_file.empty() ? "nats" : "tls", "://", options_.host, ":",
+                      port_);
 }
 
 absl::Status NatsServer::Launch() {
@@ -91,7 +92,7 @@ bool NatsServer::Greets() const {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port_));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  BASCULE_CHECK_EQ(inet_pton(AF_INET, options_.host.c_str(), &address.sin_addr), 1);
   char greeting[5] = {};
   const bool greets =
       connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&

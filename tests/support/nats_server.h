@@ -13,6 +13,7 @@ namespace bascule {
 // Initializers on every field: tests name the few they want, and the compiler stays quiet about the
 // rest.
 struct NatsServerOptions {
+  std::string host{"127.0.0.1"};  // an IPv4 address
   bool jetstream = false;
   std::string user{};  // with `password`
   std::string password{};
@@ -30,7 +31,7 @@ class NatsServer {
   static absl::StatusOr<std::unique_ptr<NatsServer>> Start(const NatsServerOptions& options = {});
 
   int port() const { return port_; }
-  // nats://127.0.0.1:<port> (tls:// with TLS), without credentials.
+  // nats://<host>:<port> (tls:// with TLS), without credentials.
   std::string url() const;
 
   // Ends gracefully, or at once; nothing when it is down.

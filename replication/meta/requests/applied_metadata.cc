@@ -82,6 +82,11 @@ void AppliedMetadata::DeliverBrokers() {
     brokers.emplace_hint(brokers.end(), id,
                          BrokerLife{broker.incarnation, !broker.fenced, broker.node});
   if (brokers == brokers_) return;
+  for (const auto& [id, life] : brokers) {
+    const auto before = brokers_.find(id);
+    if (before != brokers_.end() && before->second.live && !life.live)
+      LogInfo("broker ", id, " is fenced");
+  }
   brokers_ = std::move(brokers);
   sink_->OnBrokers(brokers_);
 }
