@@ -141,6 +141,24 @@ TEST_CASE("a join of an earlier life that comes late takes no place from the suc
   CHECK(Nodes(world) == std::set<uint64_t>{1, 3, 8});
 }
 
+TEST_CASE("of two directories that ask for one place at once one gets it, and keeps it") {
+  MetaWorld world(3);
+  world.Stop(2);
+  world.Run(seconds(3));
+  std::map<uint64_t, absl::Status> answers;
+  for (const uint64_t node : {8, 9}) {
+    world[3].OnIntroduction("b2", EncodeIntroRequest(JoinOf(node, "b2")), seconds(5),
+                            [&answers, node](const absl::StatusOr<std::string>& answer) {
+                              answers[node] = answer.status();
+                            });
+  }
+  REQUIRE(world.scheduler.RunUntil([&] { return answers.size() == 2; }, seconds(30)));
+  const uint64_t joined = answers[8].ok() ? 8 : 9;
+  CHECK(answers[joined].ok());
+  CHECK(absl::IsAlreadyExists(answers[17 - joined]));
+  CHECK(Nodes(world) == std::set<uint64_t>{1, 3, joined});
+}
+
 TEST_CASE("R6b: an emptied disk comes back under its old id when the old session is over") {
   MetaWorld world(3);
   for (uint64_t i = 0; i < 3; ++i) CHECK(world.Await(world[1].Create(Concat("s", i))).ok());

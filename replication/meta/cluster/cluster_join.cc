@@ -156,9 +156,7 @@ absl::Status ClusterControl::CheckSuccessor(const JoinRequest& join) {
 
 void ClusterControl::Join(const std::string& certified_id, const JoinRequest& join,
                           Duration timeout, RequestDone done) {
-  absl::Status refused = CheckJoin(certified_id, join);
-  if (refused.ok()) refused = CheckSuccessor(join);
-  if (!refused.ok()) {
+  if (absl::Status refused = CheckJoin(certified_id, join); !refused.ok()) {
     LogWarning("broker ", join.server_id, " at ", join.address,
                " may not join: ", FromAbsl(refused.message()));
     return done(Outcome(refused));
@@ -197,6 +195,14 @@ void ClusterControl::JoinStep(std::shared_ptr<Joining> joining) {
     home_.After(kRetryPeriod, lifetime_.Guard([this, joining] { JoinStep(joining); }));
   });
   if (predecessor != nullptr) {
+    // With each step: another one may have joined, and registered, since the last.
+    absl::Status refused = CheckJoin(join.server_id, join);
+    if (refused.ok()) refused = CheckSuccessor(join);
+    if (!refused.ok()) {
+      LogWarning("broker ", join.server_id, " at ", join.address,
+                 " may not join: ", FromAbsl(refused.message()));
+      return joining->done(Outcome(refused));
+    }
     LogInfo("broker ", join.server_id, " comes back with another data directory: its old one (",
             predecessor->id, ") leaves the cluster");
     return group_.RemoveMember(predecessor->id, std::move(next));
