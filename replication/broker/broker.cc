@@ -21,6 +21,8 @@ constexpr char kPointsMeaning[] =
     "here, and put back from a copy what is missing, while the broker is stopped";
 
 constexpr std::chrono::milliseconds kBarrierRetry{200};
+// R8: of a member whose broker is heard by others, so that it is not fenced.
+constexpr int kSilentSessions = 2;
 constexpr std::chrono::seconds kLateDeclares{1};
 constexpr std::chrono::seconds kLatePatience{30};
 
@@ -128,6 +130,7 @@ absl::Status Broker::MakePartitions() {
   options.member = metadata_.node().value();
   options.incarnation = metadata_.incarnation();
   options.max_lag = config.replica_max_lag;
+  options.max_silence = kSilentSessions * config.cluster.session_timeout;
   options.defaults = config.stream_defaults;
   options.max_message_bytes = static_cast<size_t>(config.max_message_bytes);
   const MetadataSeams& seams = seams_.metadata;

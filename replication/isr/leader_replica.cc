@@ -151,7 +151,9 @@ bool LeaderReplica::MayJoin(const Follower& follower) const {
 
 bool LeaderReplica::Lags(const Follower& follower, MonotonicTime now) const {
   if (follower.acknowledged && *follower.acknowledged >= log_end_) return false;
-  return Between(follower.level, now) > options_.max_lag;
+  const MonotonicTime heard = std::max(follower.level, follower.last_ack);
+  return Between(follower.level, now) > options_.max_lag ||
+         Between(heard, now) > options_.max_silence;
 }
 
 std::optional<IsrProposal> LeaderReplica::Propose(MonotonicTime now) {

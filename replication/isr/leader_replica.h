@@ -25,6 +25,7 @@ class LeaderReplica {
     LeaderEpoch epoch;
     Durability durability = Durability::kFsync;
     Duration max_lag{};  // R8: a member that is not level for longer falls out
+    Duration max_silence = Duration::max();  // R8: one that owes an acknowledgement for longer, too
   };
   struct Positions {
     Offset log_end;

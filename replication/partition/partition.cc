@@ -150,7 +150,7 @@ void Partition::Lead(LeaderEpoch epoch, const isr::PartitionView& view) {
 void Partition::Reign(LeaderEpoch epoch, const isr::PartitionView& view, Offset high_watermark) {
   replica_.emplace(
       isr::LeaderReplica::Options{options_.broker, epoch, options_.settings.durability,
-                                  options_.max_lag},
+                                  options_.max_lag, options_.max_silence},
       view, isr::LeaderReplica::Positions{log_->log_end(), log_->flushed_end(), high_watermark},
       env_.log.clock.Monotonic());
   // Of an earlier epoch they say nothing (R4a); who has asked already is answered.

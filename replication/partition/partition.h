@@ -57,6 +57,7 @@ struct PartitionOptions {
   std::string broker;                // our id
   isr::Incarnation incarnation = 0;  // of this process
   Duration max_lag{};                // R8
+  Duration max_silence = Duration::max();
   size_t max_message_bytes = limits::kDefaultMessageBytes;
 };
 

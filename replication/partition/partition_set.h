@@ -36,6 +36,7 @@ struct PartitionSetOptions {
   uint64_t member = 0;                          // node id in the metadata group
   isr::Incarnation incarnation = 0;             // of this process, as it is registered
   Duration max_lag = std::chrono::seconds(15);  // R8
+  Duration max_silence = Duration::max();
   StreamSettings defaults;
   size_t max_message_bytes = limits::kDefaultMessageBytes;
   uint64_t disk_reserve_bytes = 0;

@@ -103,6 +103,7 @@ std::shared_ptr<Partition> PartitionSet::Make(const StreamDescription& stream,
   options.broker = options_.broker;
   options.incarnation = options_.incarnation;
   options.max_lag = options_.max_lag;
+  options.max_silence = options_.max_silence;
   options.max_message_bytes = options_.max_message_bytes;
   auto partition = std::make_shared<Partition>(environment, std::move(options));
   partition->shard().Post([&replicas = env_.replicas, partition] { replicas.Enter(partition); });

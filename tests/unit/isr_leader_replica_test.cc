@@ -262,6 +262,24 @@ TEST_CASE("R8: a member that restarts all the time and is never level is not wai
 }
 
 TEST_CASE(
+    "R8: who owes an acknowledgement and sends none is not waited for as long as who is slow") {
+  LeaderReplica::Options options{"a", kEpoch, Durability::kFsync, std::chrono::seconds(10),
+                                 std::chrono::seconds(2)};
+  LeaderReplica leader(options, View({"a", "b", "c"}, 2), {Offset(10), Offset(10), Offset(0)},
+                       At(0));
+  leader.OnAcknowledged(Ack("b", 10), At(0));
+  leader.OnAcknowledged(Ack("c", 10), At(0));
+  CHECK(Members(leader.Propose(At(100))) == "none");  // neither owes any
+  leader.OnAppended(Offset(20), At(100));
+  for (int second = 101; second <= 103; ++second) {  // c is slow
+    leader.OnAppended(Offset(second), At(second));
+    leader.OnAcknowledged(Ack("c", 11 + second - 101), At(second));
+    if (second == 101) CHECK(Members(leader.Propose(At(101.9))) == "none");
+  }
+  CHECK(Members(leader.Propose(At(103))) == "a:1 c:1");
+}
+
+TEST_CASE(
     "R7b: a doubtful member holds the high watermark until it is verified, and is proposed so when "
     "level") {
   PartitionView view = View({"a", "b", "c"}, 2);
