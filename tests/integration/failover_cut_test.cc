@@ -63,8 +63,6 @@ TEST_CASE("cluster failover: networks are cut both ways and one way under load")
   }
   FailoverOptions options;
   options.network = network->get();
-  // Where the metadata's leader hears both, only this tells that a follower has fallen behind (R8).
-  options.args = {"--set", "clustering.replica.max.lag.time=3s"};
   FailoverWorld world(options);
   const std::vector<CutKind> kinds = CutKinds();
   size_t round = 0;
