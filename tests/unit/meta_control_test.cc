@@ -130,12 +130,12 @@ TEST_CASE("a join of an earlier life that comes late takes no place from the suc
   world.Run(seconds(3));
   REQUIRE(Introduce(world, 3, "b2", JoinOf(9, "b2")).ok());
   const absl::Status late = Introduce(world, 3, "b2", JoinOf(8, "b2")).status();
-  CHECK(absl::IsAlreadyExists(late));
+  CHECK(absl::IsFailedPrecondition(late));
   CHECK_MESSAGE(absl::StrContains(late.message(), "is not registered yet"), late.ToString());
   CHECK(Nodes(world) == std::set<uint64_t>{1, 3, 9});
   // It never registers: it was emptied again, and who asks for the second time does it from there.
   world.Run(seconds(9));
-  CHECK(absl::IsAlreadyExists(Introduce(world, 3, "b2", JoinOf(8, "b2")).status()));
+  CHECK(absl::IsFailedPrecondition(Introduce(world, 3, "b2", JoinOf(8, "b2")).status()));
   world.Run(seconds(2));
   CHECK(Introduce(world, 3, "b2", JoinOf(8, "b2")).ok());
   CHECK(Nodes(world) == std::set<uint64_t>{1, 3, 8});
@@ -155,7 +155,7 @@ TEST_CASE("of two directories that ask for one place at once one gets it, and ke
   REQUIRE(world.scheduler.RunUntil([&] { return answers.size() == 2; }, seconds(30)));
   const uint64_t joined = answers[8].ok() ? 8 : 9;
   CHECK(answers[joined].ok());
-  CHECK(absl::IsAlreadyExists(answers[17 - joined]));
+  CHECK(absl::IsFailedPrecondition(answers[17 - joined]));
   CHECK(Nodes(world) == std::set<uint64_t>{1, 3, joined});
 }
 

@@ -355,4 +355,18 @@ TEST_CASE("a joined learner is promoted, and a dead voter's place goes to it whe
   CHECK(votes("b4"));
 }
 
+TEST_CASE("who leads again after a time without a leader is not silent itself") {
+  MetaWorld world(3);
+  world.Run(seconds(1));
+  world.group.Elect(PeerId());
+  world.Run(seconds(3));
+  world.group.Elect(PeerId(1));
+  bool fenced = false;
+  for (int i = 0; i < 400; ++i) {  // it would register again at once
+    world.Run(milliseconds(1));
+    fenced = fenced || world[1].table().FindBroker("b1")->fenced;
+  }
+  CHECK_FALSE(fenced);
+}
+
 }  // namespace bascule::metadata

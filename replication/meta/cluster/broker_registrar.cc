@@ -133,6 +133,12 @@ bool BrokerRegistrar::RegisteredHere() const {
   return known != nullptr && known->incarnation == self_.incarnation && !known->fenced;
 }
 
+bool BrokerRegistrar::IsFencedHere() const {
+  const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
+  return new_sink_ != nullptr && !registering_ && known != nullptr &&
+         known->incarnation == self_.incarnation && known->fenced;
+}
+
 void BrokerRegistrar::SendRegistration() {
   if (registering_ || replaced_ || retired_) return;
   registering_ = true;
@@ -267,6 +273,8 @@ void BrokerRegistrar::HandOver() {
 // and with a new address too. Replaced or removed, it must end.
 void BrokerRegistrar::CheckSession() {
   if (retired_) return StayFenced();
+  if (!handed_over() && IsFencedHere())
+    return RetryRegistration();  // before it heard of its registration
   if (!handed_over() || replaced_) return;
   const RegisteredBroker* known = frontend_.table().FindBroker(self_.id);
   if (known == nullptr || known->incarnation != self_.incarnation) {

@@ -76,6 +76,7 @@ class BrokerRegistrar {
   void StayFenced();
   void HandOver();
   bool RegisteredHere() const;
+  bool IsFencedHere() const;
   bool handed_over() const { return frontend_.state().handed_over(); }
 
   Executor& home_;

@@ -146,7 +146,7 @@ absl::Status ClusterControl::CheckSuccessor(const JoinRequest& join) {
     const MonotonicTime now = clock_.Monotonic();
     const MonotonicTime first = contested_.emplace(member.id, now).first->second;
     if (Between(first, now) >= limits::kJoinedRegisters) continue;
-    return absl::AlreadyExistsError(
+    return absl::FailedPreconditionError(  // not final: it asks again
         Concat("server id ", join.server_id, " has joined from another data directory, at ",
                member.address, ", and is not registered yet; if it is not within ",
                limits::kJoinedRegisters.count(), " s, this one may join"));

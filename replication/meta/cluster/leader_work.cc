@@ -77,8 +77,9 @@ void LeaderWork::OnRoleChange(const MetadataRole& role) {
   BASCULE_CHECK(home_.OnThisThread());
   const MonotonicTime now = clock_.Monotonic();
   const bool begins = role.leading && (!role_.leading || role_.term != role.term);
+  // Who leads again has not lost itself.
   if (role_.leader != PeerId() && role.leader != role_.leader) {
-    predecessor_ = role_.leader;
+    predecessor_ = role_.leader == self_.node ? PeerId() : role_.leader;
     predecessor_lost_ = now;
   }
   role_ = role;

@@ -114,6 +114,7 @@ bool LeaderWork::ReachesMajority() const {
 
 // All that are gone by now in one command (R6).
 void LeaderWork::FenceGone(MonotonicTime now) {
+  sessions_.Heard({self_.id, self_.incarnation}, table_, now);
   std::vector<BrokerSession> gone = sessions_.Expired(table_.brokers(), now);
   const std::vector<BrokerSession> silent = gone;
   const std::vector<BrokerSession> broken = lines_.Gone(table_.brokers(), now);
