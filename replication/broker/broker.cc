@@ -339,9 +339,10 @@ void Broker::Stop(absl::AnyInvocable<void()> done) {
   seams_.metadata.home.Post([this, done = std::move(done)]() mutable {
     if (!partitions_) return metadata_.Stop(std::move(done));
     if (!MayHandOver()) return StopPartitions(std::move(done));
-    HandOver(metadata_.frontend(), directory_.server_id(), limits::kHandOverTimeout,
-             lifetime_.Guard(
-                 [this, done = std::move(done)]() mutable { StopPartitions(std::move(done)); }));
+    HandOver(metadata_.frontend(), directory_.server_id(), seams_.metadata.clock,
+             limits::kHandOverTimeout, lifetime_.Guard([this, done = std::move(done)]() mutable {
+               StopPartitions(std::move(done));
+             }));
   });
 }
 
