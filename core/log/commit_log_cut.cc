@@ -150,6 +150,7 @@ void CommitLog::BeginAnew(absl::AnyInvocable<void(absl::StatusOr<RecoveredLog>)>
       const std::shared_ptr<CommitLog> log = self.lock();
       if (log == nullptr) return;
       --log->pool_work_;
+      log->cutting_ = log->cutting_ && begun.ok();
       log->Distrust(begun.ok() ? absl::UnavailableError("the log was begun anew") : begun.status());
       log->EndOfWork();
       done(std::move(begun));

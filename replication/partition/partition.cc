@@ -85,7 +85,7 @@ void Partition::Open(log::RecoveredLog recovered) {
 }
 
 bool Partition::Defer(NextRole next) {
-  if (!log_ || !log_->cutting()) return false;
+  if (!log_ || !log_->cutting() || !log_->trust().ok()) return false;
   // R3: what is cut is cut. Until then nothing is led or followed.
   if (state_ != State::kStandby) StandBy();
   next_role_ = std::move(next);
@@ -95,7 +95,7 @@ bool Partition::Defer(NextRole next) {
 void Partition::TakeNextRole() {
   const NextRole next = *std::exchange(next_role_, std::nullopt);
   if (next.view) return Lead(next.epoch, *next.view);
-  Follow(next.epoch, next.leader);
+  Follow(next.epoch, next.leader, next.counted);
 }
 
 void Partition::TakeDurability() {
@@ -121,7 +121,7 @@ Offset Partition::Committed() const {
 
 void Partition::Lead(LeaderEpoch epoch, const isr::PartitionView& view) {
   CheckOnShard();
-  if (state_ == State::kClosed || Defer({epoch, {}, view})) return;
+  if (state_ == State::kClosed || Defer({epoch, {}, false, view})) return;
   acks_.SetEpoch(epoch);  // refusals too
   BASCULE_CHECK(log_ != nullptr);
   if (state_ == State::kFollowing) EndRole(absl::OkStatus());
@@ -170,6 +170,7 @@ void Partition::OnView(LeaderEpoch epoch, const isr::PartitionView& view) {
   Advance(replica_->OnView(view, env_.log.clock.Monotonic()));
   AnswerEarly();
   ProposeIsr();
+  if (!pending_.empty()) AppendPending();  // it may have waited for acks
 }
 
 void Partition::StandBy() {
@@ -182,21 +183,9 @@ void Partition::StandBy() {
   RunDrained();
 }
 
-// R2: the others are in a newer epoch, and who leads it a delta will tell. It may be this broker, so it goes on
-// listening; what it hears till then is refused.
-void Partition::Depose() {
-  high_watermark_ = KnownHighWatermark();
-  state_ = State::kDeposed;
-  RefusePending();
-  acks_.EndUnknown();
-  watch_.EndAll(Moved());
-  why_ = Moved();
-  CheckInvariants();
-  RunDrained();
-}
-
 // Nothing is taken, acknowledged or read in it any more.
 void Partition::EndRole(absl::Status why) {
+  uncounted_role_.reset();
   high_watermark_ = KnownHighWatermark();
   feed_.reset();
   RefusePending();
@@ -270,18 +259,19 @@ void Partition::Listen(Since since, absl::AnyInvocable<void(absl::Status)> liste
 void Partition::Drain(absl::AnyInvocable<void()> done) {
   env_.log.shard.Post([self = shared_from_this(), done = std::move(done)]() mutable {
     self->feed_.reset();
+    self->draining_ = true;
     self->drained_.push_back(std::move(done));
     self->AppendPending();
-    if (self->state_ == State::kLeading || self->state_ == State::kFollowing)
-      self->StartFlush();  // under `os` too: a clean stop loses nothing
+    self->StartFlush();  // under `os` too, in whatever role: a clean stop loses nothing
     self->RunDrained();
   });
 }
 
 void Partition::RunDrained() {
   const auto at_work = [this] {
-    if (state_ == State::kFollowing) return log_->dirty() && !log_->cutting();
-    if (state_ != State::kLeading) return false;
+    if (state_ != State::kLeading)
+      return state_ != State::kClosed && log_ && log_->trust().ok() && log_->dirty() &&
+             !log_->cutting();
     if (!pending_.empty() || log_->dirty()) return true;
     // What cannot be written although there is a place for it (a full disk) is not waited for.
     const bool gaps_due = missed_ > 0 || !pending_gaps_.empty();

@@ -113,7 +113,9 @@ class Partition final : public PartitionPort,
   // outcome is unknown (R14).
   void StandBy();
   // Follows `leader` in `epoch`. As Lead, it begins when a cut that is under way has ended.
-  void Follow(LeaderEpoch epoch, const std::string& leader);
+  // `counted`: metadata has this replica in the ISR or the ELR; it says so again when that changes.
+  void Follow(LeaderEpoch epoch, const std::string& leader, bool counted);
+  void OnCounted(bool counted);
   // `done` runs when no pool works on the log's files, with what a log that failed is known to have
   // reached; none for a sound one. Under `os` that is all that was appended: nobody was promised
   // the disk, and what the page cache shows goes on being served.
@@ -182,7 +184,10 @@ class Partition final : public PartitionPort,
   struct Outgoing {
     std::shared_ptr<ReplicaLink> link;
     isr::Incarnation incarnation = 0;
-    uint64_t number = 0;         // of the question that was answered; with 0 it is sent nothing
+    uint64_t number = 0;  // of the question that was answered; with 0 it is sent nothing
+    uint64_t serial =
+        0;  // of the answer, in this process: what was begun for another is not for this one
+    bool unread = false;  // what it lacks could not be read; it is tried again at the next tick
     std::optional<Offset> next;  // what it is sent next; none until its log is in line with ours
     bool answered = false;       // and `next` comes with its first acknowledgement (R3c)
     Offset confirmed;            // it has all below, durably
@@ -202,6 +207,7 @@ class Partition final : public PartitionPort,
   struct NextRole {
     LeaderEpoch epoch;
     std::string leader;                      // to follow; empty: to lead
+    bool counted = false;                    // of one to follow
     std::optional<isr::PartitionView> view;  // to lead
   };
 
@@ -248,11 +254,11 @@ class Partition final : public PartitionPort,
   bool MaySend(Outgoing& out, ReplicaLane lane) const;
   void WaitForRoom(Outgoing& out);
   void ReadBehind(Outgoing& out);
-  void OnReadBehind(const std::string& broker, uint64_t number,
+  void OnReadBehind(const std::string& broker, uint64_t serial,
                     absl::StatusOr<log::SegmentReadResult> result,
                     const log::SegmentReadPlan& plan);
-  void SendBehind(const std::string& broker, uint64_t number, const log::SegmentReadResult& result);
-  Outgoing* OutgoingTo(const std::string& broker, uint64_t number);
+  void SendBehind(const std::string& broker, uint64_t serial, const log::SegmentReadResult& result);
+  Outgoing* OutgoingTo(const std::string& broker, uint64_t serial);
   void TellHighWatermarkSoon();
   void TellHighWatermark();
   void OnAcknowledgement(const std::string& from, isr::Acknowledgement ack);
@@ -263,6 +269,7 @@ class Partition final : public PartitionPort,
 
   // Following (partition_follow.cc)
   void BeginEpoch(LeaderEpoch epoch, Offset high_watermark);
+  void FollowDamaged(NextRole role);
   void Ask();
   void AskAnew(std::string_view why);
   void AskLater(std::string_view why);
@@ -310,6 +317,7 @@ class Partition final : public PartitionPort,
   std::optional<isr::FollowerReplica> follower_;
   std::shared_ptr<ReplicaLink> leader_;       // whom it follows
   uint64_t questions_ = 0;                    // asked, ever
+  uint64_t answers_ = 0;                      // given, ever
   std::deque<Incoming> incoming_;             // appends that wait for a place in the log
   bool asked_anew_ = false;                   // since the last tick
   bool no_room_ = false;                      // there was none for what it sent, and that was said
@@ -317,6 +325,8 @@ class Partition final : public PartitionPort,
   Offset high_watermark_;                     // of the roles before this one
   std::map<std::string, Outgoing> outgoing_;  // to each other replica, while it leads
   std::optional<NextRole> next_role_;
+  std::optional<NextRole> uncounted_role_;  // to follow with a damaged log, once it does not count
+  bool draining_ = false;
   std::unique_ptr<SubjectFeed> feed_;
   PendingAcks acks_;
   CommitWatch watch_;

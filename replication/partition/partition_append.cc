@@ -215,7 +215,8 @@ bool Partition::OnAppendError(const absl::Status& error) {
 }
 
 void Partition::StartFlush() {
-  if (state_ != State::kLeading && state_ != State::kFollowing) return;
+  const bool at_work = state_ == State::kLeading || state_ == State::kFollowing;
+  if (!at_work && (!draining_ || state_ == State::kClosed || !log_ || !log_->trust().ok())) return;
   std::optional<log::FlushTicket> ticket = log_->TakeFlush();
   if (!ticket) return;
   env_.sync.Flush(*std::move(ticket), env_.log.shard,
@@ -245,7 +246,10 @@ void Partition::OnFlushed(const absl::Status& flushed) {
     if (options_.settings.durability == Durability::kFsync || !drained_.empty()) StartFlush();
     return RunDrained();
   }
-  if (state_ != State::kLeading) return;
+  if (state_ != State::kLeading) {
+    StartFlush();  // while it drains
+    return RunDrained();
+  }
   env_.events.OnDurable();
   const std::optional<Offset> moved = replica_->OnFlushed(log_->flushed_end());
   Advance(moved);

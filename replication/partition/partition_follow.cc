@@ -8,10 +8,15 @@
 #include "replication/partition/partition.h"
 
 namespace bascule::partition {
+namespace {
 
-void Partition::Follow(LeaderEpoch epoch, const std::string& leader) {
+constexpr size_t kSharedPart = 2;
+
+}  // namespace
+
+void Partition::Follow(LeaderEpoch epoch, const std::string& leader, bool counted) {
   CheckOnShard();
-  if (state_ == State::kClosed || Defer({epoch, leader, std::nullopt})) return;
+  if (state_ == State::kClosed || Defer({epoch, leader, counted, std::nullopt})) return;
   EndRole(Moved());
   BASCULE_CHECK(log_ != nullptr);
   if (!log_->trust().ok()) {
@@ -24,17 +29,37 @@ void Partition::Follow(LeaderEpoch epoch, const std::string& leader) {
   follower_.reset();
   diverged_.clear();
   leader_ = env_.replicas.LinkTo(leader);
-  if (!log_->damaged().empty()) {
-    // It has left the in-sync replicas for that (R6b): the leader has all of it, and is followed with an empty log.
-    state_ = State::kStandby;
-    next_role_ = NextRole{epoch, leader, std::nullopt};
-    return BeginAnew(Offset(0), "it is damaged here");
-  }
+  if (!log_->damaged().empty()) return FollowDamaged({epoch, leader, counted, std::nullopt});
   const Offset knew = std::clamp(KnownHighWatermark(), log_->log_start(), log_->log_end());
   state_ = State::kFollowing;
   BeginEpoch(epoch, knew);
   CheckInvariants();
   Ask();
+}
+
+// One that has left ISR and ELR for it (R6b) is followed with an empty log: the leader has all of it. Of damage that came
+// later the metadata knows nothing, so this replica may be the next leader: what it holds stays.
+void Partition::FollowDamaged(NextRole role) {
+  state_ = State::kStandby;
+  if (role.counted) {
+    LogError(
+        "stream ", options_.stream, " partition ", options_.key.partition,
+        ": this replica is damaged and counts as in sync, so it is neither followed with nor given "
+        "up until the "
+        "leader has left it out; restart the broker to have it checked and fetched anew at once");
+    uncounted_role_ = std::move(role);
+    return;
+  }
+  next_role_ = std::move(role);
+  BeginAnew(Offset(0), "it is damaged here");
+}
+
+void Partition::OnCounted(bool counted) {
+  CheckOnShard();
+  if (next_role_) next_role_->counted = counted;
+  if (counted || !uncounted_role_) return;
+  const NextRole role = *std::exchange(uncounted_role_, std::nullopt);
+  Follow(role.epoch, role.leader, false);
 }
 
 // With the log as it is, and nothing known of the leader's.
@@ -184,8 +209,7 @@ void Partition::OnCutEnded(const absl::Status& status) {
 
 void Partition::TakeAppend(const std::shared_ptr<const IncomingFrame>& frame,
                            const ReplicaPart& part) {
-  if (state_ != State::kFollowing || !drained_.empty())
-    return;  // what comes after a stop is not ours
+  if (state_ != State::kFollowing || draining_) return;  // what comes after a stop is not ours
   if (part.epoch < follower_->epoch()) {
     env_.replicas.LinkTo(frame->from)->Add({options_.key, follower_->epoch(), RefusalPart{}});
     return;
@@ -265,6 +289,9 @@ absl::Status Partition::RollAndAppend(const IncomingFrame& frame, const CheckedB
     if (!wait) RETURN_IF_ERROR(log_->Roll());
   }
   if (wait) return absl::OkStatus();
+  // What is kept in memory keeps its owner: a small batch is not to keep a large frame.
+  if (batch.bytes.size() < frame.bytes.size() / kSharedPart)
+    return log_->Append(Bytes(std::string(batch.bytes)));
   return log_->Append(Bytes(frame.bytes.owner(), batch.bytes));
 }
 

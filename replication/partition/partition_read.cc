@@ -33,6 +33,9 @@ void Partition::DoLocate(const StartPosition& start, const StopPosition& stop, D
       start, stop,
       [self = shared_from_this(), start, stop, direction, done = std::move(done)](
           absl::StatusOr<Offset> start_by_time, absl::StatusOr<Offset> stop_by_time) mutable {
+        // The role may have ended meanwhile.
+        if (const absl::Status serving = self->NotServing(start.any_replica); !serving.ok())
+          return done(serving);
         if (!self->log_) return done(self->why_);
         if (!start_by_time.ok()) return done(start_by_time.status());
         if (!stop_by_time.ok()) return done(stop_by_time.status());

@@ -41,7 +41,7 @@ bool Partition::MaySend(Outgoing& out, ReplicaLane lane) const {
 }
 
 void Partition::Pump(Outgoing& out) {
-  if (state_ != State::kLeading || !out.next || out.reading || out.waits) return;
+  if (state_ != State::kLeading || !out.next || out.reading || out.waits || out.unread) return;
   while (*out.next < log_->log_end()) {
     const std::optional<log::TailCache::Found> found = log_->ReadTail(*out.next);
     if (!found) return ReadBehind(out);
@@ -58,18 +58,18 @@ void Partition::Pump(Outgoing& out) {
 void Partition::WaitForRoom(Outgoing& out) {
   out.waits = true;
   out.link->WhenRoom(out.lane, env_.log.shard,
-                     [weak = weak_from_this(), broker = out.link->broker(), number = out.number] {
+                     [weak = weak_from_this(), broker = out.link->broker(), serial = out.serial] {
                        const auto self = weak.lock();
-                       Outgoing* there = self ? self->OutgoingTo(broker, number) : nullptr;
+                       Outgoing* there = self ? self->OutgoingTo(broker, serial) : nullptr;
                        if (there == nullptr) return;
                        there->waits = false;
                        self->Pump(*there);
                      });
 }
 
-Partition::Outgoing* Partition::OutgoingTo(const std::string& broker, uint64_t number) {
+Partition::Outgoing* Partition::OutgoingTo(const std::string& broker, uint64_t serial) {
   const auto found = outgoing_.find(broker);
-  if (found == outgoing_.end() || found->second.number != number) return nullptr;
+  if (found == outgoing_.end() || found->second.serial != serial) return nullptr;
   return &found->second;
 }
 
@@ -77,21 +77,21 @@ void Partition::ReadBehind(Outgoing& out) {
   if (!MaySend(out, ReplicaLane::kCatchUp)) return;
   out.reading = true;
   env_.log.disk_pool.Post(
-      [self = shared_from_this(), log = log_, broker = out.link->broker(), number = out.number,
+      [self = shared_from_this(), log = log_, broker = out.link->broker(), serial = out.serial,
        plan = log_->PlanRead(*out.next, log_->log_end(), limits::kReplicaFrameTargetBytes,
                              out.place)]() mutable {
         auto result = log::ReadSegment(self->env_.log.fs, plan, log::ReadWait::kWait);
-        self->env_.log.shard.Post([self, log = std::move(log), broker, number,
+        self->env_.log.shard.Post([self, log = std::move(log), broker, serial,
                                    plan = std::move(plan), result = std::move(result)]() mutable {
-          if (self->log_ == log) self->OnReadBehind(broker, number, std::move(result), plan);
+          if (self->log_ == log) self->OnReadBehind(broker, serial, std::move(result), plan);
         });
       });
 }
 
-void Partition::OnReadBehind(const std::string& broker, uint64_t number,
+void Partition::OnReadBehind(const std::string& broker, uint64_t serial,
                              absl::StatusOr<log::SegmentReadResult> result,
                              const log::SegmentReadPlan& plan) {
-  Outgoing* out = OutgoingTo(broker, number);
+  Outgoing* out = OutgoingTo(broker, serial);
   if (out == nullptr || state_ != State::kLeading) return;
   out->reading = false;
   if (!out->next || *out->next != plan.from) return Pump(*out);  // its line broke meanwhile
@@ -102,31 +102,31 @@ void Partition::OnReadBehind(const std::string& broker, uint64_t number,
     return Pump(*out);
   }
   if (!result.ok()) {
-    out->next.reset();
+    out->unread = true;
     LogError("stream ", options_.stream, " partition ", options_.key.partition,
              ": cannot read what replica ", broker, " lacks from offset ", plan.from,
-             " on: ", FromAbsl(NoteDamage(result.status()).message()));
+             " on: ", FromAbsl(NoteDamage(result.status()).message()), "; it is tried again");
     return;
   }
   log_->NoteRead(plan, *result, out->place);
-  SendBehind(broker, number, *result);
+  SendBehind(broker, serial, *result);
 }
 
-void Partition::SendBehind(const std::string& broker, uint64_t number,
+void Partition::SendBehind(const std::string& broker, uint64_t serial,
                            const log::SegmentReadResult& result) {
-  Outgoing* out = OutgoingTo(broker, number);
+  Outgoing* out = OutgoingTo(broker, serial);
   if (out == nullptr || state_ != State::kLeading || !out->next) return;
   if (!result.batches.empty() &&
-      !out->link->AddAppend(ReplicaLane::kCatchUp, options_.key, replica_->epoch(), number,
+      !out->link->AddAppend(ReplicaLane::kCatchUp, options_.key, replica_->epoch(), out->number,
                             replica_->high_watermark(), result.batches)) {
     out->reading = true;  // it is held here till there is room, or the line is a new one
     out->link->WhenRoom(ReplicaLane::kCatchUp, env_.log.shard,
-                        [weak = weak_from_this(), broker, number, from = *out->next, result] {
+                        [weak = weak_from_this(), broker, serial, from = *out->next, result] {
                           const auto self = weak.lock();
-                          Outgoing* there = self ? self->OutgoingTo(broker, number) : nullptr;
+                          Outgoing* there = self ? self->OutgoingTo(broker, serial) : nullptr;
                           if (there == nullptr) return;
                           there->reading = false;
-                          if (there->next == from) return self->SendBehind(broker, number, result);
+                          if (there->next == from) return self->SendBehind(broker, serial, result);
                           self->Pump(*there);
                         });
     return;
@@ -190,6 +190,7 @@ void Partition::OnAcknowledgement(const std::string& from, isr::Acknowledgement 
   if (standing && (!standing->in_isr || standing->doubtful)) ProposeIsr();
   Pump(out);
   if (out.told < replica_->high_watermark()) TellHighWatermarkSoon();
+  if (!pending_.empty()) AppendPending();  // it may have waited for acks
 }
 
 void Partition::OnQuestion(const std::string& from, isr::ReconcileQuestion question) {
@@ -218,7 +219,8 @@ void Partition::AnswerEarly() {
     out.early.reset();
     out.link->Add({options_.key, epoch, *answer});
     out.number = answer->number;
-    out.reading = out.waits = false;
+    out.serial = ++answers_;
+    out.reading = out.waits = out.unread = false;
     out.place = log::ReadPlace{};
     out.lane = ReplicaLane::kTail;
     out.confirmed = answer->anew ? answer->leader_start : answer->common_end;
@@ -226,6 +228,19 @@ void Partition::AnswerEarly() {
     out.told = Offset();
     out.answered = !answer->lost;
   }
+}
+
+// R2: the others are in a newer epoch, and who leads it a delta will tell. It may be this broker, so it goes on
+// listening; what it hears till then is refused.
+void Partition::Depose() {
+  high_watermark_ = KnownHighWatermark();
+  state_ = State::kDeposed;
+  RefusePending();
+  acks_.EndUnknown();
+  watch_.EndAll(Moved());
+  why_ = Moved();
+  CheckInvariants();
+  RunDrained();
 }
 
 // R2: somebody was told of a newer epoch. Nothing is acknowledged any more; the delta is on its way.
@@ -253,7 +268,12 @@ void Partition::ProposeIsr() {
 void Partition::OnReplicaTick() {
   CheckOnShard();
   asked_anew_ = false;
-  if (state_ == State::kLeading) return ProposeIsr();
+  if (state_ == State::kLeading) {
+    for (auto& [broker, out] : outgoing_) {
+      if (std::exchange(out.unread, false)) Pump(out);
+    }
+    return ProposeIsr();
+  }
   if (state_ == State::kFollowing && follower_->phase() == isr::FollowerReplica::Phase::kAsking &&
       !log_->cutting())
     Ask();

@@ -125,9 +125,9 @@ void PartitionSet::Tell(PartitionKey key, Entry& entry, const LifeAction& action
         partition->Lead(epoch, view);
       });
     case LifeAction::Kind::kFollow:
-      return shard.Post([partition, epoch = action.epoch, leader = entry.description.leader] {
-        partition->Follow(epoch, leader);
-      });
+      return shard.Post(
+          [partition, epoch = action.epoch, leader = entry.description.leader,
+           counted = Counts(entry.description)] { partition->Follow(epoch, leader, counted); });
     case LifeAction::Kind::kStandBy:
       return shard.Post([partition] { partition->StandBy(); });
     case LifeAction::Kind::kRest:

@@ -115,6 +115,8 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   PartitionDesire DesireOf(const PartitionDescription& partition) const;
   isr::PartitionView ViewOf(const Entry& entry) const;
   // To the partition, if it is to lead: what its replicas are now.
+  // Whether this broker's replica is in the ISR or the ELR.
+  bool Counts(const PartitionDescription& partition) const;
   void TellView(const Entry& entry) const;
   std::shared_ptr<Partition> Make(const StreamDescription& stream, const StreamSettings& settings,
                                   PartitionKey key);

@@ -54,8 +54,20 @@ isr::PartitionView PartitionSet::ViewOf(const Entry& entry) const {
   return view;
 }
 
+bool PartitionSet::Counts(const PartitionDescription& partition) const {
+  const auto names = [this](const std::vector<std::string>& brokers) {
+    return std::find(brokers.begin(), brokers.end(), options_.broker) != brokers.end();
+  };
+  return names(partition.isr) || names(partition.elr);
+}
+
 void PartitionSet::TellView(const Entry& entry) const {
-  if (entry.description.leader != options_.broker) return;
+  if (entry.description.leader != options_.broker) {
+    return entry.partition->shard().Post(
+        [partition = entry.partition, counted = Counts(entry.description)] {
+          partition->OnCounted(counted);
+        });
+  }
   entry.partition->shard().Post([partition = entry.partition,
                                  epoch = entry.description.leader_epoch,
                                  view = ViewOf(entry)] { partition->OnView(epoch, view); });
@@ -66,7 +78,8 @@ void PartitionSet::OnBrokers(const BrokerLives& brokers) {
   brokers_ = brokers;
   env_.replicas.OnBrokers(brokers);
   for (const auto& [key, entry] : partitions_) {
-    if (entry.description.replicas.size() > 1) TellView(entry);
+    if (entry.description.replicas.size() > 1 && entry.description.leader == options_.broker)
+      TellView(entry);
   }
 }
 

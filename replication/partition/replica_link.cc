@@ -107,6 +107,12 @@ std::vector<Bytes> ReplicaLink::Next(ReplicaLane lane) {
   {
     const absl::MutexLock lock(&mutex_);
     Line& line = LineOf(lane);
+    // What waits for acknowledgements is not to wait for what waits here.
+    if (!line.frames.empty() && lane == ReplicaLane::kTail && !acknowledgements_.empty()) {
+      ReplicaFrameBuilder first;
+      for (const auto& [key, part] : std::exchange(acknowledgements_, {})) first.Add(part);
+      return first.Take();
+    }
     if (line.frames.empty()) {
       if (lane == ReplicaLane::kTail) {
         for (const auto& [key, part] : std::exchange(acknowledgements_, {})) line.builder.Add(part);

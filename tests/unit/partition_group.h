@@ -224,7 +224,7 @@ class PartitionGroup {
       if (n == leader) {
         (*this)[n].partition->Lead(LeaderEpoch(epoch), view);
       } else {
-        (*this)[n].partition->Follow(LeaderEpoch(epoch), Concat("b", leader));
+        (*this)[n].partition->Follow(LeaderEpoch(epoch), Concat("b", leader), isr.contains(n));
       }
     }
   }

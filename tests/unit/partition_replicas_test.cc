@@ -98,8 +98,8 @@ TEST_CASE(
   SUBCASE("it listens already") {
     old.Listen(Partition::Since::kAway, [](const absl::Status&) {});
   }
-  group[2].partition->Follow(LeaderEpoch(2), "b1");
-  group[3].partition->Follow(LeaderEpoch(2), "b1");
+  group[2].partition->Follow(LeaderEpoch(2), "b1", true);
+  group[3].partition->Follow(LeaderEpoch(2), "b1", true);
   group.Publish(1, AllAcked(0, 1));
   group.Run(std::chrono::seconds(2));
   REQUIRE(group[1].acks.Find("i0") != nullptr);
@@ -161,7 +161,7 @@ TEST_CASE("replicas: an empty one catches up from the disk while the tail goes o
     group.Run(std::chrono::milliseconds(5));
   }
   CHECK(group[1].acks.sent.size() == 1000);
-  group[3].partition->Follow(LeaderEpoch(1), "b1");
+  group[3].partition->Follow(LeaderEpoch(1), "b1", false);
   for (int i = 100; i < 110; ++i) {
     group.Publish(1, Large(i * 10, i * 10 + 10, 400));
     group.Run(std::chrono::milliseconds(5));
@@ -201,7 +201,7 @@ TEST_CASE("replicas: behind the leader's log start one begins anew") {
     group.Run(std::chrono::milliseconds(20));
   }
   REQUIRE(group.Status(1).log_start > Offset(50));
-  group[3].partition->Follow(LeaderEpoch(1), "b1");
+  group[3].partition->Follow(LeaderEpoch(1), "b1", false);
   group.Run(std::chrono::seconds(3));
   REQUIRE_FALSE(group[3].Records().empty());
   CHECK(group[3].Records() == group[1].Records());
@@ -247,7 +247,7 @@ TEST_CASE("replicas: an epoch that begins while a cut is under way waits for it"
   group.Elect(2, 2, {2, 3}, 2, {1});
   group.Run();
   group.lines.Heal();
-  group[1].partition->Follow(LeaderEpoch(2), "b2");
+  group[1].partition->Follow(LeaderEpoch(2), "b2", true);
   REQUIRE(group.scheduler.RunUntil([&] { return group[1].pool.waiting() > 0; },
                                    std::chrono::seconds(3)));
   group.Elect(1, 3, {1, 2, 3});  // in the middle of it
@@ -285,7 +285,7 @@ TEST_CASE("replicas: a damaged log is given up for the leader's, once there is a
     group.Elect(2, 3, {1, 2});
   }
   SUBCASE("nobody leads any more meanwhile") {
-    group[3].partition->Follow(LeaderEpoch(2), "b1");
+    group[3].partition->Follow(LeaderEpoch(2), "b1", false);
     group[3].partition->StandBy();
     group.Run();
     CHECK(group[3].Records().empty());
