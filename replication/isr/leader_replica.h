@@ -24,7 +24,7 @@ class LeaderReplica {
     std::string self;
     LeaderEpoch epoch;
     Durability durability = Durability::kFsync;
-    Duration max_lag{};  // R8: a member that is not level for longer falls out
+    Duration max_lag{};                      // R8: a member that is not level for longer falls out
     Duration max_silence = Duration::max();  // R8: one that owes an acknowledgement for longer, too
   };
   struct Positions {

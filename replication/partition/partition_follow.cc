@@ -37,8 +37,9 @@ void Partition::Follow(LeaderEpoch epoch, const std::string& leader, bool counte
   Ask();
 }
 
-// One that has left ISR and ELR for it (R6b) is followed with an empty log: the leader has all of it. Of damage that came
-// later the metadata knows nothing, so this replica may be the next leader: what it holds stays.
+// One that has left ISR and ELR for it (R6b) is followed with an empty log: the leader has all of it. Of
+// damage that came later the metadata knows nothing, so this replica may be the next leader: what it holds
+// stays.
 void Partition::FollowDamaged(NextRole role) {
   state_ = State::kStandby;
   if (role.counted) {

@@ -35,8 +35,7 @@ TEST_CASE("replica swarm: what brokers with replicas have promised they keep, wh
     const uint64_t times = counts.of[static_cast<size_t>(what)];
     std::cout << "  " << times << " " << ReplicaCounts::NameOf(what) << "\n";
     // The faults must leave room for something to go wrong with.
-    if (seeds >= kReplicaSeeds)
-      CHECK_MESSAGE(times > seeds / 10, ReplicaCounts::NameOf(what));
+    if (seeds >= kReplicaSeeds) CHECK_MESSAGE(times > seeds / 10, ReplicaCounts::NameOf(what));
   }
 }
 

@@ -75,6 +75,7 @@ ReplicaWorld::ReplicaWorld(uint64_t seed)
   };
   faults_.node_of = [this](uint64_t machine) { return nodes_[machine]; };
   faults_.on_down = [this](uint64_t machine, MachineFaults::End) {
+    if (const metadata::MetaTable* const table = NewestTable()) losses_.OnTable(*table);
     losses_.Lose(ReplicaName(machine), IncarnationOf(machine), ReplicaLosses::Which::kUnsynced);
   };
   for (uint64_t i = 1; i <= brokers_; ++i) AddMachine();
