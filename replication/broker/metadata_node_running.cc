@@ -1,5 +1,7 @@
 // What a member of the metadata group does while it runs: once a second, and when others knock.
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "core/base/logging.h"
@@ -86,10 +88,13 @@ void MetadataNode::KeepFresh() {
 
 void MetadataNode::AskWhoIsThere() {
   if (!peers_ || !removal_->Tick(group_->role().leader != PeerId())) return;
-  for (const GroupMember& member : group_->members()) {
-    if (member.id == self_.node) continue;
+  std::set<std::string> addresses;
+  for (const GroupMember& member : group_->members()) addresses.insert(member.address);
+  for (const std::string& address : lookout_->Addresses()) addresses.insert(address);
+  addresses.erase(self_.peer_address);
+  for (const std::string& address : addresses) {
     peers_->Introduce(
-        member.address,
+        address,
         metadata::EncodeIntroRequest(metadata::WhoRequest{options_.config.cluster_namespace}),
         kRefreshPeriod, lifetime_.Bind([this](const absl::StatusOr<std::string>& bytes) {
           if (!bytes.ok()) return;

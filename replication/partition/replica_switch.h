@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "core/env/executor.h"
 #include "replication/partition/replica_link.h"
@@ -84,7 +83,8 @@ class ReplicaSwitch final : public ReplicaTraffic {
   struct Shard {
     explicit Shard(Executor& executor_in) : executor(executor_in) {}
     Executor& executor;
-    absl::flat_hash_map<PartitionKey, std::weak_ptr<ReplicaPort>> ports;  // only there
+    std::map<PartitionKey, std::weak_ptr<ReplicaPort>>
+        ports;  // only there; in the same order in each run
   };
   void TellLine(PeerId to, ReplicaLane lane, bool up);
   std::shared_ptr<ReplicaLink> LinkOf(PeerId peer);

@@ -42,7 +42,6 @@ struct Carrier final : SimKernel::Process, ReplicaTraffic {
 
   std::vector<Bytes> NextFrame(PeerId to, ReplicaLane lane) override {
     CHECK(up[{to, lane}]);
-    CHECK_FALSE(waking);
     ++asked[{to, lane}];
     size_t& left = to_send[{to, lane}];
     if (left == 0) return {};
@@ -54,6 +53,7 @@ struct Carrier final : SimKernel::Process, ReplicaTraffic {
   void OnReplicaLineUp(PeerId to, ReplicaLane lane) override { Turn(to, lane, true); }
   void OnReplicaLineDown(PeerId to, ReplicaLane lane) override { Turn(to, lane, false); }
   void OnReplicaStreamBegan(const PeerIdentity& from, ReplicaLane lane) override {
+    CHECK_FALSE(waking);
     Note("began", from.id, lane);
     began[{from.id, lane}] = true;
     history.came[{from.id, lane}].clear();
@@ -61,6 +61,7 @@ struct Carrier final : SimKernel::Process, ReplicaTraffic {
   void OnReplicaFrame(const PeerIdentity& from, ReplicaLane lane, Bytes frame,
                       std::shared_ptr<const void> credit) override {
     REQUIRE(began[{from.id, lane}]);
+    CHECK_FALSE(waking);
     const std::string number(frame.view().substr(0, frame.view().find(' ')));
     history.came[{from.id, lane}].push_back(number);
     ++history.total[{from.id, lane}];
@@ -76,6 +77,7 @@ struct Carrier final : SimKernel::Process, ReplicaTraffic {
   }
   void Turn(PeerId to, ReplicaLane lane, bool now_up) {
     CHECK(up[{to, lane}] != now_up);
+    CHECK_FALSE(waking);
     up[{to, lane}] = now_up;
     ++(now_up ? ups : downs)[{to, lane}];
     Note(now_up ? "up" : "down", to, lane);

@@ -1,6 +1,7 @@
 // Members that are somewhere else now, and processes that should not be there.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "replication/meta/cluster/cluster_limits.h"
@@ -421,6 +422,33 @@ TEST_CASE("another cluster in the namespace is told of") {
   other.cluster_id = "c1";
   world.Run(300 * std::chrono::seconds(1));
   CHECK(b1.lookout->Degraded().empty());
+}
+
+TEST_CASE("a member whom no snapshot has told of the others yet goes on looking for them") {
+  LookoutWorld world;
+  Watcher& first = world.Add(1, "here:1", false, {"joined:1"});
+  Watcher& other = world.Add(2, "there:2");
+  first.Start();
+  other.Start();
+  world.Run(std::chrono::seconds(70));
+  const auto knows = [&](const std::string& address) {
+    const std::vector<std::string> addresses = first.lookout->Addresses();
+    return std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+  };
+  CHECK(knows("joined:1"));
+  CHECK(knows("there:2"));
+  CHECK_FALSE(knows("elsewhere:3"));
+  // Long after it looked around at its start.
+  world.members.clear();
+  Watcher& late = world.Add(3, "elsewhere:3");
+  late.Start();
+  world.Run(std::chrono::seconds(10));
+  CHECK(knows("elsewhere:3"));
+  Watcher& stranger = world.Add(2, "nowhere:2");
+  stranger.cluster_id = "c2";
+  stranger.Start();
+  world.Run(std::chrono::seconds(10));
+  CHECK_FALSE(knows("nowhere:2"));
 }
 
 }  // namespace bascule::metadata

@@ -76,7 +76,8 @@ void ClusterLookout::Tick(IntroAnswer own, const std::vector<GroupMember>& membe
   }
   AskConfigured();
   for (const auto& [id, lost] : lost_) Try(id);
-  if (!lost_.empty() || now < look_until_) {
+  // Without members: none has told us yet who they are.
+  if (!lost_.empty() || members.empty() || now < look_until_) {
     if (query_ == nullptr) Look();
   } else {
     query_.reset();
@@ -110,8 +111,22 @@ void ClusterLookout::OnAnswer(const IntroAnswer& answer) {
     return OnOwn();
   if (answer.server_id == options_.self.id) return OnTwin(answer);
   if (answer.cluster_id.empty()) return;  // it waits for its cluster
-  if (answer.cluster_id == own_->cluster_id) return Suggest(answer);
-  OnOtherCluster(answer);
+  if (answer.cluster_id != own_->cluster_id) return OnOtherCluster(answer);
+  NoteHeard(answer.address);
+  Suggest(answer);
+}
+
+void ClusterLookout::NoteHeard(const std::string& address) {
+  if (address.empty() || address.size() > limits::kPeerNameBytes) return;
+  std::erase(heard_, address);
+  heard_.push_front(address);
+  if (heard_.size() > limits::kHearsayAddresses) heard_.pop_back();
+}
+
+std::vector<std::string> ClusterLookout::Addresses() const {
+  std::vector<std::string> addresses = options_.addresses;
+  addresses.insert(addresses.end(), heard_.begin(), heard_.end());
+  return addresses;
 }
 
 // It came round: so have the others' answers, nearly.

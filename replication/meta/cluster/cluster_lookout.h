@@ -62,6 +62,8 @@ class ClusterLookout {
   // For good: nothing is asked any more, Tick included.
   void Stop();
   std::vector<std::string> Degraded() const;
+  // Where brokers of our cluster may be that our log does not name: configured, or heard of on the bus.
+  std::vector<std::string> Addresses() const;
 
   // Any thread.
   void OnPeerUp(PeerId id);
@@ -79,6 +81,7 @@ class ClusterLookout {
   void Answer(IntroAnswer own);
   void Look();
   void OnAnswer(const IntroAnswer& answer);  // over the bus
+  void NoteHeard(const std::string& address);
   void OnOwn();
   void EndBefore();
   void OnTwin(const IntroAnswer& answer);
@@ -102,6 +105,7 @@ class ClusterLookout {
   const ClusterLookoutOptions options_;
   const std::function<void(const absl::Status&)> fatal_;
   std::shared_ptr<const IntroAnswer> own_;
+  std::deque<std::string> heard_;  // of our cluster, as they say; the newest first
   // What the bus is answered; exchanged whole.
   std::shared_ptr<std::atomic<std::shared_ptr<const IntroAnswer>>> answer_;
   std::unique_ptr<DiscoveryQuery> query_;
