@@ -64,9 +64,11 @@ TEST_CASE("nats ingest: a server that is lost during a pause is connected to aga
   for (int round = 1; round <= 2; ++round) {
     CAPTURE(round);
     clock.Leap(limits::kNatsHeartbeat);  // a connection that lasted
+    const uint64_t paused =
+        counts.pauses;  // the connection may have been made again before there was room
     target.crowded = true;
     subscribe();  // what the server answers finds no room
-    REQUIRE(Eventually([&] { return counts.pauses == static_cast<uint64_t>(round); }));
+    REQUIRE(Eventually([&] { return counts.pauses > paused; }));
     leave = round;
     // Who reads nothing finds out by what is sent.
     REQUIRE(Eventually([&] {
