@@ -253,6 +253,7 @@ class Partition final : public PartitionPort,
   void Pump(Outgoing& out);
   bool MaySend(Outgoing& out, ReplicaLane lane) const;
   void WaitForRoom(Outgoing& out);
+  Duration CatchUpPause(size_t bytes) const;
   void ReadBehind(Outgoing& out);
   void OnReadBehind(const std::string& broker, uint64_t serial,
                     absl::StatusOr<log::SegmentReadResult> result,
@@ -349,8 +350,10 @@ class Partition final : public PartitionPort,
   int find_retries_ = 0;
   absl::Status listening_;  // of the feed, as far as known
   bool appended_since_tick_ = false;
-  bool took_over_ = false;     // led from what another broker led before
-  bool clock_behind_ = false;  // the newest timestamp is ahead of it, and that was said
+  uint64_t appended_bytes_ = 0;   // as a leader, since the last replica tick
+  uint64_t appended_lately_ = 0;  // between the two before
+  bool took_over_ = false;        // led from what another broker led before
+  bool clock_behind_ = false;     // the newest timestamp is ahead of it, and that was said
   std::vector<absl::AnyInvocable<void()>>
       drained_;  // run when nothing is pending or unsynced any more
   // From Open to Close: on the shard, while the last to let go of us may be elsewhere.

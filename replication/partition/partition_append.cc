@@ -152,6 +152,7 @@ bool Partition::AppendBatch() {
   in_batch_.clear();
   TakePending(now);
   Offset offset = log_->log_end();
+  const size_t batch_bytes = builder_.bytes();
   const absl::Status appended =
       in_batch_.empty() ? absl::OkStatus() : log_->Append(builder_.Finish(wall));
   for (const PendingRecord& pending : in_batch_) {
@@ -165,6 +166,7 @@ bool Partition::AppendBatch() {
     }
   }
   const bool stored = appended.ok() && !in_batch_.empty();
+  if (stored) appended_bytes_ += batch_bytes;
   in_batch_.clear();
   if (!stored) acks_.Release(Offset(), Offset(), now);
   if (!appended.ok()) return OnAppendError(appended);

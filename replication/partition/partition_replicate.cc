@@ -132,7 +132,25 @@ void Partition::SendBehind(const std::string& broker, uint64_t serial,
     return;
   }
   out->next = result.next;
-  Pump(*out);
+  const Duration pause = CatchUpPause(result.batches.size());
+  if (pause <= Duration(0)) return Pump(*out);
+  out->reading = true;  // the next is read after it
+  env_.log.shard.After(pause, [weak = weak_from_this(), broker, serial] {
+    const auto self = weak.lock();
+    Outgoing* there = self ? self->OutgoingTo(broker, serial) : nullptr;
+    if (there == nullptr) return;
+    there->reading = false;
+    self->Pump(*there);
+  });
+}
+
+// After what was read for a follower that catches up. None where nothing was published lately.
+Duration Partition::CatchUpPause(size_t bytes) const {
+  const uint64_t lately = std::max(appended_bytes_, appended_lately_);
+  if (lately == 0) return Duration(0);
+  const double rate =
+      static_cast<double>(std::max<uint64_t>(limits::kCatchUpBesideLoad, 2 * lately));
+  return Duration(static_cast<int64_t>(static_cast<double>(bytes) / rate * 1e9));
 }
 
 void Partition::TellHighWatermarkSoon() {
@@ -268,6 +286,7 @@ void Partition::ProposeIsr() {
 void Partition::OnReplicaTick() {
   CheckOnShard();
   asked_anew_ = false;
+  appended_lately_ = std::exchange(appended_bytes_, 0);
   if (state_ == State::kLeading) {
     for (auto& [broker, out] : outgoing_) {
       if (std::exchange(out.unread, false)) Pump(out);

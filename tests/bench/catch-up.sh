@@ -65,7 +65,7 @@ held=0
 publish() {
   local name=$1 count=$2
   shift 2
-  "$load/bench_load" publish --side ours --nats "$nats_url" --grpc "$grpc" --pids "$pids" --replicas 3 \
+  "$load/bench_load" publish --side ours --nats "$nats_url" --grpc "$grpc" --pids "$bus_pids" --replicas 3 \
     --messages "$count" --held "$held" --warmup 0 --time-limit 3600 "$@" >"$work/$name.out" || die "$name failed"
   held=$((held + count))
 }

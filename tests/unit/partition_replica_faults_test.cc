@@ -178,4 +178,32 @@ TEST_CASE(
   CHECK(held == 3);
 }
 
+TEST_CASE("replica faults: who catches up is read for slower while the partition is published to") {
+  const auto until_level = [](bool load) {
+    PartitionGroup group(SmallSegments());
+    group.Elect(1, 1, {1, 2}, 2, {3});
+    group.Run();
+    for (int i = 0; i < 40; ++i) {
+      group.Publish(1, Padded(i * 4, i * 4 + 4, 50'000));
+      group.Run(std::chrono::milliseconds(5));
+    }
+    group[1].partition->OnReplicaTick();
+    group[1].partition->OnReplicaTick();  // that was before
+    const size_t behind = group.Status(1).bytes;
+    group[3].partition->Follow(LeaderEpoch(1), "b1", false);
+    const MonotonicTime begun = group.clock.Monotonic();
+    for (int i = 0; i < 10'000 && group.Status(3).log_end < group.Status(1).log_end; ++i) {
+      if (load && i % 10 == 0) group.Publish(1, Padded(1000 + i, 1001 + i));
+      group.Run(std::chrono::milliseconds(1));
+    }
+    CHECK(group.Status(3).log_end == group.Status(1).log_end);
+    const double seconds =
+        static_cast<double>(Between(begun, group.clock.Monotonic()).count()) / 1e9;
+    return static_cast<double>(behind) / seconds;  // bytes per second
+  };
+  const double beside_load = until_level(true);
+  CHECK(beside_load <= 1.2 * static_cast<double>(limits::kCatchUpBesideLoad));
+  CHECK(until_level(false) >= 1.5 * beside_load);
+}
+
 }  // namespace bascule::partition
