@@ -176,15 +176,20 @@ TEST_CASE("nats lines: a server that takes less is believed, and what fits lives
     REQUIRE(Eventually([&] { return w.bus->connected(); }));
     const uint64_t ingest = Count(w, "nats_ingest_connects");
     CHECK(ingest <= 3);
-    // Egress learns it likewise, from the acks to a long inbox.
+    // Egress learns it likewise, from the acks to a long inbox. One at a time: a server that closes
+    // with more behind the long line unread resets the connection, and its reason is not heard.
     PlainClient client(w.server->url());
     for (const size_t length : {3000, 1500, 3000, 1500}) {
       const uint64_t refused = Count(w, "nats_acks_refused");
-      CHECK(Eventually([&] {
+      const auto is_refused = [&] { return Count(w, "nats_acks_refused") > refused; };
+      for (int sent = 0; sent < 2 && !is_refused(); ++sent) {
+        const uint64_t connects = Count(w, "nats_egress_connects");
         client.Publish("honest", EnvelopeTo(std::string(length, 'i')));
         client.Flush();
-        return Count(w, "nats_acks_refused") > refused;
-      }));
+        CHECK(Eventually(
+            [&] { return is_refused() || Count(w, "nats_egress_connects") > connects; }));
+      }
+      CHECK(is_refused());
     }
     REQUIRE(Eventually([&] { return w.bus->connected(); }));
     const uint64_t egress = Count(w, "nats_egress_connects");
