@@ -74,6 +74,10 @@ class EpochRequests {
   // Any thread. A partition whose log may have become shorter must not go on in its epoch (R2a):
   // asks for a new one. The answer is a PartitionChanged delta.
   virtual void RequestNewEpoch(PartitionKey key) = 0;
+  // Any thread. The leader in `epoch`, which is this broker, cannot serve (its log failed, or cannot be
+  // opened): asks that `heir`, a live in-sync replica, leads. If it may, a PartitionChanged delta says
+  // so; if not, nothing happens.
+  virtual void RequestSuccessor(PartitionKey key, LeaderEpoch epoch, std::string heir) = 0;
 };
 
 // What the leader of a partition proposes about its in-sync replicas.

@@ -36,6 +36,7 @@ class Stepper {
   void Try();
   void Break(const absl::Status& why);
   void SetTimer();
+  void Yield();
   void Settle(const absl::Status& status) { Do(Kind::kSettle).status = status; }
   // A command: nothing else until its report.
   LifeAction& Begin(Phase phase, Kind kind) {
@@ -132,6 +133,7 @@ void Stepper::OnLogFailed() {
   life_.ended = life_.led;
   life_.epoch_asked = false;
   life_.timer = 0;
+  Yield();
   Begin(Phase::kFailed, Kind::kRest);
 }
 
@@ -253,6 +255,7 @@ void Stepper::Break(const absl::Status& why) {
     Do(Kind::kShowBroken).status = why;
     life_.stands_by = false;
   }
+  Yield();
   if (!Final()) SetTimer();
   Decide();
 }
@@ -260,6 +263,11 @@ void Stepper::Break(const absl::Status& why) {
 void Stepper::SetTimer() {
   life_.timer = ++life_.timers;
   Do(Kind::kSetTimer).timer = life_.timer;
+}
+
+// Opening, or cutting and verifying a log takes its time, and what failed once may fail again.
+void Stepper::Yield() {
+  if (life_.desire.role == Role::kLeader) Do(Kind::kYield).epoch = life_.desire.epoch;
 }
 
 void Stepper::Close() {

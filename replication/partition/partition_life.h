@@ -105,6 +105,7 @@ struct LifeAction {
     kShowBroken,    // status
     kSetTimer,      // timer -> kTimer
     kRequestEpoch,  // -> some day a kDesired
+    kYield,         // epoch: another in-sync replica is to lead -> a kDesired, if one lives
     kSettle,        // status: to whoever waits for this partition
   };
   Kind kind;

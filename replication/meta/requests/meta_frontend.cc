@@ -253,6 +253,14 @@ void MetaFrontend::RequestNewEpoch(PartitionKey key) {
   }));
 }
 
+void MetaFrontend::RequestSuccessor(PartitionKey key, LeaderEpoch epoch, std::string heir) {
+  MoveLeader(key, epoch, heir, kEpochTimeout, [key, heir](const absl::Status& moved) {
+    if (moved.ok() || absl::IsNotFound(moved)) return;
+    LogWarning("partition ", key.partition, " of stream id ", key.stream, " is not led by broker ",
+               heir, ": ", FromAbsl(moved.message()));
+  });
+}
+
 void MetaFrontend::RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,
                                     absl::AnyInvocable<void()> ended) {
   home_.Post(lifetime_.Guard(

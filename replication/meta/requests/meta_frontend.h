@@ -68,6 +68,7 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests, public IsrR
                     Done done) override;
   std::vector<BrokerDescription> Brokers() override { return state_.view().Read(); }
   void RequestNewEpoch(PartitionKey key) override;
+  void RequestSuccessor(PartitionKey key, LeaderEpoch epoch, std::string heir) override;
   // Before feature level kReplicasLevel nothing is asked. It is not asked again; as it may be
   // refused at once, the leader proposes again at a later tick, not from `ended`.
   void RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,
