@@ -385,6 +385,7 @@ absl::Status MetadataNode::StartGroup() {
     peers->Handle(PeerService::kSession, *leader_work_);
   }
   leader_work_->Start();
+  for (const auto& [id, peer] : std::exchange(early_peers_, {})) leader_work_->OnPeerUp(peer);
   AnswerEarly();
   KeepFresh();
   return absl::OkStatus();

@@ -131,6 +131,7 @@ class MetadataNode final : private PeerEvents {
   // What is shown: immutable, exchanged whole.
   std::atomic<std::shared_ptr<const std::vector<std::string>>> degraded_;
   std::vector<Task> early_;  // introductions that came before anybody could answer
+  std::map<PeerId, PeerIdentity> early_peers_;  // connected before there was leader_work_
   std::function<bool()> disk_full_;
   std::string past_;           // as it was told
   bool told_address_ = false;  // likewise

@@ -130,13 +130,15 @@ std::map<std::string, uint64_t> MetadataNode::ReadCounters() const {
 void MetadataNode::OnPeerUp(const PeerIdentity& peer) {
   lookout_->OnPeerUp(peer.id);
   seams_.home.Post(lifetime_.Guard([this, peer] {
-    if (leader_work_) leader_work_->OnPeerUp(peer);
+    if (leader_work_) return leader_work_->OnPeerUp(peer);
+    early_peers_.insert_or_assign(peer.id, peer);
   }));
 }
 
 void MetadataNode::OnPeerDown(const PeerIdentity& peer) {
   lookout_->OnPeerDown(peer.id);
   seams_.home.Post(lifetime_.Guard([this, peer] {
+    early_peers_.erase(peer.id);
     if (leader_work_) leader_work_->OnPeerDown(peer);
   }));
 }

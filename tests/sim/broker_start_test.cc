@@ -299,6 +299,36 @@ TEST_CASE("broker start: disk.reserve in percent is of the disk, however full it
   }
 }
 
+TEST_CASE("broker start: lines that come up while it looks for another of its id are known later") {
+  StartWorld world(4);
+  for (uint64_t i = 1; i <= 4; ++i) world.Start(i);
+  world.kernel.scheduler().RunFor(seconds(5));
+  world.kernel.Kill(4);
+  SimFileSystem copy(1);
+  CopyTree(world.Disk(4), copy, "data");
+  world.Start(4);
+  world.kernel.scheduler().RunFor(seconds(40));  // the directory's generation goes on
+  world.kernel.Kill(4);
+  REQUIRE(world.Disk(4).RemoveTree("data").ok());
+  CopyTree(copy, world.Disk(4), "data");
+  CHECK_FALSE(world.StartAndDie(4).ok());
+  world.kernel.Kill(4);
+  world.Start(4);  // joins anew, with its connections up before its group is there
+  world.kernel.scheduler().RunFor(seconds(15));
+  REQUIRE(world
+              .Await([&](auto done) {
+                world.At(4).broker().cluster().TransferLeadership("b4", seconds(10),
+                                                                  std::move(done));
+              })
+              .ok());
+  REQUIRE(world.Within(seconds(10),
+                       [&] { return world.At(4).broker().metadata().group().role().leading; }));
+  world.kernel.scheduler().RunFor(seconds(2));
+  world.kernel.Kill(2);
+  const auto fenced = [&] { return world.At(4).table().FindBroker("b2")->fenced; };
+  CHECK(world.Within(std::chrono::milliseconds(450), fenced));
+}
+
 TEST_CASE("broker start: streams put back as they are now are no older copy") {
   for (const bool clustered : {true, false}) {
     CAPTURE(clustered);
