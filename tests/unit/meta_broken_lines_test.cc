@@ -109,6 +109,35 @@ TEST_CASE("broken lines: who came back after a fencing is believed gone only if 
   CHECK(lines.Gone(table.brokers(), AtMs(30300)).size() == 1);
 }
 
+TEST_CASE("broken lines: whose heartbeats come is not gone, whenever they come") {
+  constexpr int kHeartbeat = 200;
+  constexpr int kLate = 20;
+  const MetaTable table = TableWith({"b1"});
+  for (int first = 0; first < kHeartbeat; ++first) {
+    CAPTURE(first);
+    BrokenLines lines;
+    lines.OnTable(table.brokers());
+    lines.OnUp(PeerOf("b1", 1), AtMs(0));
+    lines.OnDown(PeerOf("b1", 1), AtMs(1000));
+    lines.OnHeard({"b1", 1}, AtMs(1000 + first));
+    if (first + kHeartbeat + kLate < 300)
+      lines.OnHeard({"b1", 1}, AtMs(1000 + first + kHeartbeat + kLate));
+    CHECK(lines.Gone(table.brokers(), AtMs(1300)).empty());
+  }
+}
+
+TEST_CASE("broken lines: what a process sent before it died does not speak for it") {
+  const MetaTable table = TableWith({"b1"});
+  for (int late = 0; late <= 75; ++late) {
+    BrokenLines lines;
+    lines.OnTable(table.brokers());
+    lines.OnUp(PeerOf("b1", 1), AtMs(0));
+    lines.OnDown(PeerOf("b1", 1), AtMs(1000));
+    lines.OnHeard({"b1", 1}, AtMs(1000 + late));
+    CHECK(lines.Gone(table.brokers(), AtMs(1300)).size() == 1);
+  }
+}
+
 TEST_CASE("broken lines: a killed broker is fenced within 450 ms, two at once in one command") {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     MetaWorld world(5, seed);

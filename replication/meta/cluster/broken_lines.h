@@ -26,8 +26,9 @@ class BrokenLines {
   static constexpr std::chrono::milliseconds kBroken{300};
   // Of those that break together (a rack, a machine) none waits for the others longer than this.
   static constexpr std::chrono::milliseconds kTogether{20};
-  // What the process had sent before it died has arrived after so long.
-  static constexpr std::chrono::milliseconds kUnderWay{100};
+  // What the process had sent before it died has arrived after so long. With the 200 ms from one heartbeat to
+  // the next less than kBroken, or one who lives may be heard too late.
+  static constexpr std::chrono::milliseconds kUnderWay{75};
   // Who was fenced and came back is believed to be gone at once only when its connection stood so long.
   static constexpr std::chrono::seconds kSteady{10};
 
