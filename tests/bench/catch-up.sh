@@ -10,11 +10,13 @@ usage: catch-up.sh [options]
 
 Three basculed, a stream of three replicas. One follower is stopped, --bytes are published, and it starts again. A
 steady load on the same partition is measured before, for as long as the follower is out of the in-sync replicas, and
-after; the p99 of its acks is printed for each ten seconds, and the worst of catching up as a ratio to that before.
+after; the p99 of its acks is printed for each ten seconds, and the median and the worst of catching up as ratios to
+the median before.
 
   --bytes N          what the follower lacks (default 10GiB)
   --size N           bytes of a message of those (default 16384)
   --rate N           messages of 128 B per second of the steady load (default 5,000)
+  --windows N        measurements of ten seconds before and after (default 5)
   --time-limit N     seconds that catching up may take (default 600)
   --work-dir DIR     where data directories go (default /var/tmp); three times --bytes are needed
   --keep             keep the data directories and the logs
@@ -27,14 +29,15 @@ TEXT
 bytes=$((10 * 1024 * 1024 * 1024))
 size=16384
 rate=5000
+windows=5
 time_limit=600
 work_parent=
 keep=
 
 while (($# > 0)); do
   case $1 in
-    --bytes | --size | --rate | --time-limit | --work-dir) (($# > 1)) || die "$1 needs a value" 2 ;;&
-    --bytes | --size | --rate | --time-limit)
+    --bytes | --size | --rate | --windows | --time-limit | --work-dir) (($# > 1)) || die "$1 needs a value" 2 ;;&
+    --bytes | --size | --rate | --windows | --time-limit)
       value=$2
       if [[ $1 == --bytes && $value == *GiB ]]; then value=$((${value%GiB} * 1024 * 1024 * 1024)); fi
       [[ $value =~ ^[1-9][0-9]{0,11}$ ]] || die "$1 $2: a positive number is expected" 2
@@ -42,6 +45,7 @@ while (($# > 0)); do
         --bytes) bytes=$value ;;
         --size) size=$value ;;
         --rate) rate=$value ;;
+        --windows) windows=$value ;;
         --time-limit) time_limit=$value ;;
       esac
       shift
@@ -77,6 +81,8 @@ steady() {
   p99=$(awk -F'\t' '$1 == "paced_ack_p99" { printf "%.2f", $2 }' "$work/steady.out")
 }
 row() { printf '%-12s %8s %10s %10s %14s\n' "$@"; }
+# median NUMBERS...: of an even number of them the greater of the two in the middle.
+median() { printf '%s\n' "$@" | sort -n | sed -n "$(($# / 2 + 1))p"; }
 size_of() { du -sk "$1" | awk '{ printf "%.2f GiB", $1 / 1048576 }'; }
 
 find_programs bench_load
@@ -93,25 +99,29 @@ stop_pid "${our_pids[behind]}" || die "b$behind did not stop when asked"
 publish bulk $((bytes / size)) --size "$size"
 row when seconds p50_ms p99_ms "b$behind holds"
 began=$SECONDS
-for round in 1 2; do
+before=()
+for ((round = 0; round < windows; ++round)); do
   steady
   row before "$((SECONDS - began))" "$p50" "$p99" "$(size_of "$data_dir/b$behind")"
+  before+=("$p99")
 done
-before=$p99
-worst=0
+catching_up=()
 run_our_broker "$behind"
 began=$SECONDS
 while [[ " $(info isr) " != *" b$behind "* ]]; do
   ((SECONDS - began <= time_limit)) || die "b$behind has not caught up within $time_limit s"
   steady
   row catching_up "$((SECONDS - began))" "$p50" "$p99" "$(size_of "$data_dir/b$behind")"
-  worst=$(awk -v a="$worst" -v b="$p99" 'BEGIN { print (b > a) ? b : a }')
+  catching_up+=("$p99")
 done
 took=$((SECONDS - began))
-for round in 1 2; do
+for ((round = 0; round < windows; ++round)); do
   steady
   row after "$((SECONDS - began))" "$p50" "$p99" "$(size_of "$data_dir/b$behind")"
 done
-awk -v before="$before" -v worst="$worst" -v took="$took" -v gib="$((bytes / 1048576))" 'BEGIN {
-  printf "caught up with %d MiB within %d s; p99 while catching up / before: %.2f\n", gib, took, worst / before }'
+awk -v before="$(median "${before[@]}")" -v median="$(median "${catching_up[@]}")" \
+  -v worst="$(printf '%s\n' "${catching_up[@]}" | sort -n | tail -n 1)" \
+  -v took="$took" -v mib="$((bytes / 1048576))" 'BEGIN {
+  printf "caught up with %d MiB within %d s; p99 while catching up / median before: median %.2f, worst %.2f\n",
+    mib, took, median / before, worst / before }'
 stop_servers || die "the brokers did not stop when asked"
