@@ -75,9 +75,9 @@ class EpochRequests {
   // asks for a new one. The answer is a PartitionChanged delta.
   virtual void RequestNewEpoch(PartitionKey key) = 0;
   // Any thread. The leader in `epoch`, which is this broker, cannot serve (its log failed, or cannot be
-  // opened): asks that `heir`, a live in-sync replica, leads. If it may, a PartitionChanged delta says
-  // so; if not, nothing happens.
-  virtual void RequestSuccessor(PartitionKey key, LeaderEpoch epoch, std::string heir) = 0;
+  // opened): asks that another in-sync replica leads. If one may, a PartitionChanged delta says so; if
+  // not, nothing happens. Asked again while an answer is under way, nothing is sent.
+  virtual void RequestSuccessor(PartitionKey key, LeaderEpoch epoch) = 0;
 };
 
 // What the leader of a partition proposes about its in-sync replicas.

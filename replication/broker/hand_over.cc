@@ -1,6 +1,5 @@
 #include "replication/broker/hand_over.h"
 
-#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -9,21 +8,6 @@
 
 namespace bascule::broker {
 namespace {
-
-// Who may be given it and was given least.
-std::string HeirOf(const PartitionDescription& partition, const metadata::MetaTable& table,
-                   const std::string& self, const std::map<std::string, int>& given) {
-  std::string heir;
-  const auto load = [&](const std::string& broker) {
-    const auto found = given.find(broker);
-    return found == given.end() ? 0 : found->second;
-  };
-  for (const std::string& member : partition.isr) {
-    if (member == self || !table.IsLive(member)) continue;
-    if (heir.empty() || load(member) < load(heir)) heir = member;
-  }
-  return heir;
-}
 
 // So many requests are under way at once: what a broker may have is bounded.
 constexpr size_t kMovesAtOnce = 256;
@@ -79,17 +63,16 @@ void HandOver(metadata::MetaFrontend& frontend, const std::string& self, Clock& 
               Duration timeout, absl::AnyInvocable<void()> done) {
   auto all = std::make_shared<Moves>(
       Moves{frontend, clock, Add(clock.Monotonic(), timeout), {}, std::move(done)});
-  std::map<std::string, int> given;
   for (const auto& [name, stream] : frontend.table().streams()) {
     for (const PartitionDescription& partition : stream.partitions) {
       if (partition.leader != self || partition.replicas.size() < 2) continue;
-      const std::string heir = HeirOf(partition, frontend.table(), self, given);
+      const PartitionKey key{stream.id, partition.id};
+      const std::string heir = frontend.table().SuccessorOf(key);
       if (heir.empty()) {
         ++all->failed;
         continue;
       }
-      ++given[heir];
-      all->moves.push_back({{stream.id, partition.id}, partition.leader_epoch, heir});
+      all->moves.push_back({key, partition.leader_epoch, heir});
     }
   }
   if (!all->moves.empty())

@@ -99,7 +99,7 @@ void PartitionSet::CarryOut(PartitionKey key, Entry& entry, const LifeAction& ac
     case Kind::kRequestEpoch:
       return env_.epochs.RequestNewEpoch(key);
     case Kind::kYield:
-      return Yield(key, entry, action.epoch);
+      return env_.epochs.RequestSuccessor(key, action.epoch);
     case Kind::kTakeOver:
     case Kind::kLead:
     case Kind::kFollow:
@@ -263,21 +263,6 @@ void PartitionSet::Close(PartitionKey key, const Entry& entry) {
   entry.partition->shard().Post([this, key, why, partition = entry.partition] {
     partition->Close(why, [this, key] { Report(key, {.kind = LifeEvent::Kind::kClosed}); });
   });
-}
-
-// To the next of the replicas that is in sync, lives and is not in doubt; so what one broker led is spread.
-void PartitionSet::Yield(PartitionKey key, const Entry& entry, LeaderEpoch epoch) {
-  std::vector<isr::ReplicaView> replicas = ViewOf(entry).replicas;
-  const auto self = std::find_if(replicas.begin(), replicas.end(),
-                                 [this](const auto& one) { return one.broker == options_.broker; });
-  std::rotate(replicas.begin(), self, replicas.end());
-  for (const auto& replica : replicas) {
-    if (replica.broker == options_.broker || !replica.in_isr || !replica.live || replica.doubtful)
-      continue;
-    LogWarning("stream ", key.stream, " partition ", key.partition,
-               " cannot be led here now: broker ", replica.broker, " is to lead it");
-    return env_.epochs.RequestSuccessor(key, epoch, replica.broker);
-  }
 }
 
 void PartitionSet::End(PartitionKey key) {

@@ -135,7 +135,6 @@ class PartitionSet final : public DeltaSink, private PartitionEvents {
   void Close(PartitionKey key, const Entry& entry);
   void End(PartitionKey key);
   void RemoveDirectory(StreamId id);
-  void Yield(PartitionKey key, const Entry& entry, LeaderEpoch epoch);
   void Tick();
   void Collect(absl::AnyInvocable<void(RecoveryPointWriter::Points)> done);
   std::string DirectoryOf(PartitionKey key) const;

@@ -211,6 +211,32 @@ TEST_CASE("R1: an epoch is raised through the log, and asked for again when the 
   CHECK(world[1].sink.deltas.size() == 2);
 }
 
+TEST_CASE(
+    "who cannot serve asks for a successor, once until it is answered, and in its epoch only") {
+  MetaWorld world(3);
+  world.Run(std::chrono::seconds(8));
+  StreamSpec spec;
+  spec.name = spec.subject = "s";
+  spec.replication_factor = 3;
+  CHECK(world.Await(world[1].Create(spec)).ok());
+  const StreamDescription& stream = *world[1].table().Find("s");
+  const PartitionKey key{stream.id, PartitionId(0)};
+  const LeaderEpoch epoch = stream.partitions[0].leader_epoch;
+  const uint64_t leader = static_cast<uint64_t>(stream.partitions[0].leader.back() - '0');
+  const MetadataIndex before = world.group.last();
+  world[leader].frontend->RequestSuccessor(key, LeaderEpoch(epoch.value() - 1));
+  world[leader].frontend->RequestSuccessor({key.stream, PartitionId(1)}, epoch);
+  world[leader].frontend->RequestSuccessor({StreamId(999), PartitionId(0)}, epoch);
+  world[leader % 3 + 1].frontend->RequestSuccessor(key, epoch);
+  world.Run(std::chrono::seconds(1));
+  CHECK(world.group.last() == before);
+  for (int i = 0; i < 3; ++i) world[leader].frontend->RequestSuccessor(key, epoch);
+  world.Run(std::chrono::seconds(1));
+  CHECK(world.group.last() == before + 1);
+  CHECK(stream.partitions[0].leader != Concat("b", leader));
+  CHECK(stream.partitions[0].leader_epoch > epoch);
+}
+
 TEST_CASE("R1: who does not lead a partition asks once for its epoch, and is told no") {
   MetaWorld world(2);
   world.Run(std::chrono::seconds(8));

@@ -233,4 +233,34 @@ TEST_CASE(
   CHECK(Shown(world.partition) == "a, isr a, elr b, epoch 10, version 5");
 }
 
+TEST_CASE("a lead is given away to members of the ISR that may have it, spread by the partition") {
+  World world;
+  const auto successors = [&world] {
+    std::string all;
+    for (uint64_t stream = 2; stream < 4; ++stream) {
+      for (int32_t partition = 0; partition < 3; ++partition) {
+        all += SuccessorOf(
+            {StreamId(stream), PartitionId(partition)}, world.partition,
+            [&world](const std::string& b) { return world.Live(b); }, world.min_isr);
+      }
+    }
+    return all;
+  };
+  CHECK(successors() == "bcbcbc");
+  world.Doubt("b", 5, 10);
+  CHECK(successors() == "cccccc");
+  world.Move("c");
+  CHECK(successors() == "aaaaaa");
+  world.Fence({"a"});
+  CHECK(successors().empty());
+  // Who may only be chosen where nobody of the ISR is left is not given it by a leader that lives.
+  World alone;
+  alone.Fence({"b", "c"});
+  alone.live = {"a", "b", "c"};
+  REQUIRE(alone.Isr({"a"}) == IsrVerdict::kChanged);
+  CHECK(Shown(alone.partition) == "a, isr a, elr b c, epoch 5, version 3");
+  world = alone;
+  CHECK(successors().empty());
+}
+
 }  // namespace bascule::metadata

@@ -253,12 +253,23 @@ void MetaFrontend::RequestNewEpoch(PartitionKey key) {
   }));
 }
 
-void MetaFrontend::RequestSuccessor(PartitionKey key, LeaderEpoch epoch, std::string heir) {
-  MoveLeader(key, epoch, heir, kEpochTimeout, [key, heir](const absl::Status& moved) {
-    if (moved.ok() || absl::IsNotFound(moved)) return;
-    LogWarning("partition ", key.partition, " of stream id ", key.stream, " is not led by broker ",
-               heir, ": ", FromAbsl(moved.message()));
-  });
+void MetaFrontend::RequestSuccessor(PartitionKey key, LeaderEpoch epoch) {
+  home_.Post(lifetime_.Guard([this, key, epoch] {
+    const PartitionDescription* const partition = table().Find(key);
+    if (partition == nullptr || partition->leader != self_.id || partition->leader_epoch != epoch)
+      return;
+    const std::string successor = table().SuccessorOf(key);
+    if (successor.empty() || !yielding_.insert(key).second) return;
+    const auto moved = [this, key, successor](const absl::Status& status) {
+      yielding_.erase(key);
+      if (absl::IsNotFound(status)) return;  // deleted meanwhile
+      LogWarning(
+          "partition ", key.partition, " of stream id ", key.stream,
+          " cannot be led here now: broker ", successor,
+          status.ok() ? " leads it" : Concat(" does not either: ", FromAbsl(status.message())));
+    };
+    MoveLeader(key, epoch, successor, kEpochTimeout, moved);
+  }));
 }
 
 void MetaFrontend::RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,

@@ -68,7 +68,7 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests, public IsrR
                     Done done) override;
   std::vector<BrokerDescription> Brokers() override { return state_.view().Read(); }
   void RequestNewEpoch(PartitionKey key) override;
-  void RequestSuccessor(PartitionKey key, LeaderEpoch epoch, std::string heir) override;
+  void RequestSuccessor(PartitionKey key, LeaderEpoch epoch) override;
   // Before feature level kReplicasLevel nothing is asked. It is not asked again; as it may be
   // refused at once, the leader proposes again at a later tick, not from `ended`.
   void RequestIsrChange(PartitionKey key, isr::IsrProposal proposal,
@@ -108,6 +108,7 @@ class MetaFrontend final : public StreamAdmin, public EpochRequests, public IsrR
   std::vector<absl::AnyInvocable<void(const MetadataRole&)>> role_observers_;
   std::unique_ptr<StreamRequests> streams_;
   std::unique_ptr<RequestService> service_;
+  std::set<PartitionKey> yielding_;  // a successor is asked for, unanswered
   std::unique_ptr<RequestSender> sender_;
   std::unique_ptr<IsrGatherer> isr_changes_;
   uint32_t feature_level_ = 0;  // streams were bound for

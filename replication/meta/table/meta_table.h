@@ -52,6 +52,7 @@ class MetaTable final : private TableState {
   using TableState::OnlyReplicas;
   using TableState::stream_bytes;
   using TableState::streams;
+  using TableState::SuccessorOf;
   // What became of a command that this origin sent before; nullopt: nothing is known of it.
   std::optional<absl::Status> Kept(const CommandOrigin& origin) const;
   // Offline only: the table goes on behind `through`.

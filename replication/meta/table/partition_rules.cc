@@ -183,6 +183,18 @@ bool MayLead(const PartitionDescription& partition, const std::string& broker, I
   return Below(partition, min_isr) && Contains(partition.elr, broker);
 }
 
+std::string SuccessorOf(PartitionKey key, const PartitionDescription& partition, IsLive live,
+                        int32_t min_isr) {
+  Brokers able;
+  for (const std::string& broker : partition.isr) {
+    if (broker != partition.leader && MayLead(partition, broker, live, min_isr))
+      able.push_back(broker);
+  }
+  if (able.empty()) return {};
+  const uint64_t spread = key.stream.value() + static_cast<uint64_t>(key.partition.value());
+  return able[spread % able.size()];
+}
+
 void MoveLead(const std::string& broker, int32_t min_isr, MetadataIndex index,
               PartitionDescription& partition) {
   BASCULE_CHECK(broker != partition.leader);

@@ -57,6 +57,10 @@ IsrVerdict ApplyIsrChange(const IsrChange& change, IsLive live, int32_t min_isr,
 // is short of min ISR, of the ELR (R7a).
 bool MayLead(const PartitionDescription& partition, const std::string& broker, IsLive live,
              int32_t min_isr);
+// Who is to lead when its leader, which lives, gives the lead away: a member of the ISR that may; by
+// `key`, so that what one broker led is spread. Empty: there is none.
+std::string SuccessorOf(PartitionKey key, const PartitionDescription& partition, IsLive live,
+                        int32_t min_isr);
 // Gives it the lead, in a new epoch. MayLead holds, and it does not lead yet.
 void MoveLead(const std::string& broker, int32_t min_isr, MetadataIndex index,
               PartitionDescription& partition);

@@ -31,6 +31,14 @@ const PartitionDescription* TableState::Find(PartitionKey key) const {
   return &stream->partitions[static_cast<size_t>(key.partition.value())];
 }
 
+std::string TableState::SuccessorOf(PartitionKey key) const {
+  const PartitionDescription& partition = *Find(key);
+  const int32_t setting = Find(key.stream)->overrides.min_isr.value_or(0);
+  return metadata::SuccessorOf(
+      key, partition, [this](const std::string& broker) { return IsLive(broker); },
+      MinIsr(setting, partition.replicas.size()));
+}
+
 StreamDescription* TableState::Mutable(StreamId id) {
   const auto it = names_.find(id);
   return it == names_.end() ? nullptr : &streams_.find(it->second)->second;

@@ -54,6 +54,8 @@ class TableState {
   const StreamDescription* Find(StreamId id) const;
   // Null, too, when the stream has no such partition.
   const PartitionDescription* Find(PartitionKey key) const;
+  // See partition_rules.h; of a partition that there is.
+  std::string SuccessorOf(PartitionKey key) const;
   const Streams& streams() const { return streams_; }  // by name
   const Brokers& brokers() const { return brokers_; }  // by id
   const RegisteredBroker* FindBroker(std::string_view id) const;
