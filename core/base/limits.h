@@ -188,7 +188,7 @@ inline constexpr size_t kReplicaFrameTargetBytes = 1 * kMiB;
 inline constexpr std::chrono::milliseconds kHighWatermarkAlone{5};
 // While a partition is published to, a follower that catches up is read for at this rate, or at twice that of what is
 // published, if that is more: it is not to slow what is acknowledged meanwhile. In bytes per second.
-inline constexpr size_t kCatchUpBesideLoad = 64 * kMiB;
+inline constexpr size_t kCatchUpBesideLoad = 48 * kMiB;
 // What waits for one line to a peer; leaders hold on to the rest of their logs.
 inline constexpr size_t kReplicaLinkBytes = 4 * kMiB;
 // Of one line from a peer: what was read and is not dealt with yet.
