@@ -39,4 +39,26 @@ TEST_CASE("replica swarm: what brokers with replicas have promised they keep, wh
   }
 }
 
+TEST_CASE("replica swarm: a seed is the same run again, to the last step") {
+  const uint64_t only = ReplicaSeedsFrom("BASCULE_TEST_SEED", 0);
+  const uint64_t first = only != 0 ? only : 1;
+  const uint64_t last = only != 0 ? only : 5;
+  for (uint64_t seed = first; seed <= last; ++seed) {
+    CAPTURE(seed);
+    std::string notes;
+    ReplicaCounts counts;
+    for (const bool again : {false, true}) {
+      ReplicaWorld world(seed);
+      (void)world.Run();
+      if (again) {
+        CHECK(world.Notes() == notes);
+        CHECK(world.counts().of == counts.of);
+      }
+      notes = world.Notes();
+      counts = world.counts();
+    }
+    CHECK(notes.size() > 1000);
+  }
+}
+
 }  // namespace bascule
