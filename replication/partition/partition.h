@@ -59,6 +59,7 @@ struct PartitionOptions {
   Duration max_lag{};                // R8
   Duration max_silence = Duration::max();
   size_t max_message_bytes = limits::kDefaultMessageBytes;
+  size_t in_flight_records = limits::kPartitionInFlightRecords;  // other bounds in tests
 };
 
 // What is said while the newest timestamp of a log is `ahead` of the clock.

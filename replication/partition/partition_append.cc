@@ -22,7 +22,7 @@ void Partition::RecordGap(const GapReport& gap) {
 
 bool Partition::MayAppend() const {
   return state_ == State::kLeading && !env_.disk_full &&
-         acks_.waiting() < limits::kPartitionInFlightRecords;
+         acks_.waiting() < options_.in_flight_records;
 }
 
 // For all of a hand-over: Enqueue, which runs for each record, does not ask for its thread.

@@ -135,6 +135,7 @@ class GroupMachine final : private PartitionEvents {
     options.incarnation = 1;
     options.max_lag = std::chrono::seconds(15);
     options.max_message_bytes = size_t{1} << 20;
+    options.in_flight_records = in_flight_records;
     partition = std::make_shared<Partition>(
         PartitionEnvironment{
             {fs, clock, shard, pool, budget}, sync, acks, feeds, *this, replicas, disk_full},
@@ -180,6 +181,7 @@ class GroupMachine final : private PartitionEvents {
   GroupLines::End channel;
   std::atomic<bool> disk_full{false};
   StreamSettings settings;
+  size_t in_flight_records = limits::kPartitionInFlightRecords;  // from the next Start on
   std::optional<log::RecoveryPoint> point;
   std::vector<isr::IsrProposal> proposals;
   int failures = 0;
