@@ -175,6 +175,9 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
   // A plan for FindTimestamp: the first segment that may hold a record at or after `timestamp`;
   // nullopt when every record is older (the answer is log_end()).
   std::optional<SegmentReadPlan> PlanFindTimestamp(Timestamp timestamp) const;
+  // A plan for FindGaps: the first segment that has gap records and does not end before `from`, below
+  // `committed`; nullopt: there is none.
+  std::optional<SegmentReadPlan> PlanFindGaps(Offset from, Offset committed) const;
 
   // --- housekeeping ---
   // From the next roll and the next Clean on.

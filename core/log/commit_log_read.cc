@@ -122,4 +122,21 @@ std::optional<SegmentReadPlan> CommitLog::PlanFindTimestamp(Timestamp timestamp)
   return std::nullopt;
 }
 
+std::optional<SegmentReadPlan> CommitLog::PlanFindGaps(Offset from, Offset committed) const {
+  BASCULE_CHECK(env_.shard.OnThisThread());
+  from = std::max(from, log_start());
+  if (from >= committed) return std::nullopt;
+  for (size_t i = IndexOfSegment(from); i < segments_.size(); ++i) {
+    const Segment& segment = segments_[i];
+    if (segment.base() >= committed) break;
+    if (segment.end() <= from || segment.footer.gap_records == 0) continue;
+    SegmentReadPlan plan = PlanFor(segment);
+    plan.from = from;
+    plan.limit = committed;
+    if (segment.has_index) plan.start = FloorByOffset(segment.index, segment.base(), from).position;
+    return plan;
+  }
+  return std::nullopt;
+}
+
 }  // namespace bascule::log

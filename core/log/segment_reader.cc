@@ -251,4 +251,40 @@ absl::StatusOr<Offset> FindTimestamp(FileSystem& fs, SegmentReadPlan plan, Times
   return plan.footer.end_offset;
 }
 
+absl::StatusOr<FoundGaps> FindGaps(FileSystem& fs, SegmentReadPlan plan, size_t most) {
+  FoundGaps found;
+  SegmentReadResult opened;
+  RETURN_IF_ERROR(Complete(fs, plan, opened));
+  BatchScanner scanner(*plan.file, plan.start, plan.footer.data_end);
+  while (scanner.next_position() < plan.footer.data_end) {
+    ASSIGN_OR_RETURN(const BatchScanner::Outcome outcome, scanner.Next());
+    if (outcome == BatchScanner::Outcome::kEnd) break;
+    if (outcome == BatchScanner::Outcome::kBad) {
+      ASSIGN_OR_RETURN(const bool more,
+                       scanner.SeekBatch(scanner.next_position() + 1, plan.footer.base_offset));
+      if (!more) break;
+      continue;
+    }
+    if (scanner.header().base_offset >= plan.limit) break;
+    if (!scanner.header().control()) continue;
+    wire::RecordCursor cursor(scanner.payload());
+    std::string_view record;
+    while (cursor.Next(record)) {
+      FoundGaps::Gap gap;
+      Timestamp at;
+      std::string_view body;
+      if (!wire::ParseRecordPrefix(record, gap.offset, at, body) || gap.offset < plan.from ||
+          !wire::ParseGapBody(body, gap.record))
+        continue;
+      if (found.gaps.size() == most) {
+        found.next = gap.offset;
+        return found;
+      }
+      found.gaps.push_back(gap);
+    }
+  }
+  found.next = std::max(plan.from, std::min(plan.footer.end_offset, plan.limit));
+  return found;
+}
+
 }  // namespace bascule::log

@@ -12,6 +12,7 @@
 #include "core/base/status.h"
 #include "core/env/file_system.h"
 #include "core/log/segment.h"
+#include "core/wire/batch.h"
 
 namespace bascule::log {
 
@@ -44,5 +45,17 @@ absl::StatusOr<SegmentReadResult> ReadSegment(FileSystem& fs, SegmentReadPlan pl
 // The offset of the first record with timestamp >= `timestamp` in the plan's segment (control
 // records count: they have offsets); the segment's end when there is none. Blocks.
 absl::StatusOr<Offset> FindTimestamp(FileSystem& fs, SegmentReadPlan plan, Timestamp timestamp);
+
+struct FoundGaps {
+  struct Gap {
+    Offset offset;
+    wire::GapRecord record;
+  };
+  std::vector<Gap> gaps;
+  Offset next;  // where to go on
+};
+// The gap records of the plan's segment from plan.from on, below plan.limit, `most` of them at most.
+// Passes over damage. Blocks.
+absl::StatusOr<FoundGaps> FindGaps(FileSystem& fs, SegmentReadPlan plan, size_t most);
 
 }  // namespace bascule::log

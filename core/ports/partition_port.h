@@ -10,6 +10,7 @@
 #include "core/base/bytes.h"
 #include "core/base/status.h"
 #include "core/base/types.h"
+#include "core/stream/gap.h"
 
 namespace bascule {
 
@@ -91,6 +92,16 @@ struct PartitionStatus {
       degraded;  // empty, or why the partition does not take messages / what range is damaged
 };
 
+// A gap record in the log: messages that may be missing there.
+struct StoredGap {
+  Offset offset;
+  GapReport gap;
+};
+struct GapPage {
+  std::vector<StoredGap> gaps;  // committed ones, ascending
+  std::optional<Offset> next;   // where to go on; absent: these were the last
+};
+
 // Any thread may call; callbacks run on the partition's shard and must not block or throw. A
 // callback is called exactly once, also when the partition goes away.
 class PartitionPort {
@@ -110,6 +121,10 @@ class PartitionPort {
   // kept for it is forgotten. No Read may follow.
   virtual void CancelRead(ReaderId reader) = 0;
   virtual void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) = 0;
+  // Gap records from `from` on, `most` at most; on any replica, as far as it knows. A page may be empty
+  // and have a next one. Unavailable: the partition does not serve here.
+  virtual void ListGaps(Offset from, size_t most,
+                        absl::AnyInvocable<void(absl::StatusOr<GapPage>)> done) = 0;
 };
 
 }  // namespace bascule

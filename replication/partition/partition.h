@@ -169,10 +169,13 @@ class Partition final : public PartitionPort,
             absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)> done) override;
   void CancelRead(ReaderId reader) override;
   void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) override;
+  void ListGaps(Offset from, size_t most,
+                absl::AnyInvocable<void(absl::StatusOr<GapPage>)> done) override;
 
  private:
   enum class State { kOpening, kLeading, kDeposed, kFollowing, kStandby, kFailed, kClosed };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadChunk>)>;
+  using GapsDone = absl::AnyInvocable<void(absl::StatusOr<GapPage>)>;
   using LocateDone = absl::AnyInvocable<void(absl::StatusOr<ReadRange>)>;
   struct PendingRecord {
     std::shared_ptr<const IngressBatch> batch;
@@ -300,6 +303,7 @@ class Partition final : public PartitionPort,
                                   Direction direction, Offset start_by_time,
                                   Offset stop_by_time) const;
   void DoRead(const ReadRequest& request, ReadDone done);
+  void DoListGaps(Offset from, size_t most, GapsDone done);
   void FinishRead(const ReadRequest& request, log::SegmentReadResult result, ReadDone done);
   static absl::Status Moved();
   absl::Status NotServing(bool any_replica) const;

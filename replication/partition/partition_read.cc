@@ -237,4 +237,40 @@ void Partition::FinishRead(const ReadRequest& request, log::SegmentReadResult re
   done(ReadChunk{std::move(result.batches), result.next, Committed()});
 }
 
+void Partition::ListGaps(Offset from, size_t most, GapsDone done) {
+  env_.log.shard.Post([self = shared_from_this(), from, most, done = std::move(done)]() mutable {
+    self->DoListGaps(from, most, std::move(done));
+  });
+}
+
+void Partition::DoListGaps(Offset from, size_t most, GapsDone done) {
+  if (const absl::Status serving = NotServing(/*any_replica=*/true); !serving.ok())
+    return done(serving);
+  std::optional<log::SegmentReadPlan> plan = log_->PlanFindGaps(from, Committed());
+  if (!plan) return done(GapPage{});
+  env_.log.disk_pool.Post([self = shared_from_this(), log = log_, plan = *std::move(plan), most,
+                           done = std::move(done)]() mutable {
+    absl::StatusOr<log::FoundGaps> found = log::FindGaps(self->env_.log.fs, plan, most);
+    self->env_.log.shard.Post([self, log = std::move(log), plan = std::move(plan), most,
+                               found = std::move(found), done = std::move(done)]() mutable {
+      // Reopened meanwhile, or retention was faster.
+      const bool gone = absl::IsNotFound(found.status()) && self->log_ == log &&
+                        log->log_start() > plan.footer.base_offset;
+      if (self->log_ != log || gone) return self->DoListGaps(plan.from, most, std::move(done));
+      if (const absl::Status serving = self->NotServing(true); !serving.ok()) return done(serving);
+      // A file that vanished by itself; to a client "not found" would mean a deleted stream.
+      if (absl::IsNotFound(found.status())) found = absl::DataLossError(found.status().message());
+      if (!found.ok()) return done(self->NoteDamage(found.status()));
+      GapPage page;
+      for (const log::FoundGaps::Gap& gap : found->gaps) {
+        const wire::GapRecord& record = gap.record;
+        page.gaps.push_back(
+            {gap.offset, {record.from, record.to, ToGapReason(record.reason), record.count}});
+      }
+      if (self->log_->PlanFindGaps(found->next, self->Committed())) page.next = found->next;
+      done(std::move(page));
+    });
+  });
+}
+
 }  // namespace bascule::partition

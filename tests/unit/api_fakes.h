@@ -146,6 +146,20 @@ class FakePartition final : public PartitionPort {
     });
   }
 
+  void SetGaps(std::function<absl::StatusOr<GapPage>(Offset from, size_t most)> gaps) {
+    std::lock_guard lock(mutex_);
+    gaps_ = std::move(gaps);
+  }
+  void ListGaps(Offset from, size_t most,
+                absl::AnyInvocable<void(absl::StatusOr<GapPage>)> done) override {
+    shard_.Post([this, from, most, done = std::move(done)]() mutable {
+      std::unique_lock lock(mutex_);
+      absl::StatusOr<GapPage> page = gaps_ ? gaps_(from, most) : GapPage{};
+      lock.unlock();
+      done(std::move(page));
+    });
+  }
+
   void Describe(absl::AnyInvocable<void(absl::StatusOr<PartitionStatus>)> done) override {
     shard_.Post([this, done = std::move(done)]() mutable {
       std::unique_lock lock(mutex_);
@@ -270,6 +284,7 @@ class FakePartition final : public PartitionPort {
   std::set<ReaderId> cancelled_readers_;
   std::optional<absl::Status> end_reads_;
   std::optional<absl::StatusOr<PartitionStatus>> describe_;
+  std::function<absl::StatusOr<GapPage>(Offset, size_t)> gaps_;
   std::function<absl::StatusOr<ReadRange>(const StartPosition&, const StopPosition&)> locate_;
   StartPosition last_start_;
   StopPosition last_stop_;
