@@ -1,5 +1,6 @@
 #include "core/api/bascule_service.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,6 +18,9 @@
 
 namespace bascule::api {
 namespace {
+
+// Gap records of one answer.
+constexpr size_t kGapsPerPage = 1000;
 
 void FillPartition(const PartitionDescription& partition,
                    const absl::StatusOr<PartitionStatus>& status, v1::Partition& out) {
@@ -122,6 +126,34 @@ absl::Status DescribeExisting(const ApiState& state, const StreamSpec& asked,
   for (std::string& sentence : Differences(here->stream, here->settings, asked, brokers))
     response.add_differences(std::move(sentence));
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<PartitionPort>> FindPartition(const StreamCatalog& catalog,
+                                                             const v1::ListGapsRequest& request) {
+  RETURN_IF_ERROR(catalog.Current());
+  const auto entry = catalog.Find(request.stream());
+  if (entry == nullptr) return absl::NotFoundError(Concat("no such stream: ", request.stream()));
+  const auto& partitions = entry->stream.partitions;
+  const auto index = static_cast<size_t>(request.partition());
+  if (request.partition() < 0 || index >= partitions.size()) {
+    return absl::NotFoundError(
+        Concat("stream ", request.stream(), " has no partition ", request.partition()));
+  }
+  if (index >= entry->partitions.size() || entry->partitions[index] == nullptr)
+    return StandsElsewhere(partitions[index]);
+  return entry->partitions[index];
+}
+
+void FillGaps(const GapPage& page, v1::ListGapsResponse& out) {
+  for (const StoredGap& stored : page.gaps) {
+    v1::Gap& gap = *out.add_gaps();
+    gap.set_offset(stored.offset.value());
+    gap.set_from(stored.gap.from.value());
+    gap.set_to(stored.gap.to.value());
+    gap.set_reason(static_cast<v1::GapReason>(stored.gap.reason));
+    gap.set_messages(stored.gap.count);
+  }
+  out.set_next_offset(page.next ? page.next->value() : -1);
 }
 
 }  // namespace
@@ -237,6 +269,23 @@ grpc::ServerUnaryReactor* BasculeService::UpdateStream(grpc::CallbackServerConte
                                       FillSettings(entry->settings, *response->mutable_settings());
                                     reactor->Finish(ToGrpc(status));
                                   });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* BasculeService::ListGaps(grpc::CallbackServerContext* context,
+                                                   const v1::ListGapsRequest* request,
+                                                   v1::ListGapsResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const auto port = FindPartition(state_.ports.catalog, *request);
+  if (!port.ok()) {
+    reactor->Finish(ToGrpc(port.status()));
+    return reactor;
+  }
+  const Offset from(std::max<int64_t>(request->from_offset(), 0));
+  (*port)->ListGaps(from, kGapsPerPage, [response, reactor](const absl::StatusOr<GapPage>& page) {
+    if (page.ok()) FillGaps(*page, *response);
+    reactor->Finish(ToGrpc(page.status()));
+  });
   return reactor;
 }
 

@@ -22,6 +22,9 @@ class BasculeService final : public v1::Bascule::CallbackService {
   grpc::ServerUnaryReactor* UpdateStream(grpc::CallbackServerContext* context,
                                          const v1::UpdateStreamRequest* request,
                                          v1::UpdateStreamResponse* response) override;
+  grpc::ServerUnaryReactor* ListGaps(grpc::CallbackServerContext* context,
+                                     const v1::ListGapsRequest* request,
+                                     v1::ListGapsResponse* response) override;
   grpc::ServerUnaryReactor* GetClusterStatus(grpc::CallbackServerContext* context,
                                              const v1::GetClusterStatusRequest*,
                                              v1::GetClusterStatusResponse* response) override;

@@ -11,13 +11,6 @@
 namespace bascule::api {
 namespace {
 
-absl::Status StandsElsewhere(const PartitionDescription& partition) {
-  return absl::UnavailableError(
-      partition.leader.empty()
-          ? "this broker holds no replica, and no broker leads the partition"
-          : Concat("this broker holds no replica; ask broker ", partition.leader));
-}
-
 class Survey : public std::enable_shared_from_this<Survey> {
  public:
   Survey(std::vector<std::shared_ptr<const CatalogEntry>> entries, SurveyDone done)
@@ -66,6 +59,13 @@ class Survey : public std::enable_shared_from_this<Survey> {
 };
 
 }  // namespace
+
+absl::Status StandsElsewhere(const PartitionDescription& partition) {
+  return absl::UnavailableError(
+      partition.leader.empty()
+          ? "this broker holds no replica, and no broker leads the partition"
+          : Concat("this broker holds no replica; ask broker ", partition.leader));
+}
 
 void SurveyPartitions(std::vector<std::shared_ptr<const CatalogEntry>> entries, SurveyDone done) {
   std::make_shared<Survey>(std::move(entries), std::move(done))->Run();

@@ -21,6 +21,9 @@ struct SurveyedStream {
   std::vector<absl::StatusOr<PartitionStatus>> partitions;
 };
 
+// Where the partition's facts are, if not here: what a broker without a replica of it answers.
+absl::Status StandsElsewhere(const PartitionDescription& partition);
+
 using SurveyDone = absl::AnyInvocable<void(std::vector<SurveyedStream>)>;
 
 // `done` runs once, on a thread of gRPC, with the streams in the order of `entries`.

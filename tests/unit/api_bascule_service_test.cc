@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "bascule/v1/bascule.grpc.pb.h"
+#include "core/base/text.h"
 #include "tests/unit/api_world.h"
 
 namespace bascule::api {
@@ -162,6 +163,59 @@ TEST_CASE("list streams: all, or those asked for") {
   CHECK(first.degraded() == "disk reserve reached");
   CHECK(stream.partitions(1).error() == "going away");
   CHECK(stream.partitions(1).newest_offset() == -1);
+}
+
+TEST_CASE("list gaps: a page as the partition has it, and what cannot be asked") {
+  OwnWorld world;
+  auto partitions = world.AddStream("s", "foo", 2);
+  Offset asked_from;
+  partitions[1]->SetGaps([&](Offset from, size_t) {
+    asked_from = from;
+    GapPage page;
+    page.gaps = {{Offset(7), {Timestamp(11), Timestamp(12), GapReason::kSlowConsumer, 13}},
+                 {Offset(9), {Timestamp(14), Timestamp(15), GapReason::kLeaderMoved, -1}}};
+    if (from == Offset(5)) page.next = Offset(20);
+    return page;
+  });
+  const auto list = [&](const std::string& stream, int32_t partition, int64_t from,
+                        v1::ListGapsResponse& response) {
+    v1::ListGapsRequest request;
+    request.set_stream(stream);
+    request.set_partition(partition);
+    request.set_from_offset(from);
+    grpc::ClientContext context;
+    LimitCall(context);
+    return Shown(world.own->ListGaps(&context, request, &response));
+  };
+  v1::ListGapsResponse response;
+  CHECK(list("s", 1, 5, response) == "0 ");
+  CHECK(asked_from == Offset(5));
+  CHECK(response.next_offset() == 20);
+  REQUIRE(response.gaps_size() == 2);
+  CHECK(response.gaps(0).offset() == 7);
+  CHECK(response.gaps(0).from() == 11);
+  CHECK(response.gaps(0).to() == 12);
+  CHECK(response.gaps(0).reason() == v1::GAP_REASON_SLOW_CONSUMER);
+  CHECK(response.gaps(0).messages() == 13);
+  CHECK(response.gaps(1).reason() == v1::GAP_REASON_LEADER_MOVED);
+  CHECK(response.gaps(1).messages() == -1);
+  CHECK(list("s", 1, -3, response) == "0 ");
+  CHECK(asked_from == Offset(0));
+  CHECK(response.next_offset() == -1);
+  CHECK(list("s", 0, 0, response) == "0 ");
+  CHECK(response.gaps_size() == 0);
+  CHECK(response.next_offset() == -1);
+  partitions[0]->SetGaps([](Offset, size_t) { return absl::DataLossError("damaged"); });
+  CHECK(list("s", 0, 0, response) == "15 damaged");
+  CHECK(list("x", 0, 0, response) == "5 no such stream: x");
+  for (const int32_t none : {2, -1, 1000}) {
+    CHECK(list("s", none, 0, response) == Concat("5 stream s has no partition ", none));
+  }
+  auto elsewhere = world.MakeEntry("e", "bar", 1);
+  elsewhere->stream.partitions[0].leader = "b2";
+  elsewhere->partitions[0] = nullptr;
+  world.catalog.Put(elsewhere);
+  CHECK(list("e", 0, 0, response) == "14 this broker holds no replica; ask broker b2");
 }
 
 TEST_CASE("list streams: of what stands elsewhere the metadata is shown, and who knows more") {
