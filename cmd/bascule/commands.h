@@ -23,6 +23,7 @@ ExitCode Run(Session& session, const StreamCreateOptions& options);
 ExitCode Run(Session& session, const StreamUpdateOptions& options);
 ExitCode Run(Session& session, const StreamListOptions& options);
 ExitCode Run(Session& session, const StreamInfoOptions& options);
+ExitCode Run(Session& session, const StreamGapsOptions& options);
 ExitCode Run(Session& session, const StreamDeleteOptions& options);
 ExitCode Run(Session& session, const PublishOptions& options);
 ExitCode Run(Session& session, const SubscribeOptions& options);

@@ -43,6 +43,10 @@ inline constexpr char kStreamInfoExamples[] = R"(Examples:
   bascule stream info orders
   bascule stream info orders --json | jq '.partitions[].newest_offset')";
 
+inline constexpr char kStreamGapsExamples[] = R"(Examples:
+  bascule stream gaps orders
+  bascule stream gaps orders --json | jq 'select(.reason == "disconnected")')";
+
 inline constexpr char kStreamDeleteExamples[] = R"(Examples:
   bascule stream delete orders          (asks; type the name to go on)
   bascule stream delete orders --yes)";

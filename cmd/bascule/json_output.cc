@@ -170,6 +170,20 @@ std::string StreamJson(const StreamReport& report) {
   return Dump(out);
 }
 
+std::string GapJson(const PartitionGap& gap) {
+  Json out = Json::object();
+  out["partition"] = gap.partition;
+  out["offset"] = gap.gap.offset();
+  PutTime(out, "from", gap.gap.from());
+  PutTime(out, "to", gap.gap.to());
+  constexpr std::string_view kPrefix = "GAP_REASON_";
+  std::string reason = v1::GapReason_Name(gap.gap.reason());  // empty: a newer broker's
+  if (reason.starts_with(kPrefix)) reason.erase(0, kPrefix.size());
+  out["reason"] = reason.empty() ? "unknown" : absl::AsciiStrToLower(reason);
+  out["messages"] = gap.gap.messages() < 0 ? Json(nullptr) : Json(gap.gap.messages());
+  return Dump(out);
+}
+
 std::string CreatedJson(const std::string& name, const v1::CreateStreamResponse& response) {
   return Dump(Json{{"name", name},
                    {"created", response.created()},

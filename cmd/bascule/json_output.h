@@ -28,12 +28,14 @@ class UpdateStreamResponse;
 
 namespace bascule::cli {
 
+struct PartitionGap;
 struct StreamReport;
 
 std::string MessageJson(const proto::Message& message);
 // `line` = line of standard input, from 1; absent for a single message.
 std::string AckJson(const proto::Ack& ack, std::optional<uint64_t> line);
 std::string StreamJson(const StreamReport& report);
+std::string GapJson(const PartitionGap& gap);
 std::string CreatedJson(const std::string& name, const v1::CreateStreamResponse& response);
 std::string UpdatedJson(const std::string& name, const v1::UpdateStreamResponse& response);
 std::string DeletedJson(const std::string& name);

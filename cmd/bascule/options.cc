@@ -172,6 +172,11 @@ void AddStreamCommands(CLI::App& root, Invocation& invocation) {
                                             "Show one stream: positions, sizes, ages, gaps, damage",
                                             kStreamInfoExamples);
   Word(info.app, "NAME", info.options->name, "Name of the stream");
+  auto gaps = AddCommand<StreamGapsOptions>(*stream, invocation, "gaps",
+                                            "List when messages may have been missed, and why",
+                                            kStreamGapsExamples);
+  Word(gaps.app, "NAME", gaps.options->name, "Name of the stream");
+  IntegerFlag(gaps.app, "-p,--partition", gaps.options->partition, 0, "Partition (default all)");
   auto remove = AddCommand<StreamDeleteOptions>(
       *stream, invocation, "delete", "Delete a stream and all it recorded", kStreamDeleteExamples);
   Word(remove.app, "NAME", remove.options->name, "Name of the stream");

@@ -47,6 +47,10 @@ struct StreamListOptions {};
 struct StreamInfoOptions {
   std::string name;
 };
+struct StreamGapsOptions {
+  std::string name;
+  std::optional<int32_t> partition;  // absent: all
+};
 struct StreamDeleteOptions {
   std::string name;
   bool yes = false;
@@ -120,8 +124,8 @@ struct LogOptions {
 
 using Command =
     std::variant<StreamCreateOptions, StreamUpdateOptions, StreamListOptions, StreamInfoOptions,
-                 StreamDeleteOptions, PublishOptions, SubscribeOptions, ServerInfoOptions,
-                 ClusterStatusOptions, ClusterAddOptions, ClusterRemoveOptions,
+                 StreamGapsOptions, StreamDeleteOptions, PublishOptions, SubscribeOptions,
+                 ServerInfoOptions, ClusterStatusOptions, ClusterAddOptions, ClusterRemoveOptions,
                  ClusterTransferOptions, ClusterCertsOptions, BenchPublishOptions,
                  BenchReplayOptions, LogOptions>;
 

@@ -1,4 +1,5 @@
-// `bascule stream create | update | list | info | delete`.
+// `bascule stream create | update | list | info | gaps | delete`.
+#include <algorithm>
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
@@ -115,6 +116,40 @@ ExitCode Run(Session& session, const StreamInfoOptions& options) {
     console.out << StreamJson(reports->front()) << '\n';
   } else {
     PrintStream(console.out, reports->front(), session.client.clock().Wall());
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode Run(Session& session, const StreamGapsOptions& options) {
+  Console& console = session.console;
+  std::vector<int32_t> partitions;
+  if (options.partition) {
+    partitions.push_back(*options.partition);
+  } else {
+    Outcome<proto::FetchMetadataResponse> metadata = session.client.FetchMetadata(options.name);
+    if (!metadata.ok()) return Report(console, metadata.failure());
+    const auto& streams = metadata->streammetadata();
+    if (streams.empty() || streams[0].error() != proto::StreamMetadata::OK)
+      return Report(console, session.client.UnknownStream(options.name));
+    for (const auto& [id, unused] : streams[0].partitions()) partitions.push_back(id);
+    std::sort(partitions.begin(), partitions.end());
+  }
+  std::vector<PartitionGap> gaps;
+  std::optional<Failure> failure;
+  for (const int32_t partition : partitions) {
+    failure = QueryGaps(session.client, options.name, partition, gaps);
+    if (failure) break;
+  }
+  // What was found before the failure is told too.
+  if (session.json) {
+    for (const PartitionGap& gap : gaps) console.out << GapJson(gap) << '\n';
+  } else if (!gaps.empty()) {
+    PrintGaps(console.out, gaps);
+  }
+  if (failure) return Report(console, *failure);
+  if (gaps.empty() && !session.json) {
+    console.out << "No gap records: nothing is known to be missing from "
+                << EscapeText(options.name) << ".\n";
   }
   return ExitCode::kOk;
 }

@@ -116,4 +116,26 @@ Outcome<std::vector<StreamReport>> QueryStreams(Client& client, const std::strin
   return sorted;
 }
 
+std::optional<Failure> QueryGaps(Client& client, const std::string& stream, int32_t partition,
+                                 std::vector<PartitionGap>& gaps) {
+  Outcome<PartitionLeader> leader = client.FindLeader(stream, partition);
+  if (!leader.ok()) return leader.failure();
+  v1::ListGapsRequest request;
+  request.set_stream(stream);
+  request.set_partition(partition);
+  v1::ListGapsResponse response;
+  do {
+    request.set_from_offset(response.next_offset());
+    auto context = client.NewContext();
+    const grpc::Status status = leader->broker->own->ListGaps(context.get(), request, &response);
+    if (!status.ok()) {
+      return client.Explain(status,
+                            absl::StrCat("list the gaps of partition ", partition, " of ", stream),
+                            stream, leader->broker);
+    }
+    for (const v1::Gap& gap : response.gaps()) gaps.push_back({partition, gap});
+  } while (response.next_offset() > request.from_offset());
+  return std::nullopt;
+}
+
 }  // namespace bascule::cli

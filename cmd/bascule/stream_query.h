@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,16 @@ struct StreamReport {
   v1::Stream stream;
   std::map<int32_t, PartitionFlags> flags;  // by partition id
 };
+
+struct PartitionGap {
+  int32_t partition = 0;
+  v1::Gap gap;
+};
+
+// Adds the gap records of a partition, by offset, as its leader has them. Nothing: these are all of
+// them; else why the rest could not be had.
+std::optional<Failure> QueryGaps(Client& client, const std::string& stream, int32_t partition,
+                                 std::vector<PartitionGap>& gaps);
 
 // All streams by name, or the one named. Numbers of a partition come from its leader; when that
 // cannot be reached they are those of the answering broker and the partition's `error` says so.

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "cmd/bascule/format.h"
 #include "cmd/bascule/text.h"
+#include "core/stream/gap.h"
 #include "core/stream/setting_fields.h"
 
 namespace bascule::cli {
@@ -330,6 +331,24 @@ void PrintStream(std::ostream& out, const StreamReport& report, Timestamp now) {
   if (troubles.empty())
     out << "All is well: nothing missing, nothing damaged, every replica in sync.\n";
   for (const std::string& trouble : troubles) out << "! " << EscapeText(trouble) << '\n';
+}
+
+void PrintGaps(std::ostream& out, const std::vector<PartitionGap>& gaps) {
+  Table table({{"PARTITION", Align::kRight},
+               {"OFFSET", Align::kRight},
+               {"FROM"},
+               {"TO"},
+               {"MESSAGES", Align::kRight},
+               {"REASON"}});
+  const auto time = [](int64_t at) {
+    return at == 0 ? "unknown" : FormatTime(Timestamp(at), Precision::kMillis);
+  };
+  for (const auto& [partition, gap] : gaps) {
+    table.AddRow({absl::StrCat(partition), GroupDigits(gap.offset()), time(gap.from()),
+                  time(gap.to()), gap.messages() < 0 ? "unknown" : GroupDigits(gap.messages()),
+                  std::string(ToText(ToGapReason(static_cast<uint32_t>(gap.reason()))))});
+  }
+  table.Print(out);
 }
 
 }  // namespace bascule::cli

@@ -17,6 +17,9 @@ void PrintStreamTable(std::ostream& out, const std::vector<StreamReport>& report
 // Everything about one stream; what is not as it should be stands last, a sentence each.
 void PrintStream(std::ostream& out, const StreamReport& report, Timestamp now);
 
+// When messages may have been missed, a row each.
+void PrintGaps(std::ostream& out, const std::vector<PartitionGap>& gaps);
+
 // The lines of PrintStream about how the stream behaves.
 void PrintBehaviour(std::ostream& out, const v1::StreamSettings& settings);
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <map>
@@ -127,6 +128,9 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
   v1::CreateStreamRequest last_create;
   v1::UpdateStreamRequest last_update;
   v1::GetClusterStatusResponse cluster;
+  std::deque<v1::ListGapsResponse> gap_pages;  // ListGaps: one each; then none are left
+  grpc::Status gaps_answer;                    // and this is said
+  std::vector<v1::ListGapsRequest> gap_requests;
   grpc::Status create_answer;
   grpc::Status refuse_subscribe;  // to Subscribe, after so many others
   int refuse_after = 0;
@@ -339,6 +343,16 @@ class FakeBroker : public proto::API::Service, public v1::Bascule::Service {
       }
       *response->add_streams() = stream.description;
     }
+    return grpc::Status::OK;
+  }
+  grpc::Status ListGaps(grpc::ServerContext*, const v1::ListGapsRequest* request,
+                        v1::ListGapsResponse* response) override {
+    std::unique_lock lock(mutex_);
+    gap_requests.push_back(*request);
+    response->set_next_offset(-1);
+    if (gap_pages.empty()) return gaps_answer;
+    *response = gap_pages.front();
+    gap_pages.pop_front();
     return grpc::Status::OK;
   }
   grpc::Status GetServerInfo(grpc::ServerContext*, const v1::GetServerInfoRequest*,

@@ -125,6 +125,83 @@ TEST_CASE("stream info says that all is well only when it is") {
   CHECK(Has(json, "\"latest_received\":\"2023-11-14T22:13:20.000000000Z\""));
 }
 
+TEST_CASE("stream gaps lists when, how many and why, of every partition, page after page") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>", 2);
+  CHECK(RunCli(broker, {"stream", "gaps", "orders"}).output ==
+        "No gap records: nothing is known to be missing from orders.\n");
+  CHECK(RunCli(broker, {"stream", "gaps", "orders", "--json"}).output.empty());
+  const auto page = [](int64_t offset, v1::GapReason reason, int64_t messages, int64_t next) {
+    v1::ListGapsResponse response;
+    v1::Gap& gap = *response.add_gaps();
+    gap.set_offset(offset);
+    gap.set_from(1'700'000'000'250'000'000);
+    gap.set_to(1'700'000'001'500'000'000);
+    gap.set_reason(reason);
+    gap.set_messages(messages);
+    response.set_next_offset(next);
+    return response;
+  };
+  const auto fill = [&] {
+    broker.Edit([&] {
+      broker.gap_requests.clear();
+      broker.gap_pages = {page(5, v1::GAP_REASON_DISCONNECTED, -1, 8),
+                          page(1234, v1::GAP_REASON_QUEUE_FULL, 4321, -1),
+                          page(7, static_cast<v1::GapReason>(99), 1, -1)};
+    });
+  };
+  fill();
+  const RunResult table = RunCli(broker, {"stream", "gaps", "orders"});
+  CHECK(table.exit.code == 0);
+  CHECK(table.output ==
+        "PARTITION  OFFSET  FROM                      TO                        MESSAGES  REASON\n"
+        "        0       5  2023-11-14T22:13:20.250Z  2023-11-14T22:13:21.500Z   unknown  "
+        "not connected to NATS\n"
+        "        0   1,234  2023-11-14T22:13:20.250Z  2023-11-14T22:13:21.500Z     4,321  "
+        "ingest queue full\n"
+        "        1       7  2023-11-14T22:13:20.250Z  2023-11-14T22:13:21.500Z         1  "
+        "unknown\n");
+  REQUIRE(broker.gap_requests.size() == 3);
+  CHECK(broker.gap_requests[1].from_offset() == 8);
+  CHECK(broker.gap_requests[2].partition() == 1);
+  CHECK(broker.gap_requests[2].from_offset() == 0);
+  fill();
+  const std::string json = RunCli(broker, {"stream", "gaps", "orders", "--json"}).output;
+  CHECK(json.find(
+            "{\"partition\":0,\"offset\":5,\"from\":\"2023-11-14T22:13:20.250000000Z\","
+            "\"from_ns\":1700000000250000000,\"to\":\"2023-11-14T22:13:21.500000000Z\","
+            "\"to_ns\":1700000001500000000,\"reason\":\"disconnected\",\"messages\":null}\n") == 0);
+  CHECK(Has(json, "\"reason\":\"queue_full\",\"messages\":4321}"));
+  CHECK(Has(json, "\"reason\":\"unknown\",\"messages\":1}"));
+  broker.Edit([&] {
+    broker.gap_requests.clear();
+    broker.gap_pages.clear();
+  });
+  CHECK(RunCli(broker, {"stream", "gaps", "orders", "-p", "1"}).exit.code == 0);
+  REQUIRE(broker.gap_requests.size() == 1);
+  CHECK(broker.gap_requests[0].partition() == 1);
+}
+
+TEST_CASE("stream gaps: what cannot be listed is a failure, after what could be") {
+  FakeBroker broker;
+  broker.Add("orders", "orders.>");
+  const RunResult unknown = RunCli(broker, {"stream", "gaps", "ordres"});
+  CHECK(unknown.exit.code == 3);
+  CHECK(Has(unknown.errors, "did you mean orders?"));
+  CHECK(RunCli(broker, {"stream", "gaps", "orders", "-p", "7"}).exit.code == 3);
+  broker.Edit([&] {
+    v1::ListGapsResponse first;
+    first.add_gaps()->set_offset(3);
+    first.set_next_offset(9);
+    broker.gap_pages = {first};
+    broker.gaps_answer = {grpc::StatusCode::DATA_LOSS, "00.log is damaged"};
+  });
+  const RunResult damaged = RunCli(broker, {"stream", "gaps", "orders"});
+  CHECK(damaged.exit.code == 5);
+  CHECK(Has(damaged.output, "        0       3  unknown"));
+  CHECK(Has(damaged.errors, "00.log is damaged"));
+}
+
 TEST_CASE("stream info and list show which replicas are missing and why") {
   FakeBroker broker;
   broker.Add("orders", "orders.>");
