@@ -75,6 +75,8 @@ class CommitLog : public std::enable_shared_from_this<CommitLog> {
 
   Offset log_start() const { return bounds_.start; }
   Offset log_end() const { return segments_.back().end(); }
+  // How often its end was cut: what was found before may be another record's now.
+  uint64_t cuts() const { return generation_; }
   Offset flushed_end() const { return flushed_end_; }
   Offset active_base() const { return active().base(); }
   // End of the newest record that is not a control record; the first segment's base when there is

@@ -31,12 +31,16 @@ void Partition::DoLocate(const StartPosition& start, const StopPosition& stop, D
     return done(serving);
   WithTimestamps(
       start, stop,
-      [self = shared_from_this(), start, stop, direction, done = std::move(done)](
-          absl::StatusOr<Offset> start_by_time, absl::StatusOr<Offset> stop_by_time) mutable {
+      [self = shared_from_this(), log = log_, cuts = log_->cuts(), start, stop, direction,
+       done = std::move(done)](absl::StatusOr<Offset> start_by_time,
+                               absl::StatusOr<Offset> stop_by_time) mutable {
         // The role may have ended meanwhile.
         if (const absl::Status serving = self->NotServing(start.any_replica); !serving.ok())
           return done(serving);
         if (!self->log_) return done(self->why_);
+        // What was found was cut, and something else stands there.
+        if (self->log_ != log || log->cuts() != cuts)
+          return self->DoLocate(start, stop, direction, std::move(done));
         if (!start_by_time.ok()) return done(start_by_time.status());
         if (!stop_by_time.ok()) return done(stop_by_time.status());
         done(self->Range(start, stop, direction, *start_by_time, *stop_by_time));

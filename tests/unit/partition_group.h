@@ -49,6 +49,7 @@ class GroupLines {
     cut_.clear();
     for (const auto& [line, state] : up_) Wake(line.from, line.to, line.lane);
   }
+  std::optional<PeerId> no_catch_up;  // no line of that lane to it comes to stand
   std::map<ReplicaLane, int> frames;  // delivered
   int high_watermarks = 0;            // of parts delivered, those that tell nothing else
 
@@ -62,7 +63,8 @@ class GroupLines {
   void Wake(PeerId from, PeerId to, ReplicaLane lane) {
     const Line line{from, to, lane};
     wire_.Post([this, line] {
-      if (cut_.contains(line.from) || cut_.contains(line.to)) {
+      const bool held_up = line.lane == ReplicaLane::kCatchUp && line.to == no_catch_up;
+      if (held_up || cut_.contains(line.from) || cut_.contains(line.to)) {
         up_.emplace(line, false);
         return;
       }
@@ -101,6 +103,27 @@ class GroupLines {
   std::set<PeerId> cut_;
 };
 
+// Of what is posted, what the test holds back runs when it is let go.
+class HeldPool final : public Executor {
+ public:
+  explicit HeldPool(SimExecutor& pool) : pool_(pool) {}
+  void Post(Task task) override {
+    if (!std::exchange(hold_next, false)) return pool_.Post(std::move(task));
+    held.push_back(std::move(task));
+  }
+  bool TryPost(Task task) override { return pool_.TryPost(std::move(task)); }
+  void After(Duration delay, Task task) override { pool_.After(delay, std::move(task)); }
+  bool OnThisThread() const override { return pool_.OnThisThread(); }
+  void LetGo() {
+    for (Task& task : std::exchange(held, {})) pool_.Post(std::move(task));
+  }
+  bool hold_next = false;
+  std::vector<Task> held;
+
+ private:
+  SimExecutor& pool_;
+};
+
 class GroupMachine final : private PartitionEvents {
  public:
   GroupMachine(SimScheduler& scheduler, SimClock& clock_in, GroupLines& lines, int number,
@@ -110,7 +133,7 @@ class GroupMachine final : private PartitionEvents {
         shard(scheduler.NewExecutor(Concat("shard of ", id))),
         pool(scheduler.NewExecutor(Concat("pool of ", id), {.order = TaskOrder::kAny})),
         fs(static_cast<uint64_t>(number)),
-        sync(fs, pool, clock),
+        sync(fs, held_pool, clock),
         acks([] { return Offset(); }),
         replicas({&shard}),
         channel(lines, PeerId(static_cast<uint64_t>(number))),
@@ -138,7 +161,7 @@ class GroupMachine final : private PartitionEvents {
     options.in_flight_records = in_flight_records;
     partition = std::make_shared<Partition>(
         PartitionEnvironment{
-            {fs, clock, shard, pool, budget}, sync, acks, feeds, *this, replicas, disk_full},
+            {fs, clock, shard, held_pool, budget}, sync, acks, feeds, *this, replicas, disk_full},
         std::move(options));
     replicas.Enter(partition);
     Open(known_end);
@@ -172,6 +195,7 @@ class GroupMachine final : private PartitionEvents {
   SimClock& clock;
   SimExecutor& shard;
   SimExecutor& pool;
+  HeldPool held_pool{pool};
   SimFileSystem fs;
   log::TailCacheBudget budget{64 * 1024};
   log::SyncScheduler sync;
@@ -184,6 +208,8 @@ class GroupMachine final : private PartitionEvents {
   size_t in_flight_records = limits::kPartitionInFlightRecords;  // from the next Start on
   std::optional<log::RecoveryPoint> point;
   std::vector<isr::IsrProposal> proposals;
+  bool hold_proposals = false;  // nobody hears what became of them before the test says so
+  std::vector<absl::AnyInvocable<void()>> proposals_end;
   int failures = 0;
   std::shared_ptr<Partition> partition;
 
@@ -198,6 +224,7 @@ class GroupMachine final : private PartitionEvents {
   void ProposeIsr(PartitionKey, isr::IsrProposal proposal,
                   absl::AnyInvocable<void()> ended) override {
     proposals.push_back(std::move(proposal));
+    if (hold_proposals) return proposals_end.push_back(std::move(ended));
     ended();
   }
 };
