@@ -18,12 +18,15 @@ inline constexpr Duration kSecond = std::chrono::seconds(1);
 // and the registration.
 inline constexpr StreamId kFirstStream(4);
 
-// One replica of each partition: nobody proposes anything.
+// Where there is one replica of each partition nobody proposes anything; else nothing comes of it.
 class NoIsrChanges final : public IsrRequests {
  public:
-  void RequestIsrChange(PartitionKey, isr::IsrProposal, absl::AnyInvocable<void()> ended) override {
+  void RequestIsrChange(PartitionKey, isr::IsrProposal proposal,
+                        absl::AnyInvocable<void()> ended) override {
+    proposals.push_back(std::move(proposal));
     ended();
   }
+  std::vector<isr::IsrProposal> proposals;
 };
 
 class SimBroker {

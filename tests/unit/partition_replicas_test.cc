@@ -89,44 +89,6 @@ TEST_CASE("replicas: who steps down tells its publishers that the outcome is unk
 }
 
 TEST_CASE(
-    "replicas: at the bound of unanswered messages the rest waits, and is answered whatever "
-    "comes") {
-  constexpr size_t kBound = 100;
-  for (const bool steps_down : {false, true}) {
-    CAPTURE(steps_down);
-    PartitionGroup group;
-    group[1].in_flight_records = kBound;
-    group[1].partition->Close(absl::UnavailableError("another bound"));
-    group.Run();
-    group[1].Start();
-    group.Elect(1, 1, {1, 2, 3});
-    group.Run();
-    group.lines.Cut(PeerId(1));
-    for (int i = 0; i < 50; ++i) {
-      group.Publish(1, AllAcked(i * 10, i * 10 + 10));
-      group.Run(std::chrono::milliseconds(1));
-    }
-    CHECK(group[1].acks.sent.empty());
-    CHECK(group[1].Records().size() == kBound);
-    if (steps_down) {
-      group.Elect(2, 2, {2, 3});
-    } else {
-      group.lines.Heal();
-    }
-    group.Run(std::chrono::seconds(3));
-    REQUIRE(group[1].acks.sent.size() == 500);
-    for (size_t i = 0; i < 500; ++i) {
-      const auto* const ack = group[1].acks.Find(Concat("i", i));
-      REQUIRE(ack != nullptr);
-      // What is in the log may be there for good; what was not written surely is not.
-      const AckError refused = i < kBound ? AckError::kOutcomeUnknown : AckError::kUnavailable;
-      CHECK(ack->error == (steps_down ? refused : AckError::kOk));
-    }
-    CHECK(group[1].Records().size() == (steps_down ? kBound : 500));
-  }
-}
-
-TEST_CASE(
     "replicas: who is told of a newer epoch takes nothing, and goes on listening: it may lead that "
     "too") {
   PartitionGroup group;

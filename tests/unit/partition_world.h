@@ -206,6 +206,7 @@ struct PartitionWorldOptions {
   bool start = true;  // recover, lead epoch 1, listen
   size_t max_message_bytes = 1000;
   TaskOrder pool_order = TaskOrder::kFifo;
+  size_t in_flight_records = limits::kPartitionInFlightRecords;
 };
 
 class PartitionWorld final : private PartitionEvents {
@@ -242,6 +243,7 @@ class PartitionWorld final : private PartitionEvents {
     options.settings = options_.settings;
     options.broker = "self";
     options.max_message_bytes = options_.max_message_bytes;
+    options.in_flight_records = options_.in_flight_records;
     partition = std::make_shared<Partition>(
         PartitionEnvironment{
             {fs, clock, shard, pool, budget}, sync, acks, feeds, *this, replicas, disk_full},
