@@ -62,4 +62,12 @@ std::string SimKernel::Notes() const {
   return text;
 }
 
+uint64_t SimKernel::Digest() {
+  Mix(static_cast<uint64_t>(Between(began_, clock_.Monotonic()).count()));
+  Mix(rng_.Next());
+  Mix(scheduler_.rng().Next());
+  for (auto& [number, slot] : machines_) Mix(slot.machine->rng.Next());
+  return digest_;
+}
+
 }  // namespace bascule

@@ -97,9 +97,13 @@ class SimKernel {
   void Note(const Parts&... parts) {
     const int64_t passed = Between(began_, clock_.Monotonic()).count() / 1'000'000;
     notes_.push_back(Concat(passed, " ms  ", parts...));
+    for (const char c : notes_.back()) Mix(static_cast<unsigned char>(c));
     if (notes_.size() > kKeptNotes) notes_.pop_front();
   }
   std::string Notes() const;
+  // Of all lines there ever were, of the time, and of where every source of chance stands: two runs that differ in
+  // a single step hardly have the same. It draws, so it is the last that is asked of a run.
+  uint64_t Digest();
 
  private:
   static constexpr size_t kKeptNotes = 5000;
@@ -109,6 +113,7 @@ class SimKernel {
     std::unique_ptr<Process> process;
   };
   void End(Slot& slot);
+  void Mix(uint64_t value) { digest_ = (digest_ ^ value) * 0x100000001b3; }  // FNV-1a
 
   SimRng rng_;
   SimClock clock_;
@@ -117,6 +122,7 @@ class SimKernel {
   SimNetwork network_;
   std::map<uint64_t, Slot> machines_;
   std::deque<std::string> notes_;
+  uint64_t digest_ = 0xcbf29ce484222325;
 };
 
 }  // namespace bascule

@@ -55,6 +55,7 @@ class ReplicaWorld {
   bool Run();
   const std::string& violation() const { return violation_; }
   std::string Notes() const { return kernel_.Notes(); }
+  uint64_t Digest() { return kernel_.Digest(); }
   const ReplicaCounts& counts() const { return counts_; }
 
  private:
