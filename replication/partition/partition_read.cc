@@ -29,22 +29,22 @@ void Partition::DoLocate(const StartPosition& start, const StopPosition& stop, D
     return done(absl::FailedPreconditionError("Server not partition leader"));
   if (const absl::Status serving = NotServing(start.any_replica); !serving.ok())
     return done(serving);
-  WithTimestamps(
-      start, stop,
-      [self = shared_from_this(), log = log_, cuts = log_->cuts(), start, stop, direction,
-       done = std::move(done)](absl::StatusOr<Offset> start_by_time,
-                               absl::StatusOr<Offset> stop_by_time) mutable {
-        // The role may have ended meanwhile.
-        if (const absl::Status serving = self->NotServing(start.any_replica); !serving.ok())
-          return done(serving);
-        if (!self->log_) return done(self->why_);
-        // What was found was cut, and something else stands there.
-        if (self->log_ != log || log->cuts() != cuts)
-          return self->DoLocate(start, stop, direction, std::move(done));
-        if (!start_by_time.ok()) return done(start_by_time.status());
-        if (!stop_by_time.ok()) return done(stop_by_time.status());
-        done(self->Range(start, stop, direction, *start_by_time, *stop_by_time));
-      });
+  WithTimestamps(start, stop,
+                 [self = shared_from_this(), log = log_, cuts = log_->cuts(), start, stop,
+                  direction, done = std::move(done)](absl::StatusOr<Offset> start_by_time,
+                                                     absl::StatusOr<Offset> stop_by_time) mutable {
+                   // The role may have ended meanwhile.
+                   if (const absl::Status serving = self->NotServing(start.any_replica);
+                       !serving.ok())
+                     return done(serving);
+                   if (!self->log_) return done(self->why_);
+                   // What was found was cut, and something else stands there.
+                   if (self->log_ != log || log->cuts() != cuts)
+                     return self->DoLocate(start, stop, direction, std::move(done));
+                   if (!start_by_time.ok()) return done(start_by_time.status());
+                   if (!stop_by_time.ok()) return done(stop_by_time.status());
+                   done(self->Range(start, stop, direction, *start_by_time, *stop_by_time));
+                 });
 }
 
 // Looks up what is asked for by time; log_end() stands in for what is not.
