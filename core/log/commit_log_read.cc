@@ -85,6 +85,7 @@ absl::StatusOr<CommitLog::ReadStep> CommitLog::Read(Offset from, Offset committe
       SegmentReadResult result;
       result.batches = std::move(found->batches);
       result.next = found->next;
+      place = ReadPlace{};  // or its file is kept for as long as this reader lives, deleted or not
       return ReadStep{std::move(result), std::nullopt};
     }
   }

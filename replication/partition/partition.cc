@@ -138,6 +138,7 @@ void Partition::Lead(LeaderEpoch epoch, const isr::PartitionView& view) {
   leader_.reset();
   knew = std::max(knew, log_->log_start());
   Reign(epoch, view, std::clamp(knew, log_->log_start(), log_->log_end()));
+  inherited_end_ = log_->log_end();
   state_ = State::kLeading;
   why_ = absl::OkStatus();
   (void)replica_->OnFlushed(log_->flushed_end());

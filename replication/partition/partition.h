@@ -303,6 +303,7 @@ class Partition final : public PartitionPort,
                                   Direction direction, Offset start_by_time,
                                   Offset stop_by_time) const;
   void DoRead(const ReadRequest& request, ReadDone done);
+  Offset StartLimit() const;
   void DoListGaps(Offset from, size_t most, GapsDone done);
   void FinishRead(const ReadRequest& request, log::SegmentReadResult result, ReadDone done);
   static absl::Status Moved();
@@ -351,6 +352,7 @@ class Partition final : public PartitionPort,
   uint64_t messages_received_ = 0;
   uint64_t messages_refused_ = 0;
   Timestamp latest_received_;
+  Offset inherited_end_;     // of the log when this reign began
   std::string damage_read_;  // what the last reader that met damage was told; empty: nobody has
   int find_retries_ = 0;
   absl::Status listening_;  // of the feed, as far as known

@@ -98,6 +98,14 @@ void Partition::FindOffset(Timestamp timestamp,
   });
 }
 
+// Nobody starts past it. A new leader knows less to be committed than subscribers may have been shown by the one
+// before it: what its log held at first comes to be committed, or its reign ends. A follower lags: whoever names an
+// offset to it was shown the one before by somebody.
+Offset Partition::StartLimit() const {
+  if (state_ == State::kFollowing) return Offset(std::numeric_limits<int64_t>::max());
+  return std::max(Committed(), inherited_end_);
+}
+
 absl::StatusOr<ReadRange> Partition::Range(const StartPosition& start, const StopPosition& stop,
                                            Direction direction, Offset start_by_time,
                                            Offset stop_by_time) const {
@@ -152,7 +160,7 @@ absl::StatusOr<ReadRange> Partition::Range(const StartPosition& start, const Sto
         Concat("Stop offset is before start offset: ", *last, " < ", from));
   }
   const Offset committed = Committed();
-  if (direction == Direction::kForward) return ReadRange{std::min(from, committed), last};
+  if (direction == Direction::kForward) return ReadRange{std::min(from, StartLimit()), last};
   if (committed == oldest)
     return absl::InternalError("Failed to create stream reader: segment not found");
   from = std::min(from, committed - 1);

@@ -52,6 +52,7 @@ void Partition::Pump(Outgoing& out) {
       return WaitForRoom(out);
     out.told = committed;
     out.next = found->next;
+    out.place = log::ReadPlace{};  // it would keep a file that retention has deleted
   }
 }
 

@@ -52,6 +52,19 @@ TEST_CASE("the newest comes from memory, without a call to the disk") {
   CHECK(world.fs.faults().Calls(kRead) == before);
 }
 
+TEST_CASE("a reader that has come to the end keeps no file of where it was") {
+  LogAtWork world;
+  FillThreeSegments(world, 50);
+  world.log.reset();
+  world.Open();
+  ReadPlace place;
+  REQUIRE(world.Read(Offset(0), false, place, 300).ok());
+  CHECK(place.file != nullptr);
+  REQUIRE(world.AppendMany(1).ok());
+  REQUIRE(world.Read(world.log->log_end() - 1, false, place, 300).ok());
+  CHECK(place.file == nullptr);
+}
+
 TEST_CASE("cold bytes come by a plan; a reader on its way needs no look-up and no new file") {
   LogAtWork world;
   FillThreeSegments(world, 50);
