@@ -86,6 +86,7 @@ TEST_CASE("peer replicas: what a frame holds is not looked at, but its size is")
   REQUIRE(target.traffic.Gets(ReplicaLane::kTail, 3));
   CHECK(target.traffic.Came(ReplicaLane::kTail) == std::vector<std::string>{"garbage", "", hello});
   CHECK_FALSE(stream.over());
+  CHECK(Eventually([&] { return !stream.received().empty(); }));
   CHECK(stream.received().size() == 1);  // our hello, and nothing else
   RawStream large(target.address, {hello, std::string(limits::kReplicaFrameBytes + 1, 'l')},
                   kCatchUpMethod);
